@@ -1,0 +1,61 @@
+package instance
+
+import (
+	"context"
+	"io"
+	"os"
+)
+
+// Provider gets instances: places to run commands.
+type Provider interface {
+	// Provision makes count instances. On error it has given back what it had
+	// got by then.
+	Provision(ctx context.Context, count int) ([]Instance, error)
+}
+
+// Instance is a provisioned place to run commands. Its methods may be called
+// from several goroutines.
+type Instance interface {
+	// ID names the instance within its provider.
+	ID() string
+	// Start starts a command. Cancelling ctx ends the command and whatever it
+	// started: first with a request (SIGTERM to its process group), after a
+	// grace period by force (SIGKILL). Start's own error means that nothing
+	// was started; everything later is Wait's.
+	Start(ctx context.Context, cmd Command) (Process, error)
+	// Close gives the instance back. Commands that still run are ended. It may
+	// be called twice.
+	Close() error
+}
+
+// Command is what to run. Nothing in it passes through a shell unless Args
+// name one.
+type Command struct {
+	Args []string // program and arguments; the program is looked up in PATH
+	Dir  string   // working directory; empty means the instance's own
+	Env  []string // KEY=VALUE, over what the instance gives every command
+
+	// Stdin is nil for a pipe that Process.Stdin writes to. Otherwise the
+	// command reads the file itself.
+	Stdin *os.File
+}
+
+// Process is a command that was started. Stdout and Stderr must both be read
+// until they end, or the command may block.
+type Process interface {
+	// PID is the process's number on its instance, or 0 where that is unknown.
+	PID() int
+	// Stdin is a pipe to the command's standard input; nil if the command was
+	// given a file. Writing to a process that is gone gives an error, never a
+	// signal.
+	Stdin() io.WriteCloser
+	// Stdout and Stderr end soon after the process has ended, even where
+	// something that it started keeps them open. Everything that the process
+	// itself wrote is delivered before that.
+	Stdout() io.Reader
+	Stderr() io.Reader
+	// Wait waits for the process's end and says how it ended. The error means
+	// that this could not be found out. It may be called from any goroutine,
+	// and again.
+	Wait() (ExitStatus, error)
+}
