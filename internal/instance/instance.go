@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"strconv"
 )
 
 // Provider gets instances: places to run commands.
@@ -58,4 +59,21 @@ type Process interface {
 	// that this could not be found out. It may be called from any goroutine,
 	// and again.
 	Wait() (ExitStatus, error)
+}
+
+// ExitStatus says how a process ended.
+type ExitStatus struct {
+	Code   int    // exit code; -1 after a signal
+	Signal string // name of the signal that ended it, such as "SIGKILL", or ""
+}
+
+// Success reports whether the process exited with 0.
+func (s ExitStatus) Success() bool { return s.Code == 0 && s.Signal == "" }
+
+// String is "exit status 7" or "killed by SIGKILL".
+func (s ExitStatus) String() string {
+	if s.Signal != "" {
+		return "killed by " + s.Signal
+	}
+	return "exit status " + strconv.Itoa(s.Code)
 }

@@ -1,7 +1,5 @@
 package scheduler
 
-import "time"
-
 // Item is a piece of work: a test under a profile.
 type Item struct {
 	Test    string
