@@ -33,10 +33,12 @@ const (
 	KindWarning
 	// KindInterrupted says that somebody stopped the run; Detail says how.
 	KindInterrupted
+	// KindSent says that Tests were sent to Worker.
+	KindSent
 )
 
 var kindNames = [...]string{"invalid", "packet", "asked", "not run", "requeued",
-	"worker started", "worker exited", "warning", "interrupted"}
+	"worker started", "worker exited", "warning", "interrupted", "sent"}
 
 // String returns the kind's name.
 func (k Kind) String() string {
