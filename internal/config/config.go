@@ -1,0 +1,194 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Name is the name of the file.
+const Name = ".testr.conf"
+
+// maxFile bounds what is read as a configuration.
+const maxFile = 1 << 20
+
+// The values of Config.Worker.
+const (
+	WorkerAuto   = "auto"   // what fits the command
+	WorkerStream = "stream" // the command takes ids from its stdin
+	WorkerBatch  = "batch"  // the command is run again and again, with some ids each time
+	WorkerPython = "python" // the built-in worker for Python
+	WorkerGo     = "go"     // the built-in worker for Go
+)
+
+// Config is what a .testr.conf says. Values that it doesn't set are zero.
+type Config struct {
+	File string // the file, as it was opened
+	Root string // the directory that has it, where hooks and tests run
+
+	TestCommand        Value
+	TestIDOption       Value
+	TestIDListDefault  Value
+	TestListOption     Value
+	TestRunConcurrency Value // a command that prints how many workers to use
+
+	FilterTags []string       // tags whose tests are not counted unless they fail
+	GroupRegex *regexp.Regexp // what Group uses; nil if tests aren't grouped
+
+	Worker        string // one of the Worker constants
+	WorkerLine    int    // 0 if the option isn't set
+	WorkerCommand Value
+
+	// The commands that get instances. This version can't use them: CheckRun
+	// says so.
+	InstanceProvision Value
+	InstanceExecute   Value
+	InstanceDispose   Value
+
+	// Warnings is what a person should know of, in the order of the lines.
+	Warnings []*Error
+}
+
+// Find returns the directory that has the .testr.conf for dir: dir itself, as it
+// was given, or else the absolute path of the nearest parent that has one. The
+// error wraps ErrNotFound if there is none.
+func Find(dir string) (string, error) {
+	if exists(filepath.Join(dir, Name)) {
+		return dir, nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("look for %s: %w", Name, err)
+	}
+	for at := abs; ; {
+		parent := filepath.Dir(at)
+		if parent == at {
+			return "", fmt.Errorf("%w in %s or a directory above it", ErrNotFound, abs)
+		}
+		if at = parent; exists(filepath.Join(at, Name)) {
+			return at, nil
+		}
+	}
+}
+
+// exists is also true of what can't be read, so that Load says what is wrong
+// with it and no other file takes its place.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// Load reads the .testr.conf of a directory. Mistakes in it are returned
+// together, as Errors; that it belongs to somebody else is one of them. Without
+// a file the error wraps ErrNotFound.
+func Load(root string) (*Config, error) {
+	return load(root, currentUser())
+}
+
+func load(root string, user user) (*Config, error) {
+	path := filepath.Join(root, Name)
+	data, err := read(path, func(f *os.File) error { return user.mayUse(root, f) })
+	if errors.Is(err, os.ErrNotExist) && !exists(path) {
+		return nil, fmt.Errorf("%w in %s", ErrNotFound, root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, errs := parse(path, data)
+	c := &Config{File: path, Root: root, Worker: WorkerAuto}
+	if f.defaults.line > 0 || len(f.sections) > 0 {
+		l := loader{file: f, config: c}
+		l.load()
+		errs = append(errs, l.errs...)
+	}
+	byLine := func(a, b *Error) int { return a.Line - b.Line }
+	slices.SortStableFunc(errs, byLine)
+	slices.SortStableFunc(c.Warnings, byLine)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return c, nil
+}
+
+// read reads a configuration file after allow has had a look at it.
+func read(path string, allow func(*os.File) error) ([]byte, error) {
+	// A pipe of that name must not hang testr, hence O_NONBLOCK.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, Errors{{File: path, Msg: "it is no regular file"}}
+	}
+	if err := allow(f); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, Errors{{File: path, Msg: fmt.Sprintf("it is larger than %d bytes", maxFile)}}
+	}
+	return data, nil
+}
+
+// CheckRun reports what keeps this configuration from running or listing tests,
+// as Errors. Commands that only answer from the repository have no need of it.
+func (c *Config) CheckRun() error {
+	var errs Errors
+	if !c.TestCommand.Set() && (c.Worker != WorkerStream || !c.WorkerCommand.Set()) {
+		errs = append(errs, &Error{File: c.File, Msg: "option \"test_command\" is not set",
+			Hint: Suggest(c.Root)})
+	}
+	for _, hook := range c.hooks() {
+		if hook.value.Set() {
+			errs = append(errs, &Error{File: c.File, Line: hook.value.Line,
+				Msg:  fmt.Sprintf("option %q is not supported in this version of testr", hook.name),
+				Hint: "take the instance_ options away to run the tests on this machine"})
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
+}
+
+type hook struct {
+	name  string
+	value *Value
+}
+
+func (c *Config) hooks() []hook {
+	return []hook{
+		{"instance_provision", &c.InstanceProvision},
+		{"instance_execute", &c.InstanceExecute},
+		{"instance_dispose", &c.InstanceDispose},
+	}
+}
+
+// Group returns what the tests that must stay together have in common: the part
+// of id that group_regex matches at its beginning. The empty string means that
+// the test is on its own.
+func (c *Config) Group(id string) string {
+	if c.GroupRegex == nil {
+		return ""
+	}
+	return c.GroupRegex.FindString(id)
+}
+
+// DefaultIDs returns the ids of test_id_list_default.
+func (c *Config) DefaultIDs() []string {
+	return strings.Fields(c.TestIDListDefault.Text)
+}

@@ -1,0 +1,324 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLoad(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, Name, `[DEFAULT]
+python=python3
+test_command=%(python)s -m subunit.run discover . $LISTOPT $IDOPTION
+test_id_option=--load-list $IDFILE
+test_list_option=--list
+test_id_list_default=a.b  a.c
+test_run_concurrency=echo 3
+filter_tags=worker-0 slow
+group_regex=([^.]+\.)+
+Worker : stream
+worker_command=serve $LISTOPT
+`)
+	c, err := Load(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := *c
+	got.GroupRegex = nil
+	want := Config{
+		File: Name, Root: ".",
+		TestCommand:        Value{"python3 -m subunit.run discover . $LISTOPT $IDOPTION", 3},
+		TestIDOption:       Value{"--load-list $IDFILE", 4},
+		TestListOption:     Value{"--list", 5},
+		TestIDListDefault:  Value{"a.b  a.c", 6},
+		TestRunConcurrency: Value{"echo 3", 7},
+		FilterTags:         []string{"worker-0", "slow"},
+		Worker:             WorkerStream, WorkerLine: 10,
+		WorkerCommand: Value{"serve $LISTOPT", 11},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("config differs (-want +got):\n%s", diff)
+	}
+	if err := c.CheckRun(); err != nil {
+		t.Errorf("got %v of CheckRun; want nil", err)
+	}
+	if diff := cmp.Diff([]string{"a.b", "a.c"}, c.DefaultIDs()); diff != "" {
+		t.Errorf("default ids differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestGroup(t *testing.T) {
+	tests := []struct{ regex, id, want string }{
+		{"", "a.b.c", ""},
+		{`([^.]+\.)+`, "a.b.c", "a.b."},
+		{`([^.]+\.)+`, "abc", ""},
+		{"b", "a.b", ""},
+		{"x|a", "a.b", "a"},
+		{"(?i)A", "a.b", "a"},
+	}
+	for _, test := range tests {
+		c, err := loadText(t, "[DEFAULT]\ngroup_regex="+test.regex+"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Group(test.id); got != test.want {
+			t.Errorf("group of %q by %q: got %q; want %q", test.id, test.regex, got, test.want)
+		}
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	tests := []struct {
+		name string
+		text string
+		want string
+	}{
+		{"worker", "worker=bach\n",
+			`.testr.conf:2: worker "bach" is not known; did you mean "batch"? (the workers are auto, stream, batch, python, go)`},
+		{"worker of a later version", "worker=pytest\n",
+			`.testr.conf:2: worker "pytest" is not in this version of testr (worker=batch runs any command that writes subunit)`},
+		{"group_regex", "\ngroup_regex=(?=a)\n", ".testr.conf:3: option \"group_regex\": error parsing regexp: " +
+			"invalid or unsupported Perl syntax: `(?=` (the syntax is RE2: it has no look-around and no back references)"},
+		{"group_regex in pieces", "group_regex=a)(b\n", ".testr.conf:2: option \"group_regex\": error parsing regexp: " +
+			"unexpected ): `a)(b` (the syntax is RE2: it has no look-around and no back references)"},
+		{"no test_id_option", "test_command=x $IDOPTION\n", `.testr.conf:2: "test_command" has $IDOPTION, ` +
+			`but "test_id_option" is not set (add a line such as test_id_option=--load-list $IDFILE)`},
+		{"no test_list_option", "test_command=x $LISTOPT\ntest_list_option=\n", `.testr.conf:2: "test_command" has ` +
+			`$LISTOPT, but "test_list_option" is not set (add a line such as test_list_option=--list)`},
+		{"no test_list_option for the worker", "worker=stream\nworker_command=x $LISTOPT\n", `.testr.conf:3: "worker_command" ` +
+			`has $LISTOPT, but "test_list_option" is not set (add a line such as test_list_option=--list)`},
+		{"percent sign", "test_command=date +%s\n",
+			`.testr.conf:2: option "test_command": "%" stands alone (write %% for a percent sign)`},
+		{"NUL", "test_command=a\x00b\n", `.testr.conf:2: option "test_command" has a NUL character`},
+		{"profile's option", "[profile x]\ntest_comand=y\nenv.X=1\n",
+			`.testr.conf:3: option "test_comand" is not known in [profile x]; did you mean "test_command"?`},
+		{"profile without a name", "[profile]\n", ".testr.conf:2: section [profile] has no name (write [profile NAME])"},
+		{"several, by line", "worker=x\nword\n[instance a]\nslot=3\n", strings.Join([]string{
+			`.testr.conf:2: worker "x" is not known (the workers are auto, stream, batch, python, go)`,
+			`.testr.conf:3: the line has neither "=" nor ":" (indent a line that continues the value above it)`,
+			`.testr.conf:5: option "slot" is not known in [instance a]; did you mean "slots"?`}, "\n")},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := loadText(t, "[DEFAULT]\n"+test.text)
+			var errs Errors
+			if !errors.As(err, &errs) {
+				t.Fatalf("got %v; want Errors", err)
+			}
+			if got := withHints(errs); got != test.want {
+				t.Errorf("got %s; want %s", got, test.want)
+			}
+			if first := (*Error)(nil); !errors.As(err, &first) || first != errs[0] {
+				t.Errorf("errors.As found %v; want the first error", first)
+			}
+		})
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	tests := []struct {
+		name string
+		text string
+		want string
+	}{
+		{"none", "[DEFAULT]\nhelper=x\ntest_command=%(helper)s\n[DEFAULT]\n", ""},
+		{"near miss", "[DEFAULT]\n\ntest_comand=x\n",
+			`.testr.conf:3: option "test_comand" is not known; did you mean "test_command"?`},
+		{"dashes", "[DEFAULT]\ntest-list-option=x\n",
+			`.testr.conf:2: option "test-list-option" is not known; did you mean "test_list_option"?`},
+		{"no near one", "[DEFAULT]\nfavourite=x\n", `.testr.conf:2: option "favourite" is not known`},
+		{"of the user's configuration", "[DEFAULT]\ntrusted_directories=/\n",
+			`.testr.conf:2: option "trusted_directories" is not known`},
+		{"later option", "[DEFAULT]\nTimeout=3\n",
+			`.testr.conf:2: option "timeout" is not supported in this version of testr; it has no effect`},
+		{"later sections", "[profile py34]\ntags=a\n[instance desktop]\nhost=b\n",
+			".testr.conf:1: section [profile py34] is not supported in this version of testr; it has no effect\n" +
+				".testr.conf:3: section [instance desktop] is not supported in this version of testr; it has no effect"},
+		{"unknown sections", "[default]\n[profil x]\n[tox]\n",
+			".testr.conf:1: section [default] is not known; did you mean \"DEFAULT\"?\n" +
+				".testr.conf:2: section [profil x] is not known; did you mean \"profile\"?\n" +
+				".testr.conf:3: section [tox] is not known"},
+		{"worker_command alone", "[DEFAULT]\nworker_command=x\n",
+			`.testr.conf:2: option "worker_command" has no effect without worker=stream`},
+		{"test_id_option without ids", "[DEFAULT]\ntest_id_option=--some\n",
+			`.testr.conf:2: "test_id_option" has neither $IDFILE nor $IDLIST: no tests can be selected with it`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := loadText(t, test.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := withHints(c.Warnings); got != test.want {
+				t.Errorf("got %s; want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestCheckRun(t *testing.T) {
+	tests := []struct {
+		name string
+		text string
+		want string
+	}{
+		{"empty file", "", `.testr.conf: option "test_command" is not set`},
+		{"empty command", "[DEFAULT]\ntest_command=\n", `.testr.conf: option "test_command" is not set`},
+		{"worker_command without its worker", "[DEFAULT]\nworker_command=x\n",
+			`.testr.conf: option "test_command" is not set`},
+		{"worker_command", "[DEFAULT]\nworker=stream\nworker_command=x\n", ""},
+		{"hooks", "[DEFAULT]\ntest_command=x\ninstance_provision=y\ninstance_execute=z\n",
+			".testr.conf:3: option \"instance_provision\" is not supported in this version of testr\n" +
+				".testr.conf:4: option \"instance_execute\" is not supported in this version of testr"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := loadText(t, test.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if err := c.CheckRun(); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %s; want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestFind(t *testing.T) {
+	top := t.TempDir()
+	sub := filepath.Join(top, "a", "b")
+	if err := os.MkdirAll(sub, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(sub)
+	if _, err := Find("."); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v; want ErrNotFound", err)
+	}
+	if _, err := Load("."); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v of Load; want ErrNotFound", err)
+	}
+	write(t, filepath.Join(top, Name), "")
+	want, err := filepath.EvalSymlinks(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{".", sub, filepath.Join(top, "a")} {
+		got, err := Find(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err = filepath.EvalSymlinks(got); err != nil || got != want {
+			t.Errorf("from %s: got %s, %v; want %s", dir, got, err, want)
+		}
+	}
+	write(t, Name, "")
+	if got, err := Find("."); err != nil || got != "." {
+		t.Errorf("got %s, %v; want . again", got, err)
+	}
+	if err := os.Remove(Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", Name); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Find("."); err != nil || got != "." {
+		t.Errorf("got %s, %v for a broken link; want . for it", got, err)
+	}
+	if _, err := Load("."); err == nil || errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v for a broken link; want another error than ErrNotFound", err)
+	}
+}
+
+func TestOddFiles(t *testing.T) {
+	tests := []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"directory", func(path string) error { return os.Mkdir(path, 0o755) }, ".testr.conf: it is no regular file"},
+		{"pipe", func(path string) error { return syscall.Mkfifo(path, 0o600) }, ".testr.conf: it is no regular file"},
+		{"large file", func(path string) error {
+			return os.WriteFile(path, make([]byte, maxFile+1), 0o600)
+		}, ".testr.conf: it is larger than 1048576 bytes"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if err := test.make(Name); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := Load(".")
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if err == nil || err.Error() != test.want {
+					t.Errorf("got %v; want %s", err, test.want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("Load hangs")
+			}
+		})
+	}
+}
+
+func TestExampleLoads(t *testing.T) {
+	example, err := os.ReadFile(filepath.Join("..", "..", Name+".example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadText(t, string(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("got warnings %s; want none", withHints(c.Warnings))
+	}
+	if err := c.CheckRun(); err != nil {
+		t.Errorf("got %v of CheckRun; want nil", err)
+	}
+	for _, name := range append(append([]string(nil), options...), trustedOption) {
+		if !strings.Contains(string(example), name) {
+			t.Errorf("the example doesn't mention %s", name)
+		}
+	}
+}
+
+// loadText loads a file with that text.
+func loadText(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	write(t, Name, text)
+	return Load(".")
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func withHints(errs Errors) string {
+	lines := make([]string, len(errs))
+	for i, err := range errs {
+		lines[i] = err.Error()
+		if err.Hint != "" {
+			lines[i] += " (" + err.Hint + ")"
+		}
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,185 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The options of [DEFAULT] that this version acts on.
+var options = []string{
+	"test_command", "test_id_option", "test_id_list_default", "test_list_option", "test_run_concurrency",
+	"filter_tags", "group_regex", "instance_provision", "instance_execute", "instance_dispose",
+	"worker", "worker_command",
+}
+
+// The options of [DEFAULT] that are recognised only.
+var laterOptions = []string{
+	"parallel_class", "profiles", "timeout", "slow", "retries", "file_hook", "provision_timeout",
+	"dispose_timeout", "keep_runs", "keep_days",
+}
+
+// The sections of testr's own that are recognised only, by the first word of
+// their header, with the options that can stand in them.
+var ownSections = map[string][]string{
+	"profile": slices.Concat(options, laterOptions, []string{"tags"}),
+	"instance": {
+		"type", "host", "slots", "directory", "setup", "sync", "relay", "profiles",
+		"instance_provision", "instance_execute", "instance_dispose", "provision_timeout", "dispose_timeout",
+	},
+}
+
+const unsupported = "not supported in this version of testr; it has no effect"
+
+// loader fills a Config from a parsed file.
+type loader struct {
+	file   *file
+	config *Config
+	errs   Errors
+}
+
+func (l *loader) load() {
+	c := l.config
+	c.TestCommand = l.command("test_command")
+	c.TestIDOption = l.command("test_id_option")
+	c.TestIDListDefault = l.command("test_id_list_default")
+	c.TestListOption = l.command("test_list_option")
+	c.TestRunConcurrency = l.command("test_run_concurrency")
+	c.WorkerCommand = l.command("worker_command")
+	for _, hook := range c.hooks() {
+		*hook.value = l.command(hook.name)
+	}
+	c.FilterTags = strings.Fields(l.value("filter_tags").Text)
+	l.groupRegex()
+	l.worker()
+	l.variables()
+	l.names()
+}
+
+// value is an option of [DEFAULT].
+func (l *loader) value(name string) Value {
+	v, err := l.file.get(l.file.defaults, name)
+	if err != nil {
+		l.errs = append(l.errs, err)
+	}
+	return v
+}
+
+// command is an option that becomes part of a command line. One that is there
+// and says nothing counts as not set.
+func (l *loader) command(name string) Value {
+	v := l.value(name)
+	if strings.ContainsRune(v.Text, 0) {
+		l.fail(v.Line, fmt.Sprintf("option %q has a NUL character", name), "")
+	}
+	if v.Text == "" {
+		return Value{}
+	}
+	return v
+}
+
+func (l *loader) groupRegex() {
+	v := l.value("group_regex")
+	if v.Text == "" {
+		return
+	}
+	// On its own first: "a)(b" must not become right by being put in brackets.
+	_, err := regexp.Compile(v.Text)
+	if err == nil {
+		l.config.GroupRegex, err = regexp.Compile(`\A(?:` + v.Text + `)`)
+	}
+	if err != nil {
+		l.fail(v.Line, fmt.Sprintf("option %q: %v", "group_regex", err),
+			"the syntax is RE2: it has no look-around and no back references")
+	}
+}
+
+func (l *loader) worker() {
+	v := l.value("worker")
+	known := []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo}
+	switch {
+	case v.Text == "":
+	case slices.Contains(known, v.Text):
+		l.config.Worker, l.config.WorkerLine = v.Text, v.Line
+	case v.Text == "pytest" || v.Text == "tap":
+		l.fail(v.Line, fmt.Sprintf("worker %q is not in this version of testr", v.Text),
+			"worker=batch runs any command that writes subunit")
+	default:
+		l.fail(v.Line, fmt.Sprintf("worker %q is not known%s", v.Text, didYouMean(v.Text, known...)),
+			"the workers are "+strings.Join(known, ", "))
+	}
+	if command := l.config.WorkerCommand; command.Set() && l.config.Worker != WorkerStream {
+		l.warn(command.Line, `option "worker_command" has no effect without worker=stream`, "")
+	}
+}
+
+// variables checks that what the commands refer to is there.
+func (l *loader) variables() {
+	c := l.config
+	if strings.Contains(c.TestCommand.Text, "$IDOPTION") && !c.TestIDOption.Set() {
+		l.fail(c.TestCommand.Line, `"test_command" has $IDOPTION, but "test_id_option" is not set`,
+			"add a line such as test_id_option=--load-list $IDFILE")
+	}
+	id := c.TestIDOption
+	if id.Set() && !strings.Contains(id.Text, "$IDFILE") && !strings.Contains(id.Text, "$IDLIST") {
+		l.warn(id.Line, `"test_id_option" has neither $IDFILE nor $IDLIST: no tests can be selected with it`, "")
+	}
+	if c.TestListOption.Set() {
+		return
+	}
+	for name, v := range map[string]Value{"test_command": c.TestCommand, "worker_command": c.WorkerCommand} {
+		if strings.Contains(v.Text, "$LISTOPT") {
+			l.fail(v.Line, fmt.Sprintf(`%q has $LISTOPT, but "test_list_option" is not set`, name),
+				"add a line such as test_list_option=--list")
+		}
+	}
+}
+
+// names checks the options and sections that nothing above has asked for. It
+// comes last: by then it is known which options serve others.
+func (l *loader) names() {
+	for _, e := range l.file.defaults.entries {
+		switch {
+		case slices.Contains(options, e.name), l.file.used[e.name]:
+		case slices.Contains(laterOptions, e.name):
+			l.warn(e.line, fmt.Sprintf("option %q is %s", e.name, unsupported), "")
+		default:
+			near := didYouMean(e.name, slices.Concat(options, laterOptions)...)
+			l.warn(e.line, fmt.Sprintf("option %q is not known%s", e.name, near), "")
+		}
+	}
+	for _, s := range l.file.sections {
+		l.sectionNames(s)
+	}
+}
+
+func (l *loader) sectionNames(s *section) {
+	kind, name, _ := strings.Cut(s.name, " ")
+	known, own := ownSections[kind]
+	if !own {
+		near := didYouMean(kind, defaultSection, "profile", "instance")
+		if strings.EqualFold(s.name, defaultSection) {
+			near = didYouMean(defaultSection, defaultSection)
+		}
+		l.warn(s.line, fmt.Sprintf("section [%s] is not known%s", s.name, near), "")
+		return
+	}
+	if strings.TrimSpace(name) == "" {
+		l.fail(s.line, fmt.Sprintf("section [%s] has no name", s.name), fmt.Sprintf("write [%s NAME]", kind))
+	}
+	l.warn(s.line, fmt.Sprintf("section [%s] is %s", s.name, unsupported), "")
+	for _, e := range s.entries {
+		if !slices.Contains(known, e.name) && !strings.HasPrefix(e.name, envPrefix) {
+			l.fail(e.line, fmt.Sprintf("option %q is not known in [%s]%s", e.name, s.name, didYouMean(e.name, known...)), "")
+		}
+	}
+}
+
+func (l *loader) fail(line int, msg, hint string) {
+	l.errs = append(l.errs, &Error{File: l.file.name, Line: line, Msg: msg, Hint: hint})
+}
+
+func (l *loader) warn(line int, msg, hint string) {
+	l.config.Warnings = append(l.config.Warnings, &Error{File: l.file.name, Line: line, Msg: msg, Hint: hint})
+}
