@@ -1,5 +1,10 @@
 package scheduler
 
+import (
+	"slices"
+	"time"
+)
+
 // Item is a piece of work: a test under a profile.
 type Item struct {
 	Test    string
@@ -21,3 +26,170 @@ const (
 	// Done means that nothing will ever come for this worker.
 	Done
 )
+
+var stateNames = [...]string{"invalid", "have", "wait", "done"}
+
+// String returns the state's name.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return stateNames[0]
+}
+
+// Order is the order in which items are handed out.
+type Order uint8
+
+const (
+	// LongestFirst hands out first what is expected to take longest, so that
+	// no long test is left for the end. What is equally long stays with the
+	// worker that runs its class already, else goes in the order of adding.
+	LongestFirst Order = iota
+	// Listed hands out in the order of adding, whatever the durations: for a
+	// single worker, which longest first gains nothing, and for an order that
+	// was made before.
+	Listed
+)
+
+// defaultAttempts is MaxAttempts where that is zero.
+const defaultAttempts = 3
+
+// Options say how a Queue works. The zero value serves no worker.
+type Options struct {
+	// Workers is how many workers may ask. They are numbered from 0.
+	Workers int
+	// Group names the group of an item. The items of a group and a profile go
+	// to one worker, in the order of adding; "" means alone. Nil means that
+	// there are no groups.
+	Group func(Item) string
+	// Estimate tells how long an item took in earlier runs, and false where
+	// that is not known. Nil means that nothing is known.
+	Estimate func(Item) (time.Duration, bool)
+	// Order is the order of handing out.
+	Order Order
+	// MaxAttempts is how often an item that had not begun may be taken back
+	// from lost workers; once more, and it is abandoned. Zero means 3.
+	MaxAttempts int
+}
+
+// Queue hands out items to workers. See the package comment for the rules of
+// its use.
+type Queue struct {
+	opts    Options
+	listed  bool // ListingDone was called
+	epoch   time.Time
+	counts  Counts
+	entries []entry
+	index   map[Item]int32
+	workers []worker
+
+	bins   heap[*bin] // what may be handed to anyone
+	groups map[prefix]*bin
+
+	estimates
+}
+
+// Counts says how many items are in which state. Items that were removed are
+// in none.
+type Counts struct {
+	Waiting   int // no worker has it
+	Sent      int // a worker has it and has not begun it
+	Begun     int // a worker runs it
+	Done      int // it has finished, or was lost with the worker that ran it
+	Abandoned int // taken back from lost workers too often
+}
+
+// Remaining is how many items are neither done nor abandoned.
+func (c Counts) Remaining() int { return c.Waiting + c.Sent + c.Begun }
+
+// New returns an empty queue.
+func New(opts Options) *Queue {
+	if opts.MaxAttempts == 0 {
+		opts.MaxAttempts = defaultAttempts
+	}
+	q := &Queue{
+		opts:      opts,
+		index:     make(map[Item]int32),
+		workers:   make([]worker, max(opts.Workers, 0)),
+		groups:    make(map[prefix]*bin),
+		estimates: newEstimates(),
+	}
+	for i := range q.workers {
+		q.workers[i].first, q.workers[i].last = none, none
+	}
+	return q
+}
+
+// Add puts items at the end of the listing. It may be called while the run
+// goes on, until ListingDone. Items that the queue has or had already are
+// ignored and returned, in order; an item that was removed is new again.
+func (q *Queue) Add(items ...Item) (duplicates []Item) {
+	q.entries = slices.Grow(q.entries, len(items))
+	for _, it := range items {
+		if _, ok := q.index[it]; ok {
+			duplicates = append(duplicates, it)
+			continue
+		}
+		at := int32(len(q.entries))
+		q.index[it] = at
+		q.entries = append(q.entries, q.newEntry(it))
+		q.open(&q.entries[at])
+		q.put(at)
+	}
+	return duplicates
+}
+
+// newEntry finds the class and group of an item and its known length.
+func (q *Queue) newEntry(it Item) entry {
+	e := entry{item: it, worker: none, prev: none, next: none, length: unknown}
+	e.class = q.classOf(it)
+	e.bin = &e.class.bin
+	if q.opts.Group != nil {
+		if name := q.opts.Group(it); name != "" {
+			e.bin = q.groupOf(prefix{it.Profile, name})
+		}
+	}
+	if q.opts.Estimate != nil {
+		if d, ok := q.opts.Estimate(it); ok {
+			e.length = lengthOf(d)
+		}
+	}
+	return e
+}
+
+func (q *Queue) groupOf(key prefix) *bin {
+	b := q.groups[key]
+	if b == nil {
+		b = &bin{group: new(group), pos: none}
+		q.groups[key] = b
+	}
+	return b
+}
+
+// Remove takes out those of items that no worker has, as if they had never
+// been added, and returns them: ids remembered from an earlier run that the
+// listing lacks. Items that a worker has stay its own.
+func (q *Queue) Remove(items ...Item) (removed []Item) {
+	for _, it := range items {
+		at, ok := q.index[it]
+		if !ok || q.entries[at].state != waiting {
+			continue
+		}
+		e := &q.entries[at]
+		delete(q.index, it)
+		q.close(e)
+		q.forget(e)
+		e.state = gone
+		e.bin.removed++
+		q.rerank(e.bin)
+		removed = append(removed, it)
+	}
+	return removed
+}
+
+// ListingDone says that nothing more will be added, so that Next may answer
+// Done.
+func (q *Queue) ListingDone() { q.listed = true }
+
+// Counts returns how many items are in which state.
+func (q *Queue) Counts() Counts { return q.counts }

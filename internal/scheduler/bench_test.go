@@ -1,0 +1,109 @@
+package scheduler
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// suite makes n items in classes of 20 and modules of 10 classes, listed class
+// by class.
+func suite(n int) []Item {
+	items := make([]Item, n)
+	for i := range items {
+		items[i] = Item{Test: fmt.Sprintf("project.tests.unit.test_module%d.TestClass%d.test_%d", i/200, i/20, i)}
+	}
+	return items
+}
+
+// scatter gives the item a length between 1 ms and 4 s that looks random.
+func scatter(it Item) time.Duration {
+	h := uint32(2166136261)
+	for i := range len(it.Test) {
+		h = (h ^ uint32(it.Test[i])) * 16777619
+	}
+	h ^= h >> 15
+	return time.Duration(1+h%4000) * time.Millisecond
+}
+
+func known(it Item) (time.Duration, bool) { return scatter(it), true }
+
+var benchmarkQueues = []struct {
+	name string
+	opts Options
+	id   string // makes the ids, instead of suite's
+}{
+	{name: "known", opts: Options{Estimate: known}},
+	{name: "unknown"},
+	{name: "half-known", opts: Options{Estimate: func(it Item) (time.Duration, bool) {
+		d := scatter(it)
+		return d, d%(2*time.Millisecond) == 0
+	}}},
+	{name: "groups", opts: Options{Group: func(it Item) string { return beforeDot(it.Test) }}},
+	{name: "one-class", opts: Options{Estimate: known}, id: "test_%d"},
+	{name: "class-each", id: "module.Class%d.test"},
+}
+
+func benchmarkItems(id string) []Item {
+	items := suite(1_000_000)
+	if id != "" {
+		for i := range items {
+			items[i].Test = fmt.Sprintf(id, i)
+		}
+	}
+	return items
+}
+
+// BenchmarkDecision hands a million tests to 10,000 workers and settles them.
+// ns/test is for Next, Started and Finished of one test.
+func BenchmarkDecision(b *testing.B) {
+	const workers = 10_000
+	for _, bm := range benchmarkQueues {
+		b.Run(bm.name, func(b *testing.B) {
+			items := benchmarkItems(bm.id)
+			bm.opts.Workers = workers
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				q := New(bm.opts)
+				q.Add(items...)
+				q.ListingDone()
+				b.StartTimer()
+				drain(q, workers)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(items)), "ns/test")
+		})
+	}
+}
+
+// drain runs the queue empty: each worker in turn finishes its test and asks
+// for the next.
+func drain(q *Queue, workers int) {
+	now := time.Unix(1e9, 0)
+	has := make([][]Item, workers)
+	for q.Counts().Remaining() > 0 {
+		for w := range workers {
+			now = now.Add(time.Microsecond)
+			for _, it := range has[w] {
+				q.Finished(w, it, now)
+			}
+			has[w], _ = q.Next(w, now, 1)
+			for _, it := range has[w] {
+				q.Started(w, it, now)
+			}
+		}
+	}
+}
+
+// BenchmarkAdd adds a million tests.
+func BenchmarkAdd(b *testing.B) {
+	for _, bm := range benchmarkQueues {
+		b.Run(bm.name, func(b *testing.B) {
+			items := benchmarkItems(bm.id)
+			b.ReportAllocs()
+			for b.Loop() {
+				New(bm.opts).Add(items...)
+			}
+		})
+	}
+}
