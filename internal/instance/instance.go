@@ -21,11 +21,14 @@ type Instance interface {
 	ID() string
 	// Start starts a command. Cancelling ctx ends the command and whatever it
 	// started: first with a request (SIGTERM to its process group), after a
-	// grace period by force (SIGKILL). Start's own error means that nothing
-	// was started; everything later is Wait's.
+	// grace period by force (SIGKILL). What is left of the group when the
+	// command itself ends is killed. Start's own error means that nothing was
+	// started; everything later is Wait's.
 	Start(ctx context.Context, cmd Command) (Process, error)
-	// Close gives the instance back. Commands that still run are ended. It may
-	// be called twice.
+	// Close gives the instance back. Commands that still run are killed at
+	// once: to end them gently, cancel their contexts and wait for them first.
+	// It returns when they are gone, and may be called twice. A command that is
+	// started afterwards gives ErrClosed.
 	Close() error
 }
 
@@ -50,9 +53,9 @@ type Process interface {
 	// given a file. Writing to a process that is gone gives an error, never a
 	// signal.
 	Stdin() io.WriteCloser
-	// Stdout and Stderr end soon after the process has ended, even where
-	// something that it started keeps them open. Everything that the process
-	// itself wrote is delivered before that.
+	// Stdout and Stderr are for one reader each. They end soon after the
+	// process has ended, even where something that it started keeps them open.
+	// Everything that the process itself wrote is delivered before that.
 	Stdout() io.Reader
 	Stderr() io.Reader
 	// Wait waits for the process's end and says how it ended. The error means

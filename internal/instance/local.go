@@ -1,0 +1,180 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// ErrClosed is the error of starting a command on an instance that was given
+// back.
+var ErrClosed = errors.New("the instance was given back")
+
+// defaultGrace is how long a command has to end after SIGTERM.
+const defaultGrace = 10 * time.Second
+
+// Local provides instances that are this machine. Its fields are not to be
+// changed once Provision was called; its methods may be called from several
+// goroutines.
+type Local struct {
+	// Dir is where commands run that name no directory of their own, and what
+	// a relative Command.Dir is relative to. Empty means testr's own.
+	Dir string
+	// Env holds KEY=VALUE over testr's own environment, which every command
+	// inherits.
+	Env []string
+	// Grace is the time between SIGTERM and SIGKILL for a command that was
+	// cancelled; zero means 10 s.
+	Grace time.Duration
+
+	provisioned atomic.Int64 // numbers the instances
+}
+
+// Provision makes count instances. They cost nothing until a command is
+// started on them. It marks every file descriptor of testr but the standard
+// ones as closed on exec.
+func (l *Local) Provision(ctx context.Context, count int) ([]Instance, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("provision local instances: %w", context.Cause(ctx))
+	}
+	dir := l.Dir
+	if dir != "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, fmt.Errorf("provision local instances: find %s: %w", dir, err)
+		}
+		dir = abs
+	}
+	grace := l.Grace
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	closeInheritedOnExec()
+	var instances []Instance
+	for range count {
+		instances = append(instances, &localInstance{
+			id:      "local-" + strconv.FormatInt(l.provisioned.Add(1)-1, 10),
+			dir:     dir,
+			env:     l.Env,
+			grace:   grace,
+			running: make(map[*localProcess]struct{}),
+		})
+	}
+	return instances, nil
+}
+
+// localInstance is this machine, and the commands that were started on it.
+type localInstance struct {
+	id    string
+	dir   string // absolute, or empty
+	env   []string
+	grace time.Duration
+
+	// mu guards what follows. It is held while a command is being started, so
+	// that Close misses none.
+	mu      sync.Mutex
+	closed  bool
+	running map[*localProcess]struct{}
+}
+
+// ID is "local-" and a number.
+func (i *localInstance) ID() string { return i.id }
+
+// Start starts a command in a process group of its own. Beside its three pipes
+// it inherits no file descriptor.
+func (i *localInstance) Start(ctx context.Context, command Command) (Process, error) {
+	if len(command.Args) == 0 {
+		return nil, errors.New("start a command: it names no program")
+	}
+	p, err := i.start(ctx, command)
+	if err != nil {
+		return nil, fmt.Errorf("start %q: %w", command.Args[0], err)
+	}
+	return p, nil
+}
+
+func (i *localInstance) start(ctx context.Context, command Command) (*localProcess, error) {
+	cmd, err := i.prepare(command)
+	if err != nil {
+		return nil, err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case i.closed:
+		return nil, ErrClosed
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	p, err := startProcess(cmd, command.Stdin)
+	if err != nil {
+		return nil, explainStart(err, cmd)
+	}
+	i.running[p] = struct{}{}
+	p.wait(ctx, i.grace, func() { i.forget(p) })
+	return p, nil
+}
+
+// prepare resolves what command leaves open: directory, environment, program.
+func (i *localInstance) prepare(command Command) (*exec.Cmd, error) {
+	dir := i.dir
+	if command.Dir != "" {
+		dir = command.Dir
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(i.dir, dir)
+		}
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, fmt.Errorf("find %s: %w", dir, err)
+		}
+		dir = abs
+	}
+	env := slices.Concat(os.Environ(), i.env, command.Env)
+	if dir != "" {
+		env = append(env, "PWD="+dir)
+	}
+	path, err := lookPath(command.Args[0], env)
+	if err != nil {
+		return nil, err
+	}
+	return &exec.Cmd{
+		Path:        path,
+		Args:        command.Args,
+		Env:         env,
+		Dir:         dir,
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}, nil
+}
+
+// forget takes a process off the list of those that run.
+func (i *localInstance) forget(p *localProcess) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.running, p)
+}
+
+// Close kills the commands that still run, at once, and returns when they are
+// gone. To end them gently, cancel their contexts and wait for them first.
+func (i *localInstance) Close() error {
+	i.mu.Lock()
+	i.closed = true
+	running := slices.Collect(maps.Keys(i.running))
+	i.mu.Unlock()
+	for _, p := range running {
+		p.signal(syscall.SIGKILL)
+	}
+	for _, p := range running {
+		<-p.done
+	}
+	return nil
+}
