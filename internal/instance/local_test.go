@@ -36,7 +36,7 @@ func TestLocalFileDescriptors(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = unix.Close(null) })
 	i := local(t)
-	other := start(t, t.Context(), i, helper(t, "block"))
+	other := start(t.Context(), t, i, helper(t, "block"))
 	awaitReady(t, other)
 	got := run(t, i, helper(t, "fds"), nil)
 	if want := "0 nonblock=false\n1 nonblock=false\n2 nonblock=false\n"; got.Stdout != want {
@@ -45,7 +45,7 @@ func TestLocalFileDescriptors(t *testing.T) {
 }
 
 func TestLocalLeadsItsGroup(t *testing.T) {
-	p := start(t, t.Context(), local(t), helper(t, "block"))
+	p := start(t.Context(), t, local(t), helper(t, "block"))
 	if pgid, err := syscall.Getpgid(p.PID()); err != nil || pgid != p.PID() {
 		t.Errorf("process %d is in group %d, %v; want its own", p.PID(), pgid, err)
 	}
@@ -53,9 +53,9 @@ func TestLocalLeadsItsGroup(t *testing.T) {
 
 func TestLocalBrokenPipe(t *testing.T) {
 	i := local(t)
-	deaf := start(t, t.Context(), i, helper(t, "deaf"))
+	deaf := start(t.Context(), t, i, helper(t, "deaf"))
 	awaitReady(t, deaf)
-	dead := start(t, t.Context(), i, helper(t, "exit", "0"))
+	dead := start(t.Context(), t, i, helper(t, "exit", "0"))
 	if _, err := dead.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestLocalLeavesNothing(t *testing.T) {
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	for n := range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := start(t, ctx, i, helper(t, "stubborn"))
+		p := start(ctx, t, i, helper(t, "stubborn"))
 		awaitReady(t, p)
 		if n%2 == 0 { // ended in its grace period
 			cancel()

@@ -84,7 +84,7 @@ func (c contract) instance(t *testing.T, s settings) Instance {
 	return instances[0]
 }
 
-func start(t *testing.T, ctx context.Context, i Instance, cmd Command) Process {
+func start(ctx context.Context, t *testing.T, i Instance, cmd Command) Process {
 	t.Helper()
 	p, err := i.Start(ctx, cmd)
 	if err != nil {
@@ -130,7 +130,7 @@ func finishReading(p Process) (result, error) {
 
 func run(t *testing.T, i Instance, cmd Command, stdin []byte) result {
 	t.Helper()
-	r, err := finish(start(t, t.Context(), i, cmd), stdin)
+	r, err := finish(start(t.Context(), t, i, cmd), stdin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func (c contract) testStdinFile(t *testing.T) {
 	defer func() { _ = f.Close() }()
 	cmd := helper(t, "echo")
 	cmd.Stdin = f
-	p := start(t, t.Context(), c.instance(t, settings{}), cmd)
+	p := start(t.Context(), t, c.instance(t, settings{}), cmd)
 	if p.Stdin() != nil {
 		t.Error("Stdin is a pipe; want nil for a command that reads a file")
 	}
@@ -227,7 +227,7 @@ func (c contract) testExitStatus(t *testing.T) {
 }
 
 func (c contract) testWaitAgain(t *testing.T) {
-	p := start(t, t.Context(), c.instance(t, settings{}), helper(t, "exit", "7"))
+	p := start(t.Context(), t, c.instance(t, settings{}), helper(t, "exit", "7"))
 	var waiting sync.WaitGroup
 	for range 8 {
 		waiting.Go(func() {
@@ -330,7 +330,7 @@ func (c contract) testFlood(t *testing.T) {
 
 // The end of the output is not the end of the process.
 func (c contract) testReadBeforeWait(t *testing.T) {
-	p := start(t, t.Context(), c.instance(t, settings{}), helper(t, "mute"))
+	p := start(t.Context(), t, c.instance(t, settings{}), helper(t, "mute"))
 	for name, r := range map[string]io.Reader{"stdout": p.Stdout(), "stderr": p.Stderr()} {
 		if got, err := io.ReadAll(r); err != nil || string(got) != name {
 			t.Errorf("%s: got %q, %v; want its name", name, got, err)
@@ -346,7 +346,7 @@ func (c contract) testReadBeforeWait(t *testing.T) {
 
 // What fits the pipe is there after the end, however late one reads.
 func (c contract) testReadAfterWait(t *testing.T) {
-	p := start(t, t.Context(), c.instance(t, settings{}), helper(t, "write", "60000", "50000"))
+	p := start(t.Context(), t, c.instance(t, settings{}), helper(t, "write", "60000", "50000"))
 	if status, err := p.Wait(); err != nil || !status.Success() {
 		t.Fatalf("got %v, %v; want success", status, err)
 	}
@@ -362,7 +362,7 @@ func (c contract) testReadAfterWait(t *testing.T) {
 }
 
 func (c contract) testWriteToDead(t *testing.T) {
-	p := start(t, t.Context(), c.instance(t, settings{}), helper(t, "exit", "0"))
+	p := start(t.Context(), t, c.instance(t, settings{}), helper(t, "exit", "0"))
 	if _, err := p.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +390,7 @@ func (c contract) testCancelBeforeStart(t *testing.T) {
 // F8: a process that reads nothing blocks its writer; its end frees it.
 func (c contract) testCancelBlocked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p := start(t, ctx, c.instance(t, settings{}), helper(t, "block"))
+	p := start(ctx, t, c.instance(t, settings{}), helper(t, "block"))
 	awaitReady(t, p)
 	written := make(chan error)
 	go func() {
@@ -409,7 +409,7 @@ func (c contract) testCancelBlocked(t *testing.T) {
 
 func (c contract) testCancelPolite(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p := start(t, ctx, c.instance(t, settings{}), helper(t, "polite"))
+	p := start(ctx, t, c.instance(t, settings{}), helper(t, "polite"))
 	awaitReady(t, p)
 	cancel()
 	got, err := finishReading(p)
@@ -421,7 +421,7 @@ func (c contract) testCancelPolite(t *testing.T) {
 // F8: after the grace period SIGTERM becomes SIGKILL.
 func (c contract) testCancelStubborn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p := start(t, ctx, c.instance(t, settings{grace: 30 * time.Millisecond}), helper(t, "stubborn"))
+	p := start(ctx, t, c.instance(t, settings{grace: 30 * time.Millisecond}), helper(t, "stubborn"))
 	awaitReady(t, p)
 	cancel()
 	got, err := finishReading(p)
@@ -434,7 +434,7 @@ func (c contract) testClose(t *testing.T) {
 	i := c.instance(t, settings{})
 	var processes []Process
 	for range 3 {
-		p := start(t, t.Context(), i, helper(t, "stubborn"))
+		p := start(t.Context(), t, i, helper(t, "stubborn"))
 		awaitReady(t, p)
 		processes = append(processes, p)
 	}
@@ -468,7 +468,7 @@ type descendant struct {
 // setsid) and runs the helper named.
 func startLeaving(t *testing.T, i Instance, session, child string, bytes int) (Process, descendant) {
 	t.Helper()
-	p := start(t, t.Context(), i, helper(t, "leave", session, child, strconv.Itoa(bytes)))
+	p := start(t.Context(), t, i, helper(t, "leave", session, child, strconv.Itoa(bytes)))
 	line, err := bufio.NewReader(p.Stderr()).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
