@@ -1,0 +1,55 @@
+package repo
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxRaw is the most that a stored value may unpack to: the largest packet, or
+// a block of columns, and then some. It bounds what a hostile file can make us
+// allocate.
+const maxRaw = 64 << 20
+
+// codec packs values: a length, then one zstd frame with a checksum. Its
+// methods may be called by several goroutines.
+type codec struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+func newCodec() *codec {
+	// The options are constants that zstd accepts; it has no other errors here.
+	enc, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
+	dec, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw),
+		zstd.WithDecodeAllCapLimit(true))
+	return &codec{enc, dec}
+}
+
+func (c *codec) close() { c.dec.Close() }
+
+// pack appends the packed form of raw to dst.
+func (c *codec) pack(dst, raw []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(raw)))
+	return c.enc.EncodeAll(raw, dst)
+}
+
+// unpack returns what pack was given, in memory of its own, or an error if b
+// isn't exactly what pack made of it.
+func (c *codec) unpack(b []byte) ([]byte, error) {
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > maxRaw {
+		return nil, errors.New("packed value: bad length")
+	}
+	raw, err := c.dec.DecodeAll(b[n:], make([]byte, 0, size))
+	if err != nil {
+		return nil, fmt.Errorf("packed value: %w", err)
+	}
+	if uint64(len(raw)) != size {
+		return nil, errors.New("packed value: shorter than it says")
+	}
+	return raw, nil
+}

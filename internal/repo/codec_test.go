@@ -1,0 +1,131 @@
+package repo
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// S6: a bomb unpacks to no more than it says, and says no more than is allowed.
+func TestBomb(t *testing.T) {
+	c := newCodec()
+	defer c.close()
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := enc.EncodeAll(make([]byte, 256<<20), nil)
+	for name, value := range map[string][]byte{
+		"says little":   append([]byte{100}, frame...),
+		"says much":     append([]byte{0xff, 0xff, 0xff, 0xff, 0x7f}, frame...),
+		"says the most": append([]byte{0x80, 0x80, 0x80, 0x20}, frame...),
+		"more frames":   append(c.pack(nil, []byte("x")), frame...),
+		"cut short":     c.pack(nil, []byte("hello"))[:8],
+		"empty":         nil,
+		"says too much": append([]byte{6}, c.pack(nil, []byte("hello"))[1:]...),
+	} {
+		if _, err := c.unpack(value); err == nil {
+			t.Errorf("%s: unpacked", name)
+		}
+	}
+	if raw, err := c.unpack(c.pack([]byte{}, []byte("hello"))); err != nil || string(raw) != "hello" {
+		t.Errorf("got %q, %v", raw, err)
+	}
+}
+
+// An event that no packet can be made of is refused, not half stored, and what
+// came before it stays.
+func TestRefusedEvent(t *testing.T) {
+	dir := newDir(t)
+	r := openRepo(t, dir)
+	w, err := r.Begin(RunInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := []event.Event{status("good", protocol.StatusSuccess, 1), file("big", "f", make([]byte, 5<<20)),
+		status("never", protocol.StatusSuccess, 1)}
+	var failed error
+	for _, e := range events {
+		if err := w.Event(e); err != nil {
+			failed = err
+		}
+	}
+	if err := w.Sync(); err == nil {
+		t.Error("Sync: no error")
+	}
+	if _, err := w.Close(End{State: Finished}); err == nil {
+		t.Errorf("Close: no error (Event: %v)", failed)
+	}
+	closeRepo(t, r)
+	if info, err := queryRepo(t, dir).Latest(); err != nil || info.Events != 1 || info.State != Interrupted {
+		t.Errorf("got %+v, %v; want one event", info, err)
+	}
+}
+
+func FuzzChunk(f *testing.F) {
+	c := newCodec()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	full := chunk{first: 7}
+	for i := range 50 {
+		if err := full.add(randomEvent(rnd, i)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add(uint64(7), uint64(50), full.raw)
+	f.Add(uint64(0), uint64(1), []byte{1, 0})
+	f.Fuzz(func(t *testing.T, first, count uint64, raw []byte) {
+		value := (&chunk{first: first, count: int(count & 0xffff), raw: raw}).value(c)
+		events, err := decodeChunk(value, c)
+		if err != nil {
+			return
+		}
+		// What was read can be written again, and reads the same.
+		again := chunk{first: first}
+		for _, e := range events {
+			if err := again.add(e); err != nil {
+				return // a packet that the wire allows and we never write
+			}
+		}
+		twice, err := decodeChunk(again.value(c), c)
+		if err != nil || !cmp.Equal(events, twice) {
+			t.Errorf("%v -want +got:\n%s", err, cmp.Diff(events, twice))
+		}
+	})
+}
+
+func FuzzColumns(f *testing.F) {
+	fold := newFold()
+	for i := range 40 {
+		fold.take(randomEvent(rand.New(rand.NewPCG(3, uint64(i))), i%20))
+	}
+	f.Add(encodeTests(fold.Tests(), numbers{"test 1": 1}))
+	f.Add([]byte{1, 0})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, err := decodeTests(raw)
+		if err != nil {
+			return
+		}
+		num := numbers{}
+		for i, test := range c.tests {
+			test.ID, test.ParentID = string(be64(c.ids[i])), string(be64(c.parents[i]))
+			num[test.ID], num[test.ParentID] = c.ids[i], c.parents[i]
+		}
+		once := encodeTests(c.tests, num)
+		again, err := decodeTests(once)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, test := range again.tests {
+			test.ID, test.ParentID = string(be64(again.ids[i])), string(be64(again.parents[i]))
+		}
+		if !bytes.Equal(once, encodeTests(again.tests, num)) {
+			t.Error("columns that were read and written again differ")
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package repo
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// results is the events of a run in which some tests pass and others fail.
+func results(passed, failed []string) []event.Event {
+	all := []event.Event{asked(slices.Concat(passed, failed)...)}
+	for _, id := range passed {
+		all = append(all, outcome(id, protocol.StatusSuccess, 0, 1)...)
+	}
+	for _, id := range failed {
+		all = append(all, outcome(id, protocol.StatusFail, 0, 1)...)
+	}
+	return all
+}
+
+func notRunnable(id string) event.Event {
+	e := status(id, protocol.StatusFail, 1)
+	e.Packet.Runnable = false
+	return e
+}
+
+// Each case makes two runs; want is the failing set then, with what the tests
+// that didn't run say.
+func TestFailingSet(t *testing.T) {
+	stopped := event.Event{Kind: event.KindInterrupted, Worker: event.NoWorker, Detail: "SIGINT"}
+	first := results([]string{"a"}, []string{"b", "c", "gone"})
+	tests := []struct {
+		name   string
+		info   RunInfo
+		end    End
+		events []event.Event
+		want   []string
+	}{
+		{name: "a full run replaces it", events: results([]string{"a", "b"}, []string{"c"}), want: []string{"c"}},
+		{name: "a full run that passes empties it", events: results([]string{"a", "b", "c"}, nil)},
+		{name: "a partial run updates it", info: RunInfo{Partial: true},
+			events: results([]string{"b"}, []string{"a"}), want: []string{"a", "c", "gone"}},
+		{name: "a run can turn out partial", end: End{Partial: true},
+			events: results([]string{"b"}, nil), want: []string{"c", "gone"}},
+		{name: "an interrupted run counts as partial", end: End{State: Interrupted},
+			events: results([]string{"b"}, nil), want: []string{"c", "gone"}},
+		{name: "a lost id makes a run partial",
+			events: append(results([]string{"b"}, nil), asked("c")), want: []string{"b", "c", "gone"}[1:]},
+		{name: "skipped and expected failures pass", info: RunInfo{Partial: true}, events: join(
+			outcome("b", protocol.StatusSkip, 0, 1), outcome("c", protocol.StatusXFail, 0, 1)), want: []string{"gone"}},
+		{name: "an unexpected success fails", events: outcome("a", protocol.StatusUxSuccess, 0, 1), want: []string{"a"}},
+		{name: "what began and didn't end fails", events: []event.Event{status("a", protocol.StatusInProgress, 0)},
+			want: []string{"a"}},
+		{name: "set-up failures, return codes and subtests stay out", events: join(results([]string{"a"}, nil),
+			[]event.Event{notRunnable("setUpClass (x)"), notRunnable("process-returncode"), notRunnable("a (i=1)")})},
+		{name: "they take nothing out either", info: RunInfo{Partial: true},
+			events: []event.Event{notRunnable("b")}, want: []string{"b", "c", "gone"}},
+		{name: "not run because of a lost machine is in, and marked",
+			events: []event.Event{asked("a", "b"), notRun("machine lost", "a", "b")},
+			want:   []string{"a: machine lost", "b: machine lost", "c", "gone"}},
+		{name: "not run because the user stopped does nothing", end: End{State: Interrupted},
+			events: []event.Event{asked("a", "b"), stopped, notRun("stopped", "a", "b")}, want: []string{"b", "c", "gone"}},
+		{name: "not run at first, then run", events: []event.Event{asked("b"), notRun("machine lost", "b"),
+			status("b", protocol.StatusSuccess, 1)}},
+		{name: "a stream that says nothing of asking is full",
+			events: outcome("b", protocol.StatusFail, 0, 1), want: []string{"b"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRepo(t)
+			store(t, r, RunInfo{}, End{}, first...)
+			store(t, r, test.info, test.end, test.events...)
+			failing, err := r.Failing(DefaultProfile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range failing {
+				if f.NotRun != "" {
+					f.ID += ": " + f.NotRun
+				}
+				got = append(got, f.ID)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// The failing set says which run a test failed in last, and its events are
+// found there.
+func TestFailingDetails(t *testing.T) {
+	r := newRepo(t)
+	store(t, r, RunInfo{}, End{}, results(nil, []string{"a", "b"})...)
+	store(t, r, RunInfo{Partial: true}, End{}, join([]event.Event{asked("b")},
+		[]event.Event{file("b", "log", []byte("second"))}, outcome("b", protocol.StatusFail, 1, 2))...)
+	failing, err := r.Failing(DefaultProfile)
+	if err != nil || len(failing) != 2 {
+		t.Fatalf("got %v, %v", failing, err)
+	}
+	for i, want := range []struct{ run, events int }{{0, 2}, {1, 3}} {
+		f := failing[i]
+		events, err := r.Details(f.Run, f.ID, f.FirstSeq, f.LastSeq)
+		if f.Run != want.run || len(events) != want.events || err != nil {
+			t.Errorf("%s: got %d events of run %d, %v; want %d of run %d", f.ID, len(events), f.Run, err,
+				want.events, want.run)
+		}
+	}
+}
+
+func TestTiming(t *testing.T) {
+	r := newRepo(t)
+	runs := [][]event.Event{
+		join([]event.Event{asked("a", "b", "s")}, outcome("a", protocol.StatusSuccess, 0, 100),
+			outcome("b", protocol.StatusFail, 0, 10), outcome("s", protocol.StatusSkip, 0, 5),
+			outcome("not asked", protocol.StatusSuccess, 0, 7), []event.Event{status("untimed", protocol.StatusSuccess, 3)}),
+		join([]event.Event{asked("a")}, outcome("a", protocol.StatusSuccess, 0, 50)),
+		outcome("c", protocol.StatusSuccess, 0, 9),
+	}
+	for _, events := range runs {
+		store(t, r, RunInfo{Partial: true}, End{}, events...)
+	}
+	got, err := r.Timing(DefaultProfile)
+	ms := time.Millisecond
+	if diff := cmp.Diff(map[string]time.Duration{"a": 75 * ms, "b": 10 * ms, "c": 9 * ms}, got); diff != "" || err != nil {
+		t.Errorf("%v -want +got:\n%s", err, diff)
+	}
+}
+
+// More tests than one block of columns holds, and than one event may name.
+func TestManyTests(t *testing.T) {
+	r := newRepo(t)
+	n := 2*blockTests + 17
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("a.module.with.a.name.as.long.as.they.are.in.life.TestCase.test_%06d", (i*7919)%n)
+	}
+	var events []event.Event
+	for i, id := range ids {
+		events = append(events, outcome(id, protocol.Status(3+i%5), i, i+1)...)
+	}
+	info := store(t, r, RunInfo{}, End{Listing: ids}, append([]event.Event{asked(ids...)}, events...)...)
+	if parts := info.Events - uint64(len(events)); parts < 2 || info.Counts.Tests != n {
+		t.Errorf("got %d events that ask for %d tests", parts, info.Counts.Tests)
+	}
+	tests, err := r.Tests(0, DefaultProfile)
+	if err != nil || len(tests) != n {
+		t.Fatalf("got %d tests, %v; want %d", len(tests), err, n)
+	}
+	for i, test := range tests {
+		if test.ID != ids[i] || test.Status != protocol.Status(3+i%5) {
+			t.Fatalf("test %d: got %s %v; want %s", i, test.ID, test.Status, ids[i])
+		}
+	}
+}

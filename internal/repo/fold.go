@@ -1,0 +1,87 @@
+package repo
+
+import (
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// fold is what a run's events come to: the tests, and what the repository needs
+// to know besides.
+type fold struct {
+	*event.Outcomes
+	listed  bool            // the run said what it was asked for
+	stop    bool            // somebody stopped it
+	stopped map[string]bool // tests that didn't run for that reason
+	events  uint64
+	last    time.Time // of the last event
+}
+
+func newFold() *fold { return &fold{Outcomes: event.NewOutcomes(), stopped: map[string]bool{}} }
+
+// take takes the next event. It gives it the number that it has in the stored
+// run, so that a fold of what is read back is the same.
+func (f *fold) take(e event.Event) {
+	e.Seq = f.events
+	f.events++
+	if !e.Time.IsZero() {
+		f.last = e.Time
+	}
+	switch e.Kind {
+	case event.KindAsked:
+		f.listed = true
+	case event.KindInterrupted:
+		f.stop = true
+	case event.KindNotRun:
+		for _, id := range e.Tests {
+			if f.stop {
+				f.stopped[id] = true
+			}
+		}
+	default:
+	}
+	_ = f.Outcomes.Event(e) // it has no errors
+}
+
+// complete reports whether everything that was asked for has an outcome.
+func (f *fold) complete() bool {
+	for _, t := range f.Tests() {
+		if t.Asked && !t.Settled() {
+			return false
+		}
+	}
+	return true
+}
+
+// A verdict is what a run says of a test for the failing set.
+type verdict int
+
+const (
+	saysNothing verdict = iota
+	saysFailing
+	saysPassing
+)
+
+// says is the rule for the failing set. What is not runnable can't be asked for
+// again and stays out, unless it was asked for and not run because of something
+// other than somebody's wish.
+func (f *fold) says(t *event.Test) verdict {
+	switch {
+	case t.Failed() && t.Runnable:
+		return saysFailing
+	case t.Failed():
+		return saysNothing
+	case t.Settled():
+		return saysPassing
+	case t.Asked && t.NotRun != "" && !f.stopped[t.ID]:
+		return saysFailing
+	}
+	return saysNothing
+}
+
+// teaches reports whether a test's duration is worth remembering: it was asked
+// for, if anything was, and it ran from beginning to end.
+func (f *fold) teaches(t *event.Test) bool {
+	return t.Timed && t.Runnable && t.Settled() && t.Status != protocol.StatusSkip && (t.Asked || !f.listed)
+}

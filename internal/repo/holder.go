@@ -1,0 +1,59 @@
+package repo
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// holder is the file beside the repository in which the process that writes to
+// it tells of itself. It is news for people: the lock decides, not this file.
+type holder struct{ dir string }
+
+func newHolder(dir string) *holder { return &holder{dir} }
+
+func (h *holder) path() string { return filepath.Join(h.dir, "holder") }
+
+// write replaces the file as a whole, so that nobody reads half of one. The
+// caller holds the lock. What goes wrong is not worth stopping for.
+func (h *holder) write(b *BusyError) {
+	text, err := json.Marshal(b)
+	if err != nil {
+		return
+	}
+	tmp := h.path() + ".new"
+	_ = os.Remove(tmp)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, h.path())
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+}
+
+// read returns what is known of the process that holds the repository.
+func (h *holder) read() *BusyError {
+	unknown := &BusyError{Run: -1}
+	text, err := os.ReadFile(h.path())
+	if err != nil || len(text) > 1<<20 {
+		return unknown
+	}
+	b := &BusyError{Run: -1}
+	if err := json.Unmarshal(text, b); err != nil || b.PID <= 0 {
+		return unknown
+	}
+	// What a crash left says nothing about who holds the lock now.
+	if err := syscall.Kill(b.PID, 0); errors.Is(err, syscall.ESRCH) {
+		return unknown
+	}
+	return b
+}
+
+func (h *holder) remove() { _ = os.Remove(h.path()) }

@@ -1,0 +1,394 @@
+package repo
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	// DirName is the directory that holds a repository, and FileName the file
+	// in it that is one.
+	DirName  = ".testr"
+	FileName = "repository.db"
+
+	// DefaultProfile is the profile of everything while no profiles are configured.
+	DefaultProfile = "default"
+
+	formatVersion = 1
+
+	lockTimeout = time.Second
+
+	// initialMap is address space, not memory. While the file is smaller, no
+	// reader can hold up a commit that makes it grow.
+	initialMap = 1 << (30 + 2*(^uint(0)>>63))
+)
+
+// The buckets, and the keys that stand beside buckets.
+var (
+	bucketMeta    = []byte("meta")
+	bucketNames   = []byte("names")
+	bucketIDs     = []byte("ids")
+	bucketRuns    = []byte("runs")
+	bucketFailing = []byte("failing")
+	bucketTiming  = []byte("timing")
+	bucketListing = []byte("listing")
+
+	topBuckets = [][]byte{bucketMeta, bucketNames, bucketIDs, bucketRuns, bucketFailing, bucketTiming, bucketListing}
+
+	keyFormat  = []byte("format")
+	keyNextRun = []byte("next-run")
+)
+
+// Repository is an open repository. Its methods may be called by several
+// goroutines at once.
+type Repository struct {
+	path     string
+	db       *bolt.DB
+	file     *os.File // the file of db, for reading pages without its map
+	readOnly bool
+	codec    *codec
+	holder   *holder // nil without the right to write
+
+	mu       sync.Mutex
+	running  *RunWriter      // guarded by mu
+	verified map[string]bool // parts of the file whose pages were looked at; guarded by mu
+	broken   error           // a panic of bbolt, after which its locks may be held for ever; guarded by mu
+	closed   bool            // guarded by mu
+
+	// fault, which only tests set, is asked around every commit ("before",
+	// "after") and makes it fail.
+	fault func(step string) error
+}
+
+// Init makes an empty repository in dir. Where there is one already the error
+// is an *ExistsError. A crash in the middle leaves a whole repository or none.
+func Init(dir string) (err error) {
+	home := filepath.Join(dir, DirName)
+	path := filepath.Join(home, FileName)
+	if _, err := os.Lstat(path); err == nil {
+		return &ExistsError{dir}
+	}
+	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make a repository: %w", classify(err))
+	}
+	// bbolt doesn't survive a power cut while it makes a new file: the file
+	// gets its name when that is over.
+	tmp, err := os.CreateTemp(home, "new-*.db")
+	if err != nil {
+		return fmt.Errorf("make a repository: %w", classify(err))
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	if err := errors.Join(tmp.Close(), fill(tmp.Name())); err != nil {
+		return fmt.Errorf("make a repository: %w", classify(err))
+	}
+	// A link, unlike a rename, doesn't replace what another process made meanwhile.
+	err = os.Link(tmp.Name(), path)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return &ExistsError{dir}
+	case err != nil:
+		if err := os.Rename(tmp.Name(), path); err != nil {
+			return fmt.Errorf("make a repository: %w", classify(err))
+		}
+	}
+	return errors.Join(syncDir(home), syncDir(dir))
+}
+
+// fill makes the first commit of a new repository.
+func fill(path string) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range topBuckets {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		return errors.Join(meta.Put(keyFormat, be64(formatVersion)), meta.Put(keyNextRun, be64(0)))
+	})
+	return errors.Join(err, db.Sync(), db.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync a directory: %w", err)
+	}
+	err = d.Sync()
+	_ = d.Close()
+	if err != nil && !errors.Is(err, syscall.EINVAL) { // some file systems can't, and needn't
+		return fmt.Errorf("sync a directory: %w", err)
+	}
+	return nil
+}
+
+// Open opens the repository in dir for reading and writing, and waits a second
+// at most for another process to let it go. A run that a crash left unfinished
+// is closed first: it becomes an interrupted one, with everything that was
+// committed.
+//
+// The error is a *NotFoundError, *BusyError, *FormatError or *DamagedError
+// where one of them fits.
+func Open(dir string) (*Repository, error) {
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), false)
+	if err != nil {
+		return nil, err
+	}
+	r.holder = newHolder(filepath.Join(dir, DirName))
+	r.holder.write(&BusyError{PID: os.Getpid(), Run: -1, Since: time.Now()})
+	if err := r.recoverRun(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	// What a crash in Init left behind. Who is in there now loses anyway.
+	if left, err := filepath.Glob(filepath.Join(dir, DirName, "new-*.db")); err == nil {
+		for _, name := range left {
+			_ = os.Remove(name)
+		}
+	}
+	return r, nil
+}
+
+// OpenReadOnly opens the repository in dir for queries. Several processes may
+// do so at once, but none while another has it open for writing: that is a
+// *BusyError. A run that a crash left unfinished is closed first, as Open
+// does; where the repository can't be written, in a copy that nobody else sees.
+func OpenReadOnly(dir string) (*Repository, error) {
+	path := filepath.Join(dir, DirName, FileName)
+	r, err := open(dir, path, true)
+	if err != nil {
+		return nil, err
+	}
+	unfinished, err := r.unfinished()
+	if err == nil && unfinished < 0 {
+		return r, nil
+	}
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	w, err := Open(dir)
+	switch {
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		return openCopy(dir, path)
+	case err != nil:
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return open(dir, path, true)
+}
+
+// openCopy closes the unfinished run of a repository that can't be written in
+// a copy without a name, and opens that.
+func openCopy(dir, path string) (*Repository, error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("copy the repository: %w", err)
+	}
+	defer func() { _ = from.Close() }()
+	tmp, err := os.CreateTemp("", "testr-*.db")
+	if err != nil {
+		return nil, fmt.Errorf("copy the repository: %w", err)
+	}
+	_, err = io.Copy(tmp, from)
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		_ = os.Remove(tmp.Name())
+		return nil, fmt.Errorf("copy the repository: %w", classify(err))
+	}
+	r, err := open(dir, tmp.Name(), false)
+	_ = os.Remove(tmp.Name())
+	if err != nil {
+		return nil, err
+	}
+	if err := r.recoverRun(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	r.readOnly = true
+	return r, nil
+}
+
+// open opens the file and looks at its format; nothing more.
+func open(dir, path string, readOnly bool) (*Repository, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return nil, &NotFoundError{dir}
+	case err != nil:
+		return nil, fmt.Errorf("open the repository: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, &DamagedError{path, "it is no regular file"}
+	case info.Size() == 0: // bbolt would make a new one of it
+		return nil, &DamagedError{path, "it is empty"}
+	}
+	r := &Repository{path: path, readOnly: readOnly, codec: newCodec(), verified: map[string]bool{}}
+	err = r.openDB(initialMap)
+	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
+		err = r.openDB(0)
+	}
+	switch {
+	case err == nil:
+	case timedOut(err):
+		return nil, newHolder(filepath.Dir(path)).read()
+	case invalidFile(err):
+		return nil, &DamagedError{path, err.Error()}
+	default:
+		return nil, fmt.Errorf("open the repository: %w", classify(err))
+	}
+	if err := r.checkFormat(); err != nil {
+		_ = r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Repository) openDB(mapSize int) error {
+	return r.guard(func() (err error) {
+		r.db, err = bolt.Open(r.path, 0o600, &bolt.Options{
+			Timeout:         lockTimeout,
+			FreelistType:    bolt.FreelistMapType,
+			InitialMmapSize: mapSize,
+			ReadOnly:        r.readOnly,
+			NoStatistics:    true,
+			OpenFile: func(name string, flag int, _ os.FileMode) (*os.File, error) {
+				var err error
+				r.file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
+				return r.file, err
+			},
+		})
+		return err
+	})
+}
+
+func (r *Repository) checkFormat() error {
+	return r.view(func(tx *bolt.Tx) error {
+		if err := r.verify(tx, bucketMeta); err != nil {
+			return err
+		}
+		found, err := getBE64(tx.Bucket(bucketMeta), keyFormat)
+		switch {
+		case err != nil:
+			return r.damaged("%v", err)
+		case found != formatVersion:
+			return &FormatError{Found: found, Known: formatVersion}
+		}
+		return r.verify(tx, topBuckets...)
+	})
+}
+
+// Close closes the repository. A run that is still being written is left
+// unfinished, as by a crash; its cursors end with ErrClosed.
+func (r *Repository) Close() error {
+	r.mu.Lock()
+	running, broken, closed := r.running, r.broken, r.closed
+	r.mu.Unlock()
+	if closed {
+		return nil
+	}
+	if running != nil {
+		_ = running.shut(ErrClosed)
+	}
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	if r.holder != nil {
+		r.holder.remove()
+	}
+	r.codec.close()
+	if broken != nil || r.db == nil {
+		// bbolt's own Close could wait for locks that nobody gives back; this
+		// frees the lock on the file.
+		if r.file != nil {
+			_ = r.file.Close()
+		}
+		return nil
+	}
+	return r.guard(r.db.Close)
+}
+
+// view runs fn in a read transaction, and keeps panics and faults of a damaged
+// file from the caller. fn has to verify what it reads, copy what it keeps and
+// come back soon.
+func (r *Repository) view(fn func(*bolt.Tx) error) error {
+	if err := r.usable(); err != nil {
+		return err
+	}
+	return classify(r.guard(func() error { return r.db.View(fn) }))
+}
+
+// update runs fn in a write transaction. When it returns nil the changes are on
+// disk. After an error they may be or not: who writes again after opening again
+// has to use the same keys.
+func (r *Repository) update(fn func(*bolt.Tx) error) error {
+	if err := r.usable(); err != nil {
+		return err
+	}
+	return classify(r.guard(func() error {
+		if err := r.faulty("before"); err != nil {
+			return err
+		}
+		if err := r.db.Update(fn); err != nil {
+			return err
+		}
+		return r.faulty("after")
+	}))
+}
+
+func (r *Repository) faulty(step string) error {
+	if r.fault == nil {
+		return nil
+	}
+	return r.fault(step)
+}
+
+func (r *Repository) usable() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return ErrClosed
+	}
+	return r.broken
+}
+
+// guard runs fn. A panic in it, or a fault on the map of a file that was cut
+// short, is a *DamagedError, and the repository is of no use any more.
+func (r *Repository) guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = r.damaged("%v", p)
+			r.mu.Lock()
+			r.broken = err
+			r.mu.Unlock()
+		}
+	}()
+	return fn()
+}
+
+func (r *Repository) damaged(format string, args ...any) error {
+	return &DamagedError{r.path, fmt.Sprintf(format, args...)}
+}
+
+func be64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// getBE64 returns the number that is stored under key.
+func getBE64(b *bolt.Bucket, key []byte) (uint64, error) {
+	v := b.Get(key)
+	if len(v) != 8 {
+		return 0, fmt.Errorf("%s: not a number", key)
+	}
+	return binary.BigEndian.Uint64(v), nil
+}

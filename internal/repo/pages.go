@@ -1,0 +1,263 @@
+package repo
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// bbolt trusts its file: a page that has itself below it sends it into a
+// recursion that ends the process, and no recover helps. So the pages of
+// whatever is used are looked at before, with bounds on everything. This reads
+// bbolt's layout: a header of id, flags, count and overflow, then elements of
+// 16 bytes that point at keys and values behind them.
+const (
+	pageHead = 16
+	elemSize = 16
+
+	flagBranch   = 0x01
+	flagLeaf     = 0x02
+	flagFreelist = 0x10
+	flagBucket   = 0x01 // of a leaf's element: its value is a bucket
+
+	bucketHead = 16 // root page, sequence; an inline bucket's page follows
+
+	maxDepth = 48 // of pages and buckets in each other; a sound file stays below 20
+)
+
+// pages walks over a file's pages. Every page may be met once.
+type pages struct {
+	file  io.ReaderAt
+	size  int
+	limit uint64 // first page behind the last
+	seen  map[uint64]bool
+}
+
+// page is the head of a page and its table of elements.
+type page struct {
+	id       uint64
+	flags    uint16
+	count    int
+	overflow uint64
+	extent   uint64 // bytes, with its overflow pages
+	table    []byte // from the page's start to the table's end at least
+}
+
+// bucketRef is a bucket that a leaf holds; root is 0 if it is inline.
+type bucketRef struct {
+	key  string
+	root uint64
+}
+
+func newPages(r *Repository, tx *bolt.Tx) *pages {
+	size := r.db.Info().PageSize
+	return &pages{file: r.file, size: size, limit: uint64(tx.Size()) / uint64(size), seen: map[uint64]bool{}}
+}
+
+// read reads a page's head and table.
+func (p *pages) read(id uint64) (*page, error) {
+	if id < 2 || id >= p.limit {
+		return nil, fmt.Errorf("page %d: not in the file", id)
+	}
+	pg := &page{id: id, table: make([]byte, p.size)}
+	at := int64(id) * int64(p.size)
+	if _, err := p.file.ReadAt(pg.table, at); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	native := binary.NativeEndian
+	pg.flags = native.Uint16(pg.table[8:])
+	pg.count = int(native.Uint16(pg.table[10:]))
+	pg.overflow = uint64(native.Uint32(pg.table[12:]))
+	pg.extent = (pg.overflow + 1) * uint64(p.size)
+	switch {
+	case native.Uint64(pg.table) != id:
+		return nil, fmt.Errorf("page %d: has another page's number", id)
+	case id+pg.overflow >= p.limit:
+		return nil, fmt.Errorf("page %d: reaches beyond the file", id)
+	case pg.flags == flagFreelist:
+		return pg, nil
+	case uint64(pageHead+elemSize*pg.count) > pg.extent:
+		return nil, fmt.Errorf("page %d: more elements than room", id)
+	}
+	if need := pageHead + elemSize*pg.count; need > p.size {
+		pg.table = make([]byte, need)
+		if _, err := p.file.ReadAt(pg.table, at); err != nil {
+			return nil, fmt.Errorf("page %d: %w", id, err)
+		}
+	}
+	return pg, nil
+}
+
+// walk visits the tree whose root is the page id and returns the buckets in it.
+func (p *pages) walk(id uint64, depth int) ([]bucketRef, error) {
+	pg, err := p.read(id)
+	if err != nil {
+		return nil, err
+	}
+	for i := range pg.overflow + 1 {
+		if p.seen[id+i] {
+			return nil, fmt.Errorf("page %d: used twice", id+i)
+		}
+		p.seen[id+i] = true
+	}
+	if depth > maxDepth {
+		return nil, fmt.Errorf("page %d: too deep", id)
+	}
+	switch pg.flags {
+	case flagLeaf:
+		return p.leaf(pg)
+	case flagBranch:
+		return p.branch(pg, depth)
+	}
+	return nil, fmt.Errorf("page %d: neither branch nor leaf", id)
+}
+
+func (p *pages) branch(pg *page, depth int) ([]bucketRef, error) {
+	var found []bucketRef
+	if pg.count == 0 {
+		return nil, fmt.Errorf("page %d: a branch without pages", pg.id)
+	}
+	for i := range pg.count {
+		at := pageHead + elemSize*i
+		e := pg.table[at : at+elemSize]
+		pos, ksize := binary.NativeEndian.Uint32(e), binary.NativeEndian.Uint32(e[4:])
+		if uint64(at)+uint64(pos)+uint64(ksize) > pg.extent || ksize == 0 {
+			return nil, fmt.Errorf("page %d: a key outside of the page", pg.id)
+		}
+		below, err := p.walk(binary.NativeEndian.Uint64(e[8:]), depth+1)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, below...)
+	}
+	return found, nil
+}
+
+func (p *pages) leaf(pg *page) ([]bucketRef, error) {
+	var found []bucketRef
+	for i := range pg.count {
+		at := pageHead + elemSize*i
+		flags, key, value, size, err := leafElement(pg.table[:at+elemSize], at, pg.extent)
+		if err != nil {
+			return nil, fmt.Errorf("page %d: %w", pg.id, err)
+		}
+		if flags&flagBucket == 0 {
+			continue
+		}
+		ref, err := p.bucket(pg, key, value, size)
+		if err != nil {
+			return nil, fmt.Errorf("page %d: %w", pg.id, err)
+		}
+		found = append(found, ref)
+	}
+	return found, nil
+}
+
+// leafElement reads the element of a leaf at offset at: where its key and value
+// are, and the value's size.
+func leafElement(table []byte, at int, extent uint64) (flags uint32, key, value, size uint64, err error) {
+	e, native := table[at:at+elemSize], binary.NativeEndian
+	key = uint64(at) + uint64(native.Uint32(e[4:]))
+	value = key + uint64(native.Uint32(e[8:]))
+	size = uint64(native.Uint32(e[12:]))
+	if value+size > extent || value == key {
+		return 0, 0, 0, 0, fmt.Errorf("element at %d: outside of the page", at)
+	}
+	return native.Uint32(e), key, value, size, nil
+}
+
+// bucket reads the bucket that an element of a leaf holds.
+func (p *pages) bucket(pg *page, key, value, size uint64) (bucketRef, error) {
+	if size < bucketHead || size > uint64(p.size)+bucketHead || value-key > 1<<15 {
+		return bucketRef{}, fmt.Errorf("bucket at %d: bad size", value)
+	}
+	b := make([]byte, value-key+size)
+	if _, err := p.file.ReadAt(b, int64(pg.id)*int64(p.size)+int64(key)); err != nil {
+		return bucketRef{}, fmt.Errorf("bucket at %d: %w", value, err)
+	}
+	ref := bucketRef{key: string(b[:value-key]), root: binary.NativeEndian.Uint64(b[value-key:])}
+	if ref.root != 0 {
+		return ref, nil
+	}
+	return ref, inline(b[value-key+bucketHead:])
+}
+
+// inline checks the page of a small bucket, which stands within a value.
+func inline(b []byte) error {
+	if len(b) < pageHead || binary.NativeEndian.Uint16(b[8:]) != flagLeaf {
+		return fmt.Errorf("inline bucket: no leaf")
+	}
+	count := int(binary.NativeEndian.Uint16(b[10:]))
+	if pageHead+elemSize*count > len(b) {
+		return fmt.Errorf("inline bucket: more elements than room")
+	}
+	for i := range count {
+		flags, _, _, _, err := leafElement(b, pageHead+elemSize*i, uint64(len(b)))
+		if err != nil || flags&flagBucket != 0 {
+			return fmt.Errorf("inline bucket: bad element")
+		}
+	}
+	return nil
+}
+
+// deep visits the tree of a bucket and of all buckets in it.
+func (p *pages) deep(root uint64, depth int) error {
+	if root == 0 {
+		return nil // inline: seen with the page that holds it
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("page %d: buckets too deep", root)
+	}
+	refs, err := p.walk(root, depth)
+	for i := 0; err == nil && i < len(refs); i++ {
+		err = p.deep(refs[i].root, depth+1)
+	}
+	return err
+}
+
+// meta returns the root page and the page of the free list as tx sees them.
+func (p *pages) meta(tx *bolt.Tx) (root, freelist uint64, err error) {
+	native := binary.NativeEndian
+	for i := range int64(2) {
+		b := make([]byte, 80)
+		if _, err := p.file.ReadAt(b, i*int64(p.size)); err != nil {
+			return 0, 0, fmt.Errorf("page %d: %w", i, err)
+		}
+		if b = b[pageHead:]; native.Uint64(b[48:]) == uint64(tx.ID()) {
+			return native.Uint64(b[16:]), native.Uint64(b[32:]), nil
+		}
+	}
+	return 0, 0, fmt.Errorf("neither meta page is that of transaction %d", tx.ID())
+}
+
+// free returns the pages in the free list.
+func (p *pages) free(id uint64) ([]uint64, error) {
+	pg, err := p.read(id)
+	if err != nil {
+		return nil, err
+	}
+	if pg.flags != flagFreelist {
+		return nil, fmt.Errorf("page %d: no free list", id)
+	}
+	b := make([]byte, pg.extent-pageHead)
+	if _, err := p.file.ReadAt(b, int64(id)*int64(p.size)+pageHead); err != nil {
+		return nil, fmt.Errorf("page %d: %w", id, err)
+	}
+	count := uint64(pg.count)
+	if count == 0xFFFF { // too many for its field: the first entry is the count
+		count, b = binary.NativeEndian.Uint64(b), b[8:]
+	}
+	if count > uint64(len(b)/8) {
+		return nil, fmt.Errorf("page %d: a longer free list than room", id)
+	}
+	free := make([]uint64, count)
+	for i := range free {
+		free[i] = binary.NativeEndian.Uint64(b[8*i:])
+	}
+	for i := range pg.overflow + 1 {
+		p.seen[id+i] = true
+	}
+	return free, nil
+}

@@ -1,0 +1,400 @@
+package repo
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+const (
+	// A group is committed when its first event is this old, or when it is this
+	// large: whichever is first.
+	groupDelay = 20 * time.Millisecond
+	groupSize  = 512 << 10
+
+	// maxPending is how much may wait for its commit before Event waits too.
+	maxPending = 4 << 20
+
+	// maxRecent is how much of what was committed stays in memory for cursors.
+	maxRecent = 4 << 20
+)
+
+// RunWriter stores the events of one run. It is an event.Sink, and like every
+// one has Event called by one goroutine; the other methods may be called by any.
+//
+// It owns a goroutine that commits, which Close ends.
+type RunWriter struct {
+	r    *Repository
+	info RunInfo // the committing goroutine's until that has ended, then Close's
+	fold *fold   // likewise
+	tail chunk   // likewise: the events of the last chunk, which isn't full
+
+	wake chan struct{} // something waits for its commit, or the run is to be closed
+	full chan struct{} // the group in the making shouldn't wait any longer
+	over chan struct{} // closed when the committing goroutine has ended
+
+	mu      sync.Mutex
+	changed chan struct{} // closed, and replaced, when anything below changes; guarded by mu
+	next    uint64        // guarded by mu, as all that follows
+	pending []event.Event
+	size    int // of pending
+	stored  uint64
+	recent  []group
+	held    int // size of recent
+	err     error
+	closing bool
+	closed  bool // nothing will be stored any more, and everything is
+}
+
+// group is what one transaction stored.
+type group struct {
+	events []event.Event
+	size   int
+}
+
+// Begin starts a run and returns the writer for its events. When it returns,
+// the run is on disk as one that goes on.
+func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
+	if len(info.Profiles) == 0 {
+		info.Profiles = []string{DefaultProfile}
+	}
+	if n := len(info.Profiles[0]); len(info.Profiles) > 1 || n == 0 || n > 1024 {
+		return nil, fmt.Errorf("begin a run of profiles %q: %w", info.Profiles, errors.ErrUnsupported)
+	}
+	info.State, info.End, info.Events, info.Counts = Running, time.Time{}, 0, event.Counts{}
+	w := &RunWriter{r: r, fold: newFold(), changed: make(chan struct{}),
+		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), over: make(chan struct{})}
+
+	r.mu.Lock()
+	if r.running != nil || r.readOnly {
+		err := ErrRunning
+		if r.readOnly {
+			err = berrors.ErrDatabaseReadOnly
+		}
+		r.mu.Unlock()
+		return nil, fmt.Errorf("begin a run: %w", err)
+	}
+	r.running = w
+	r.mu.Unlock()
+
+	err := r.update(func(tx *bolt.Tx) error { return r.begin(tx, &info) })
+	if err != nil {
+		r.ended()
+		return nil, fmt.Errorf("begin a run: %w", err)
+	}
+	w.info = info
+	r.holder.write(&BusyError{PID: os.Getpid(), Run: info.ID, Since: info.Start, Command: info.Command})
+	go w.commitGroups()
+	return w, nil
+}
+
+// begin stores a run that has no events yet, under the next number.
+func (r *Repository) begin(tx *bolt.Tx, info *RunInfo) error {
+	meta := tx.Bucket(bucketMeta)
+	id, err := getBE64(meta, keyNextRun)
+	if err != nil || id >= 1<<62 {
+		return r.damaged("the number of the next run: %d, %v", id, err)
+	}
+	info.ID = int(id)
+	value, err := info.encode()
+	if err != nil {
+		return err
+	}
+	runs := tx.Bucket(bucketRuns)
+	runs.FillPercent = 1
+	run, err := runs.CreateBucket(be64(id))
+	if err != nil {
+		return err
+	}
+	_, errEvents := run.CreateBucket(bucketEvents)
+	_, errTests := run.CreateBucket(bucketTests)
+	err = errors.Join(errEvents, errTests, run.Put(keyInfo, value), meta.Put(keyNextRun, be64(id+1)))
+	r.trust(info.ID)
+	return err
+}
+
+// ended forgets the run that went on.
+func (r *Repository) ended() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running = nil
+}
+
+// ID returns the run's number.
+func (w *RunWriter) ID() int { return w.info.ID }
+
+// Event takes the next event of the run and gives it its place in the order:
+// e.Seq is not looked at. It returns before the event is stored, and waits only
+// when very much is waiting already. After anything went wrong with storing,
+// every call returns that error.
+//
+// An event that names very many tests is stored as several of its kind.
+func (w *RunWriter) Event(e event.Event) error {
+	if len(e.Tests) == 0 {
+		return w.take(e)
+	}
+	for _, part := range splitTests(e) {
+		if err := w.take(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *RunWriter) take(e event.Event) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.size > maxPending && w.err == nil && !w.closing {
+		w.wait()
+	}
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.closing:
+		return ErrClosed
+	}
+	e.Seq = w.next
+	w.next++
+	w.pending = append(w.pending, e)
+	w.size += sizeOf(e)
+	if len(w.pending) == 1 {
+		signal(w.wake)
+	}
+	if w.size >= groupSize {
+		signal(w.full)
+	}
+	return nil
+}
+
+// sizeOf returns about how much memory an event takes.
+func sizeOf(e event.Event) int {
+	n := 160 + len(e.Detail)
+	if p := e.Packet; p != nil {
+		n += 240 + len(p.Content) + len(p.TestID) + len(p.ParentID) + len(p.Route)
+		for _, tag := range p.Tags {
+			n += 16 + len(tag)
+		}
+	}
+	for _, id := range e.Tests {
+		n += 16 + len(id)
+	}
+	return n
+}
+
+// signal puts a token into a channel with room for one, unless one is there.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits for a change; w.mu is held before and after.
+func (w *RunWriter) wait() {
+	changed := w.changed
+	w.mu.Unlock()
+	<-changed
+	w.mu.Lock()
+}
+
+// tell wakes all that wait for a change; w.mu is held.
+func (w *RunWriter) tell() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// Sync returns when every event that was taken before is on disk, or with the
+// error that prevents it.
+func (w *RunWriter) Sync() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for upTo := w.next; w.stored < upTo && w.err == nil; {
+		signal(w.full)
+		w.wait()
+	}
+	return w.err
+}
+
+// commitGroups commits what is pending, group by group, until the writer is
+// closing and nothing is left, or until something goes wrong.
+func (w *RunWriter) commitGroups() {
+	defer close(w.over)
+	timer := time.NewTimer(groupDelay)
+	defer timer.Stop()
+	for range w.wake {
+		timer.Reset(groupDelay)
+		select {
+		case <-w.full:
+		case <-timer.C:
+		}
+		w.mu.Lock()
+		events, size := w.pending, w.size
+		w.pending, w.size = nil, 0
+		last := w.closing
+		w.mu.Unlock()
+
+		good, err := w.commit(events)
+
+		w.mu.Lock()
+		if good > 0 {
+			w.remember(group{events[:good], size})
+		}
+		if w.err == nil {
+			w.err = err
+		}
+		failed := w.err != nil
+		w.tell()
+		w.mu.Unlock()
+		if last || failed {
+			return
+		}
+	}
+}
+
+// remember notes that a group is on disk, and keeps it for cursors instead of
+// what they have had for longest; w.mu is held.
+func (w *RunWriter) remember(g group) {
+	w.stored += uint64(len(g.events))
+	w.recent = append(w.recent, g)
+	w.held += g.size
+	for w.held > maxRecent && len(w.recent) > 1 {
+		w.held -= w.recent[0].size
+		w.recent[0] = group{} // the array behind recent lives on
+		w.recent = w.recent[1:]
+	}
+}
+
+// commit stores a group of events in one transaction and returns how many of
+// them are on disk: all, those before one that can't be stored, or none.
+func (w *RunWriter) commit(events []event.Event) (stored int, err error) {
+	var full [][]byte
+	var firsts []uint64
+	shut := func() {
+		full = append(full, w.tail.value(w.r.codec))
+		firsts = append(firsts, w.tail.first)
+		w.tail.reset()
+	}
+	for _, e := range events {
+		if w.tail.count > 0 && len(w.tail.raw)+sizeOnDisk(e) > chunkSize {
+			shut()
+		}
+		if err = w.tail.add(e); err != nil {
+			break
+		}
+		w.fold.take(e)
+		stored++
+		if len(w.tail.raw) >= chunkSize {
+			shut()
+		}
+	}
+	if stored == 0 {
+		return 0, err
+	}
+	failed := w.r.update(func(tx *bolt.Tx) error {
+		run := tx.Bucket(bucketRuns).Bucket(be64(uint64(w.info.ID)))
+		chunks := run.Bucket(bucketEvents)
+		chunks.FillPercent = 1
+		for i, value := range full {
+			if err := chunks.Put(be64(firsts[i]), value); err != nil {
+				return err
+			}
+		}
+		if w.tail.count == 0 {
+			return run.Delete(keyTail)
+		}
+		return run.Put(keyTail, w.tail.value(w.r.codec))
+	})
+	if failed != nil {
+		return 0, fmt.Errorf("store events of run %d: %w", w.info.ID, failed)
+	}
+	return stored, err
+}
+
+// sizeOnDisk returns about how long an event is in a chunk.
+func sizeOnDisk(e event.Event) int {
+	n := 16 + len(e.Detail)
+	if e.Packet != nil {
+		n += sizeOf(event.Event{Packet: e.Packet}) - 360
+	}
+	for _, id := range e.Tests {
+		n += 2 + len(id)
+	}
+	return n
+}
+
+// End is what the caller of RunWriter.Close knows of a run's end.
+type End struct {
+	State   State     // Finished or Interrupted
+	Partial bool      // the run turned out to be one, whatever Begin was told
+	Time    time.Time // when it ended; zero means: with its last event
+	Listing []string  // all ids there are, in order, if the run got to know; it is kept for the next one
+}
+
+// Close stores what is still to be stored: the last events, what they say of
+// each test, the failing set, timing, listing and how the run ended. All of the
+// latter becomes visible at once. When Close returns nil it is on disk; else
+// the run is left unfinished, and the next Open closes it as interrupted.
+// Cursors get io.EOF after it.
+//
+// A run that was interrupted, and one that asked for tests and has no outcome
+// for one of them, is partial whatever End says.
+func (w *RunWriter) Close(end End) (RunInfo, error) {
+	err := w.shut(nil)
+	if err == nil {
+		w.info.State, w.info.End = end.State, end.Time
+		w.info.Partial = w.info.Partial || end.Partial
+		err = w.r.finish(&w.info, w.fold, end.Listing)
+	}
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = err
+	}
+	w.closed = true
+	w.tell()
+	w.mu.Unlock()
+	w.r.ended()
+	if err != nil {
+		return RunInfo{}, fmt.Errorf("close run %d: %w", w.info.ID, err)
+	}
+	w.r.holder.write(&BusyError{PID: os.Getpid(), Run: -1, Since: w.info.End})
+	return w.info, nil
+}
+
+// shut has the committing goroutine store what is pending and end; with a
+// reason it stores nothing more. A second call returns ErrClosed.
+func (w *RunWriter) shut(reason error) error {
+	w.mu.Lock()
+	if w.closing {
+		w.mu.Unlock()
+		<-w.over
+		return ErrClosed
+	}
+	w.closing = true
+	if w.err == nil {
+		w.err = reason
+	}
+	w.tell()
+	w.mu.Unlock()
+	signal(w.full)
+	signal(w.wake)
+	<-w.over
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// packetOf returns the packet of an event that has one with a test id.
+func packetOf(e event.Event) *protocol.Packet {
+	if p := e.Packet; p != nil && p.Has&protocol.HasTestID != 0 {
+		return p
+	}
+	return nil
+}
