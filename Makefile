@@ -1,0 +1,83 @@
+# testr is built with Go alone. `make` prints what there is to make.
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
+
+# What tests run, and with what more: make test PKG=./internal/repo/ GOTESTFLAGS=-v
+PKG         ?= ./...
+GOTESTFLAGS ?=
+# How long each fuzz target runs.
+FUZZTIME    ?= 60s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/testr
+	$(GO) build -trimpath -ldflags '-X main.built=$(VERSION)' -o bin/testr ./cmd/testr
+
+.PHONY: run
+run: build ## build testr and run this repository's own tests through it, in parallel
+	bin/testr run --parallel --force-init
+
+.PHONY: test
+test: peers ## set up what the tests need and run all of them, with the race detector
+	$(GO) vet -tags peers ./...
+	$(GO) test -race -tags peers $(GOTESTFLAGS) $(PKG)
+
+.PHONY: race
+race: ## run the tests that need only Go, with the race detector
+	$(GO) test -race $(GOTESTFLAGS) $(PKG)
+
+.PHONY: peers
+peers: ## install the Debian packages that the tests marked "peers" need
+	@scripts/install-peers
+
+.PHONY: bench
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(PKG)
+	@for script in scripts/bench-*; do \
+		if [ -x "$$script" ]; then echo "$$script"; "$$script" || exit; fi; \
+	done
+
+.PHONY: fuzz
+fuzz: peers ## run each fuzz target for FUZZTIME (60s)
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: soak
+soak: peers ## run the long forms of the tests, and fuzz for five minutes each
+	TESTR_SOAK=1 $(GO) test -race -tags peers -timeout 2h $(GOTESTFLAGS) $(PKG)
+	@scripts/fuzz 5m
+
+.PHONY: lint
+lint: ## check the code, and the arrows between the packages, with golangci-lint
+	$(LINT) config verify
+	$(LINT) run $(PKG)
+
+.PHONY: fmt
+fmt: ## format the code
+	$(LINT) fmt $(PKG)
+
+.PHONY: golden
+golden: ## write the golden files anew; look at the difference afterwards
+	@packages=$$(grep -rl --include='*_test.go' --exclude-dir=testdata 'Bool("update"' cmd internal \
+		| xargs -r -n 1 dirname | sort -u | sed 's,^,./,'); \
+	if [ -z "$$packages" ]; then echo "no test has golden files"; else $(GO) test $$packages -update; fi
+
+.PHONY: cover
+cover: ## measure the coverage; coverage.html shows it
+	$(GO) test -coverprofile=coverage.out -coverpkg=./... $(GOTESTFLAGS) $(PKG)
+	$(GO) tool cover -html=coverage.out -o coverage.html
+	@$(GO) tool cover -func=coverage.out | tail -n 1
+
+.PHONY: tidy-check
+tidy-check: ## check that go.mod and go.sum say what the code needs
+	$(GO) mod tidy -diff
+
+.PHONY: clean
+clean: ## take away what the other targets made
+	rm -rf bin coverage.out coverage.html
