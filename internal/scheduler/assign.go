@@ -83,7 +83,7 @@ func (q *Queue) hand(b *bin, n int) Item {
 	e.state, e.worker = sent, int32(n)
 	q.counts.Sent++
 	q.link(w, at)
-	b.visited = true
+	b.visited = q.opts.Order == LongestFirst
 	w.class = e.class
 	if g := b.group; g != nil {
 		g.out++

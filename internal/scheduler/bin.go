@@ -71,7 +71,7 @@ type bin struct {
 	removed int       // the others in the two
 
 	best    ref  // what the bin would give next, with its length; a group's is its sum
-	visited bool // some worker was given an item of it
+	visited bool // some worker was given an item of it, where the order asks for that
 	pos     int  // in Queue.bins, or none
 }
 
@@ -136,6 +136,9 @@ func (q *Queue) forget(e *entry) {
 			q.guesses--
 			g.guesses--
 			g.guessed -= e.class.estimate
+			if g.guesses == 0 {
+				g.guessed = 0 // publish, which puts right what has changed since, passes the group over
+			}
 		} else {
 			g.known -= e.length
 		}

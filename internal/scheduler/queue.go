@@ -193,3 +193,17 @@ func (q *Queue) ListingDone() { q.listed = true }
 
 // Counts returns how many items are in which state.
 func (q *Queue) Counts() Counts { return q.counts }
+
+// Outstanding returns the items that are neither done nor abandoned, in the
+// order of adding. It looks at every item.
+func (q *Queue) Outstanding() []Item {
+	var out []Item
+	for i := range q.entries {
+		switch e := &q.entries[i]; e.state {
+		case waiting, sent, begun:
+			out = append(out, e.item)
+		default:
+		}
+	}
+	return out
+}

@@ -1,0 +1,378 @@
+package scheduler
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// TestSimulation runs suites of random shape to their end on random workers, by
+// virtual time, with a model beside the queue that checks every answer. The
+// environment variable TESTR_SEEDS says how many, instead of 200.
+//
+// It proves S5 (workers lie), F4 and F10 (workers die, flap, come back or do
+// not) and F14 (the clock steps) for the queue.
+func TestSimulation(t *testing.T) {
+	seeds := uint64(200)
+	if s := os.Getenv("TESTR_SEEDS"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("TESTR_SEEDS: %v", err)
+		}
+		seeds = n
+	}
+	for seed := range seeds {
+		newSim(t, seed).run()
+	}
+}
+
+// sim is one simulated run.
+type sim struct {
+	*model
+	rnd     *rand.Rand
+	now     time.Time
+	events  heap[*simEvent]
+	places  int
+	workers []simWorker
+	took    map[Item]time.Duration // on a worker of speed 1
+
+	late    [][]Item // what the listing still holds
+	ghosts  []Item   // remembered ids that the listing lacks
+	ahead   int      // how many items a worker may have
+	deaths  int      // how many are still to come
+	lies    bool
+	recalls bool // items are asked back
+	steps   bool // the clock steps
+}
+
+type simWorker struct {
+	speed   float64
+	has     []Item // the first one runs, if busy
+	busy    bool
+	gone    bool // retired
+	idle    bool // got Done
+	process int  // which process is in the slot
+	former  []Item
+}
+
+type simEvent struct {
+	at    time.Time
+	place int
+	do    func()
+}
+
+func (e *simEvent) before(f *simEvent) bool {
+	if !e.at.Equal(f.at) {
+		return e.at.Before(f.at)
+	}
+	return e.place < f.place
+}
+
+func (*simEvent) moved(int) {}
+
+func newSim(t *testing.T, seed uint64) *sim {
+	s := &sim{
+		rnd:  rand.New(rand.NewPCG(seed, 1)),
+		now:  time.Unix(1e9, 0),
+		took: make(map[Item]time.Duration),
+	}
+	s.ahead = 1
+	if s.chance(0.6) {
+		s.ahead += s.rnd.IntN(8)
+	}
+	s.lies, s.recalls, s.steps = s.chance(0.5), s.chance(0.5), s.chance(0.2)
+	if s.chance(0.6) {
+		s.deaths = s.rnd.IntN(10)
+	}
+	known := []float64{0, 0.5, 1}[s.rnd.IntN(3)]
+	grouped := []float64{0, 0, 0.3, 1}[s.rnd.IntN(4)]
+	opts := Options{
+		Workers:     1 + s.rnd.IntN(8),
+		MaxAttempts: s.rnd.IntN(4),
+		Estimate: func(it Item) (time.Duration, bool) {
+			return s.took[it], s.hash(it.Test, 100) < int(known*100)
+		},
+		Group: func(it Item) string {
+			if class := beforeDot(it.Test); s.hash(class, 100) < int(grouped*100) {
+				return class
+			}
+			return ""
+		},
+	}
+	if s.chance(0.1) {
+		opts.Order = Listed
+	}
+	s.model = newModel(t, fmt.Sprintf("seed %d", seed), opts)
+	s.workers = make([]simWorker, opts.Workers)
+	uneven := s.chance(0.5)
+	for i := range s.workers {
+		s.workers[i].speed = 1
+		if uneven {
+			s.workers[i].speed = 1 + 3*s.rnd.Float64()
+		}
+	}
+	s.list()
+	return s
+}
+
+func (s *sim) chance(p float64) bool { return s.rnd.Float64() < p }
+
+func (s *sim) hash(text string, n int) int {
+	h := 17
+	for i := range len(text) {
+		h = (h*31 + int(text[i])) % 1_000_003
+	}
+	return h % n
+}
+
+// list makes the suite: durations with a Pareto tail, listed at once or in
+// pieces, some ids remembered, some of those no longer there.
+func (s *sim) list() {
+	n := s.rnd.IntN(60)
+	perClass := 1 + s.rnd.IntN(10)
+	var items []Item
+	for i := range n {
+		it := Item{Test: fmt.Sprintf("m%d.C%d.test_%d", i/(3*perClass), i/perClass, i)}
+		if s.chance(0.2) {
+			it.Profile = "py34"
+		}
+		s.took[it] = time.Duration(float64(10*time.Millisecond) * math.Pow(1-s.rnd.Float64(), -1/1.3))
+		s.took[it] = min(s.took[it], 20*time.Second)
+		items = append(items, it)
+	}
+	if s.chance(0.3) {
+		s.rnd.Shuffle(n, func(i, j int) { items[i], items[j] = items[j], items[i] })
+	}
+	if s.chance(0.5) {
+		for i, it := range items {
+			if i%5 == 0 {
+				it.Test += "_ghost"
+				s.took[it] = 50 * time.Millisecond
+				s.ghosts = append(s.ghosts, it)
+			}
+		}
+		s.Add(append(s.ghosts, items[:n/2]...)...)
+	}
+	for s.chance(0.6) && len(items) > 3 {
+		cut := 1 + s.rnd.IntN(len(items)-1)
+		s.late = append(s.late, items[:cut])
+		items = items[cut:]
+	}
+	s.late = append(s.late, items)
+}
+
+func (s *sim) run() {
+	s.t.Helper()
+	simple := len(s.late) == 1 && len(s.ghosts) == 0 && s.deaths == 0 && s.ahead == 1 &&
+		!s.recalls && !s.steps && s.opts.Order == LongestFirst
+	begin := s.now
+	s.moreListing()
+	for i := range s.deaths {
+		s.after(time.Duration(s.rnd.IntN(300*(i+1)))*time.Millisecond, s.die)
+	}
+	for range 20 {
+		if s.recalls {
+			s.after(time.Duration(s.rnd.IntN(2000))*time.Millisecond, s.recall)
+		}
+		if s.lies {
+			s.after(time.Duration(s.rnd.IntN(2000))*time.Millisecond, s.lie)
+		}
+	}
+	last := begin
+	s.askAll()
+	for len(s.events) > 0 {
+		e := s.events[0]
+		s.events.remove(0)
+		s.now = e.at
+		before := s.q.Counts()
+		e.do()
+		s.askAll()
+		if s.q.Counts() != before {
+			last = s.now
+		}
+	}
+	s.ended()
+	if simple {
+		s.bound(last.Sub(begin))
+	}
+}
+
+func (s *sim) after(d time.Duration, do func()) {
+	s.places++
+	s.events.push(&simEvent{at: s.now.Add(d), place: s.places, do: do})
+}
+
+// clock is the time that the queue is told.
+func (s *sim) clock() time.Time {
+	if s.steps {
+		return s.now.Add(time.Duration(s.rnd.IntN(7200)-3600) * time.Second)
+	}
+	return s.now
+}
+
+// moreListing adds the next piece of the listing, now and later the rest.
+func (s *sim) moreListing() {
+	s.Add(s.late[0]...)
+	if s.late = s.late[1:]; len(s.late) > 0 {
+		s.after(time.Duration(s.rnd.IntN(200))*time.Millisecond, s.moreListing)
+		return
+	}
+	s.Remove(s.ghosts...)
+	s.ListingDone()
+}
+
+// askAll has every worker that has room ask, as after every event of a real
+// run.
+func (s *sim) askAll() {
+	for n := range s.workers {
+		w := &s.workers[n]
+		if w.gone || w.idle || len(w.has) >= s.ahead {
+			continue
+		}
+		items, state := s.Next(n, s.clock(), s.ahead-len(w.has))
+		w.has = append(w.has, items...)
+		w.idle = state == Done
+		s.begin(n)
+	}
+}
+
+// begin starts the worker's first item, sometimes without a word.
+func (s *sim) begin(n int) {
+	w := &s.workers[n]
+	if w.busy || len(w.has) == 0 {
+		return
+	}
+	w.busy = true
+	it, process := w.has[0], w.process
+	if !s.chance(0.05) {
+		s.Started(n, it, s.clock())
+	}
+	s.after(time.Duration(float64(s.took[it])/w.speed), func() {
+		if w.process != process {
+			return
+		}
+		w.has, w.busy = w.has[1:], false
+		s.Finished(n, it, s.clock())
+		s.begin(n)
+	})
+}
+
+// die ends a worker's process. Another takes its place, or none does; the last
+// worker always comes back.
+func (s *sim) die() {
+	n := s.rnd.IntN(len(s.workers))
+	w := &s.workers[n]
+	if w.gone {
+		return
+	}
+	w.former, w.has, w.busy = w.has, nil, false
+	w.process++
+	s.Lost(n, s.clock())
+	w.idle = false
+	live := 0
+	for i := range s.workers {
+		if !s.workers[i].gone {
+			live++
+		}
+	}
+	if live > 1 && s.chance(0.4) {
+		w.gone = true
+		s.Retire(n)
+	}
+	for i := range s.workers {
+		s.workers[i].idle = false // what was lost may be for anyone
+	}
+}
+
+// recall asks a worker for what it has not begun. It gives some back, later.
+func (s *sim) recall() {
+	n := s.rnd.IntN(len(s.workers))
+	w := &s.workers[n]
+	for _, it := range s.Withdraw(n) {
+		process := w.process
+		s.after(time.Duration(s.rnd.IntN(20))*time.Millisecond, func() {
+			if w.process != process || s.chance(0.2) {
+				return
+			}
+			for i, has := range w.has {
+				if has == it && (i > 0 || !w.busy) {
+					w.has = append(w.has[:i:i], w.has[i+1:]...)
+					s.Returned(n, it)
+					return
+				}
+			}
+		})
+	}
+}
+
+// lie says something of an item that need not be the worker's: one of another
+// worker, one that the worker's last process had, one of nobody. What happens
+// to be true is left out.
+func (s *sim) lie() {
+	n := s.rnd.IntN(len(s.workers)+2) - 1
+	it := Item{Test: "nobody's"}
+	if len(s.items) > 0 && s.chance(0.9) {
+		it = s.items[s.rnd.IntN(len(s.items))].Item
+	}
+	if n >= 0 && n < len(s.workers) && len(s.workers[n].former) > 0 && s.chance(0.5) {
+		it = s.workers[n].former[0]
+	}
+	if s.ours(n, it) != nil {
+		return
+	}
+	s.Finished(n, it, s.clock())
+	s.Started(n, it, s.clock())
+	s.Returned(n, it)
+	if s.of[it] != nil {
+		s.Add(it) // listed twice
+	}
+}
+
+// ended checks that nothing is left, that every item has one outcome or was
+// abandoned for its reason, and that each live worker was told so.
+func (s *sim) ended() {
+	s.t.Helper()
+	if n := s.q.Counts().Remaining(); n != 0 {
+		s.fatalf("%d items are left at the end: %+v", n, s.q.Counts())
+	}
+	for _, i := range s.items {
+		if i.outcomes != 1 && (i.outcomes != 0 || i.takenBack <= s.opts.MaxAttempts) {
+			s.fatalf("%q has %d outcomes and was taken back %d times", i.Item, i.outcomes, i.takenBack)
+		}
+	}
+	for n := range s.workers {
+		if _, state := s.Next(n, s.now, 1); state != Done {
+			s.fatalf("worker %d asks at the end and is told %v; want %v", n, state, Done)
+		}
+	}
+}
+
+// bound checks the greedy bound: until the last item, or group of items, was
+// begun nobody was idle.
+func (s *sim) bound(makespan time.Duration) {
+	s.t.Helper()
+	var sum, longest time.Duration
+	units := make(map[any]time.Duration)
+	for _, i := range s.items {
+		sum += s.took[i.Item]
+		key := any(i.Item)
+		if i.group != nil {
+			key = i.group
+		}
+		units[key] += s.took[i.Item]
+		longest = max(longest, units[key])
+	}
+	speed, slowest := 0.0, math.Inf(1)
+	for _, w := range s.workers {
+		speed += w.speed
+		slowest = min(slowest, w.speed)
+	}
+	limit := time.Duration(float64(sum)/speed + float64(longest)/slowest)
+	if makespan > limit+time.Microsecond {
+		s.fatalf("the run took %v; want at most %v", makespan, limit)
+	}
+}
