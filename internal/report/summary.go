@@ -1,0 +1,180 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// maxReasons is how many reasons for the same thing the summary lists.
+const maxReasons = 10
+
+// Summary is what is said at the end of a run.
+type Summary struct {
+	RunID    int
+	Counts   event.Counts  // of the run that is over: Outcomes.Finish was called
+	Duration time.Duration // zero means unknown
+	// Tests are those of the run, as Outcomes.Tests has them. They tell which
+	// never ended, which the filter tags leave out, and why some did not run.
+	Tests []*event.Test
+	// Previous is the run before; nil means that there is none to compare with.
+	Previous *Previous
+	// Notes are further facts, a line each, in testr's own words: what others
+	// said has to be escaped in them, for a terminal.
+	Notes []string
+}
+
+// Previous has the numbers of the run that this one is compared with.
+type Previous struct {
+	Tests, Failed int
+	Duration      time.Duration // zero means unknown
+}
+
+// Summary shows the tests that never ended as failures, then, unless the
+// options are Quiet, what else there is to say and the two lines that
+// testrepository ends with. A delta of the tests compares all of them with all
+// of the previous run, whatever FilterTags leave out of the number before it.
+func (t *Text) Summary(s Summary) error {
+	if err := t.clear(); err != nil {
+		return err
+	}
+	for _, test := range s.Tests {
+		if !test.Open {
+			continue
+		}
+		a := t.files.take(test.Route, test.ID)
+		if err := t.block(labelFail, test.ID, test.Tags, a); err != nil {
+			return err
+		}
+	}
+	if t.opts.Quiet {
+		return nil
+	}
+	t.buf = t.appendNotes(t.buf[:0], s)
+	t.buf = t.appendTotals(t.buf, s)
+	return t.put(t.w)
+}
+
+// appendTotals appends testrepository's two lines: pieces without a value are
+// left out.
+func (t *Text) appendTotals(dst []byte, s Summary) []byte {
+	begin := len(dst)
+	if n := s.Counts.Tests - filtered(s.Tests, t.opts.FilterTags); n != 0 {
+		dst = fmt.Appendf(dst, "Ran %d", n)
+		if s.Previous != nil {
+			dst = appendDelta(dst, s.Counts.Tests-s.Previous.Tests)
+		}
+		dst = append(dst, " tests"...)
+	}
+	if s.Duration != 0 {
+		if len(dst) == begin {
+			dst = append(dst, "Ran tests"...)
+		}
+		dst = fmt.Appendf(dst, " in %.3fs", s.Duration.Seconds())
+		if p := s.Previous; p != nil && p.Duration != 0 && p.Duration != s.Duration {
+			dst = fmt.Appendf(dst, " (%+.3fs)", (s.Duration - p.Duration).Seconds())
+		}
+	}
+	if len(dst) > begin {
+		dst = append(dst, '\n')
+	}
+	if s.Counts.Verdict() == event.Passed {
+		dst = t.coloured(dst, colourGreen, "PASSED")
+	} else {
+		dst = t.coloured(dst, colourRed, "FAILED")
+	}
+	dst = fmt.Appendf(dst, " (id=%d", s.RunID)
+	if n := s.Counts.Failed; n != 0 {
+		dst = fmt.Appendf(dst, ", failures=%d", n)
+		if s.Previous != nil {
+			dst = appendDelta(dst, n-s.Previous.Failed)
+		}
+	}
+	if n := s.Counts.Skipped; n != 0 {
+		dst = fmt.Appendf(dst, ", skips=%d", n)
+	}
+	return append(dst, ")\n"...)
+}
+
+func appendDelta(dst []byte, n int) []byte {
+	if n == 0 {
+		return dst
+	}
+	return fmt.Appendf(dst, " (%+d)", n)
+}
+
+// appendNotes appends what testrepository has no words for.
+func (t *Text) appendNotes(dst []byte, s Summary) []byte {
+	for _, detail := range t.interrupted {
+		dst = append(dst, "Interrupted: "...)
+		dst = append(t.quote.line(dst, detail), '\n')
+	}
+	note := func(n int, format, one, many string) {
+		if n > 0 {
+			dst = fmt.Appendf(dst, format+"\n", count(n, one, many))
+		}
+	}
+	note(s.Counts.InProgress, "%s did not complete", "test", "tests")
+	note(s.Counts.UxSuccess, "%s", "unexpected success", "unexpected successes")
+	left := s.Counts.NotRun
+	for _, r := range notRun(s.Tests) {
+		dst = append(dst, count(r.tests, "test", "tests")+" not run: "...)
+		dst = append(t.quote.line(dst, r.reason), '\n')
+		left -= r.tests
+	}
+	note(left, "%s not run", "test", "tests")
+	note(s.Counts.Unaccounted(), "%s unaccounted for: neither an outcome nor a reason for having none", "test", "tests")
+	note(s.Counts.NotAsked, "+%s not asked for", "test", "tests")
+	for _, n := range s.Notes {
+		dst = append(append(dst, n...), '\n')
+	}
+	return dst
+}
+
+type reason struct {
+	reason string
+	tests  int
+}
+
+// notRun returns the most frequent reasons for which tests did not run.
+func notRun(tests []*event.Test) []reason {
+	byReason := map[string]int{}
+	for _, test := range tests {
+		if test.Asked && test.NotRun != "" && !test.Settled() {
+			byReason[test.NotRun]++
+		}
+	}
+	reasons := make([]reason, 0, len(byReason))
+	for r, n := range byReason {
+		reasons = append(reasons, reason{r, n})
+	}
+	slices.SortFunc(reasons, func(a, b reason) int {
+		if a.tests != b.tests {
+			return b.tests - a.tests
+		}
+		return strings.Compare(a.reason, b.reason)
+	})
+	return reasons[:min(len(reasons), maxReasons)]
+}
+
+// filtered returns how many of the counted tests have one of the tags and a
+// good outcome.
+func filtered(tests []*event.Test, tags []string) int {
+	if len(tags) == 0 {
+		return 0
+	}
+	asked := slices.ContainsFunc(tests, func(t *event.Test) bool { return t.Asked })
+	n := 0
+	for _, t := range tests {
+		counts := t.Asked || !asked && t.Runnable
+		if counts && t.Status != protocol.StatusNone && !t.Failed() &&
+			slices.ContainsFunc(t.Tags, func(tag string) bool { return slices.Contains(tags, tag) }) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,151 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// TextOptions say where and for whom a Text writes. The zero TextOptions are
+// for a file: raw, without colours and status line.
+type TextOptions struct {
+	// Terminal says that the writer is a terminal: what others wrote is
+	// escaped, and Tick draws a status line.
+	Terminal bool
+	// Color has labels and the verdict in colour.
+	Color bool
+	// Quiet leaves out the summary; failures are shown all the same.
+	Quiet bool
+	// FilterTags are the tags whose tests the summary doesn't count, unless
+	// they fail the run.
+	FilterTags []string
+
+	// Err gets chatter and warnings; nil drops them.
+	Err io.Writer
+	// ErrTerminal says that Err is a terminal: chatter is escaped, and what
+	// workers write to stdout is shown as well.
+	ErrTerminal bool
+	// Routes has each line of chatter begin with the route it came by: for
+	// runs of several workers.
+	Routes bool
+}
+
+// Text shows a run's events as text. It is an event.Sink; like every Sink it
+// belongs to one goroutine, which also has to call Tick, Summary and Close. It
+// keeps nothing of the events that it was given, and of the files of tests in
+// progress at most 4 MiB a test and 64 MiB in all.
+type Text struct {
+	w     io.Writer
+	opts  TextOptions
+	quote quoter
+	files collector
+	chat  chatter
+	line  statusDrawn
+	buf   []byte
+
+	interrupted []string // details of the interruptions
+}
+
+// NewText returns a Text that writes to w.
+func NewText(w io.Writer, opts TextOptions) *Text {
+	return &Text{
+		w:     w,
+		opts:  opts,
+		quote: quoter(opts.Terminal),
+		files: collector{tests: map[testKey]*attachments{}},
+	}
+}
+
+// Event shows what e has to show: a failure, with all files that its test had
+// until then, or chatter. An error is that of a writer.
+func (t *Text) Event(e event.Event) error {
+	switch e.Kind {
+	case event.KindPacket:
+		return t.packet(e.Packet)
+	case event.KindWarning:
+		return t.warn(e.Detail)
+	case event.KindInterrupted:
+		if len(t.interrupted) < maxReasons {
+			t.interrupted = append(t.interrupted, e.Detail)
+		}
+	default:
+	}
+	return nil
+}
+
+func (t *Text) packet(p *protocol.Packet) error {
+	if p.Has&protocol.HasTestID == 0 {
+		return t.chatter(p)
+	}
+	t.files.add(p)
+	label := ""
+	switch p.Status {
+	case protocol.StatusNone, protocol.StatusInProgress:
+		return nil
+	case protocol.StatusFail:
+		label = labelFail
+	case protocol.StatusUxSuccess:
+		label = labelUxSuccess
+	default:
+	}
+	a := t.files.take(p.Route, p.TestID)
+	if label == "" {
+		return nil
+	}
+	return t.block(label, p.TestID, p.Tags, a)
+}
+
+func (t *Text) block(label, id string, tags []string, a *attachments) error {
+	if err := t.clear(); err != nil {
+		return err
+	}
+	t.buf = t.appendBlock(t.buf[:0], label, id, tags, a)
+	return t.put(t.w)
+}
+
+func (t *Text) warn(detail string) error {
+	if t.opts.Err == nil {
+		return nil
+	}
+	if err := t.clear(); err != nil {
+		return err
+	}
+	t.buf = append(t.buf[:0], "testr: warning: "...)
+	t.buf = quoter(t.opts.ErrTerminal).text(t.buf, detail)
+	t.buf = append(t.buf, '\n')
+	return t.put(t.opts.Err)
+}
+
+// Close takes the status line away and ends an unfinished line of chatter. Text
+// that was written stays, and a closed Text can be used again.
+func (t *Text) Close() error { return t.clear() }
+
+// clear makes the cursor stand at the beginning of an empty line, on a
+// terminal.
+func (t *Text) clear() error {
+	if err := t.erase(); err != nil {
+		return err
+	}
+	return t.endChatter()
+}
+
+// put writes what is in the buffer.
+func (t *Text) put(w io.Writer) error {
+	_, err := w.Write(t.buf)
+	if cap(t.buf) > 1<<20 {
+		t.buf = nil // one huge failure need not be remembered
+	}
+	if err != nil {
+		return fmt.Errorf("show the run: %w", err)
+	}
+	return nil
+}
+
+// statusDrawn is the status line on the screen.
+type statusDrawn struct {
+	text string // what stands there; empty without
+	at   time.Time
+}
