@@ -81,9 +81,11 @@ func TestLoadErrors(t *testing.T) {
 		want string
 	}{
 		{"worker", "worker=bach\n",
-			`.testr.conf:2: worker "bach" is not known; did you mean "batch"? (the workers are auto, stream, batch, python, go)`},
+			`.testr.conf:2: worker "bach" is not known; did you mean "batch"? ` +
+				`(the workers are auto, stream, batch, python, go)`},
 		{"worker of a later version", "worker=pytest\n",
-			`.testr.conf:2: worker "pytest" is not in this version of testr (worker=batch runs any command that writes subunit)`},
+			`.testr.conf:2: worker "pytest" is not in this version of testr ` +
+				`(worker=batch runs any command that writes subunit)`},
 		{"group_regex", "\ngroup_regex=(?=a)\n", ".testr.conf:3: option \"group_regex\": error parsing regexp: " +
 			"invalid or unsupported Perl syntax: `(?=` (the syntax is RE2: it has no look-around and no back references)"},
 		{"group_regex in pieces", "group_regex=a)(b\n", ".testr.conf:2: option \"group_regex\": error parsing regexp: " +
@@ -92,8 +94,9 @@ func TestLoadErrors(t *testing.T) {
 			`but "test_id_option" is not set (add a line such as test_id_option=--load-list $IDFILE)`},
 		{"no test_list_option", "test_command=x $LISTOPT\ntest_list_option=\n", `.testr.conf:2: "test_command" has ` +
 			`$LISTOPT, but "test_list_option" is not set (add a line such as test_list_option=--list)`},
-		{"no test_list_option for the worker", "worker=stream\nworker_command=x $LISTOPT\n", `.testr.conf:3: "worker_command" ` +
-			`has $LISTOPT, but "test_list_option" is not set (add a line such as test_list_option=--list)`},
+		{"no test_list_option for the worker", "worker=stream\nworker_command=x $LISTOPT\n",
+			`.testr.conf:3: "worker_command" has $LISTOPT, but "test_list_option" is not set ` +
+				`(add a line such as test_list_option=--list)`},
 		{"percent sign", "test_command=date +%s\n",
 			`.testr.conf:2: option "test_command": "%" stands alone (write %% for a percent sign)`},
 		{"NUL", "test_command=a\x00b\n", `.testr.conf:2: option "test_command" has a NUL character`},

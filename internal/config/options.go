@@ -110,7 +110,7 @@ func (l *loader) worker() {
 			"the workers are "+strings.Join(known, ", "))
 	}
 	if command := l.config.WorkerCommand; command.Set() && l.config.Worker != WorkerStream {
-		l.warn(command.Line, `option "worker_command" has no effect without worker=stream`, "")
+		l.warn(command.Line, `option "worker_command" has no effect without worker=stream`)
 	}
 }
 
@@ -123,7 +123,7 @@ func (l *loader) variables() {
 	}
 	id := c.TestIDOption
 	if id.Set() && !strings.Contains(id.Text, "$IDFILE") && !strings.Contains(id.Text, "$IDLIST") {
-		l.warn(id.Line, `"test_id_option" has neither $IDFILE nor $IDLIST: no tests can be selected with it`, "")
+		l.warn(id.Line, `"test_id_option" has neither $IDFILE nor $IDLIST: no tests can be selected with it`)
 	}
 	if c.TestListOption.Set() {
 		return
@@ -143,10 +143,10 @@ func (l *loader) names() {
 		switch {
 		case slices.Contains(options, e.name), l.file.used[e.name]:
 		case slices.Contains(laterOptions, e.name):
-			l.warn(e.line, fmt.Sprintf("option %q is %s", e.name, unsupported), "")
+			l.warn(e.line, fmt.Sprintf("option %q is %s", e.name, unsupported))
 		default:
 			near := didYouMean(e.name, slices.Concat(options, laterOptions)...)
-			l.warn(e.line, fmt.Sprintf("option %q is not known%s", e.name, near), "")
+			l.warn(e.line, fmt.Sprintf("option %q is not known%s", e.name, near))
 		}
 	}
 	for _, s := range l.file.sections {
@@ -162,13 +162,13 @@ func (l *loader) sectionNames(s *section) {
 		if strings.EqualFold(s.name, defaultSection) {
 			near = didYouMean(defaultSection, defaultSection)
 		}
-		l.warn(s.line, fmt.Sprintf("section [%s] is not known%s", s.name, near), "")
+		l.warn(s.line, fmt.Sprintf("section [%s] is not known%s", s.name, near))
 		return
 	}
 	if strings.TrimSpace(name) == "" {
 		l.fail(s.line, fmt.Sprintf("section [%s] has no name", s.name), fmt.Sprintf("write [%s NAME]", kind))
 	}
-	l.warn(s.line, fmt.Sprintf("section [%s] is %s", s.name, unsupported), "")
+	l.warn(s.line, fmt.Sprintf("section [%s] is %s", s.name, unsupported))
 	for _, e := range s.entries {
 		if !slices.Contains(known, e.name) && !strings.HasPrefix(e.name, envPrefix) {
 			l.fail(e.line, fmt.Sprintf("option %q is not known in [%s]%s", e.name, s.name, didYouMean(e.name, known...)), "")
@@ -180,6 +180,6 @@ func (l *loader) fail(line int, msg, hint string) {
 	l.errs = append(l.errs, &Error{File: l.file.name, Line: line, Msg: msg, Hint: hint})
 }
 
-func (l *loader) warn(line int, msg, hint string) {
-	l.config.Warnings = append(l.config.Warnings, &Error{File: l.file.name, Line: line, Msg: msg, Hint: hint})
+func (l *loader) warn(line int, msg string) {
+	l.config.Warnings = append(l.config.Warnings, &Error{File: l.file.name, Line: line, Msg: msg})
 }

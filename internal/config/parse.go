@@ -116,7 +116,7 @@ func (p *parser) line(number int, line string) bool {
 	case value[0] == '#' || value[0] == ';':
 		return true
 	}
-	indent := utf8.RuneCountInString(line[:strings.Index(line, value)])
+	indent := utf8.RuneCountInString(line) - utf8.RuneCountInString(strings.TrimLeftFunc(line, isSpace))
 	if p.opt != nil && indent > p.indent {
 		p.parts = append(p.parts, value)
 		return true

@@ -17,8 +17,8 @@ func TestParseValues(t *testing.T) {
 			"a": {"1", 2}, "b": {"2", 3}, "c": {"d=e", 4}, "d": {"x:y", 5}, "e": {"", 6}}},
 		{"case of options", "[DEFAULT]\nTest_Command=A\nENV.Path=B\nenv.path=C\n", map[string]Value{
 			"test_command": {"A", 2}, "env.Path": {"B", 3}, "env.path": {"C", 4}}},
-		{"comments on lines of their own only", "# first\n[DEFAULT]\n; second\na=1 # no comment ; nor this\n", map[string]Value{
-			"a": {"1 # no comment ; nor this", 4}}},
+		{"comments on lines of their own only", "# first\n[DEFAULT]\n; second\na=1 # no comment ; nor this\n",
+			map[string]Value{"a": {"1 # no comment ; nor this", 4}}},
 		{"continuation lines", "[DEFAULT]\na=1\n  2\n\t3\nb=\n  4\n", map[string]Value{
 			"a": {"1\n2\n3", 2}, "b": {"\n4", 5}}},
 		{"comments and empty lines in a value", "[DEFAULT]\na=1\n  # gone\n\n  2\n\n\n[x]\n", map[string]Value{

@@ -118,10 +118,12 @@ func randomFile(rnd *rand.Rand) string {
 	for i := range rnd.IntN(9) {
 		end := pick("\n", "\n", "\n", "\n", "\r\n", "\r", " \n")
 		indent := pick("", "", "", "", " ", "  ", "\t", "    ", "\u00a0")
-		value := pick("", "1", "a b", "%%", "%(a0)s", "%(A1)s%(x)s", "%(b2)s", "x=y:z", "# no", "; no", "[q]", "é", "\x1f1", "\v")
+		value := pick("", "1", "a b", "%%", "%(a0)s", "%(A1)s%(x)s", "%(b2)s", "x=y:z",
+			"# no", "; no", "[q]", "é", "\x1f1", "\v")
 		switch rnd.IntN(12) {
 		case 0:
-			fmt.Fprintf(&b, "%s[%s]%s%s", indent, pick("s", "t", "DEFAULT", "default", "a b", "]", "u%d"), pick("", "", " tail"), end)
+			fmt.Fprintf(&b, "%s[%s]%s%s", indent, pick("s", "t", "DEFAULT", "default", "a b", "]", "u%d"),
+				pick("", "", " tail"), end)
 		case 1, 2:
 			b.WriteString(indent + pick("#", ";") + value + end)
 		case 3:

@@ -15,13 +15,15 @@ func TestSuggest(t *testing.T) {
 		want  string // how the suggestion ends
 	}{
 		{"nothing", nil, "test_list_option=--list\n"},
-		{"a Go module", map[string]string{"go.mod": "module x\n", "test_x.py": ""}, "[DEFAULT]\ntest_command=go test ./...\n"},
+		{"a Go module", map[string]string{"go.mod": "module x\n", "test_x.py": ""},
+			"[DEFAULT]\ntest_command=go test ./...\n"},
 		{"tests here", map[string]string{"test_x.py": ""}, discover + "\n"},
 		{"tests in a package", map[string]string{"tests/__init__.py": "", "tests/test_x.py": ""}, discover + "\n"},
 		{"tests in a directory", map[string]string{"tests/test_x.py": ""}, discover + " -s tests\n"},
 		{"a Python project", map[string]string{"setup.py": ""}, discover + "\n"},
 		{"pytest", map[string]string{"pytest.ini": "", "test/test_x.py": ""}, "find:\n" + discover + " -s test\n"},
-		{"pytest in pyproject.toml", map[string]string{"pyproject.toml": "[tool.pytest.ini_options]\n"}, "find:\n" + discover + "\n"},
+		{"pytest in pyproject.toml", map[string]string{"pyproject.toml": "[tool.pytest.ini_options]\n"},
+			"find:\n" + discover + "\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

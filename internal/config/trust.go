@@ -145,8 +145,8 @@ func (u user) owns(f *os.File) error {
 
 // within reports whether path, which has no links in it, is dir or below it.
 func within(path, dir string) bool {
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = resolved
 	}
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && filepath.IsLocal(rel)

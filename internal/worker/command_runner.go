@@ -56,10 +56,10 @@ func pythonRunner(words []word, i int) (runner, bool) {
 	}
 	for i++; i < len(words); i++ {
 		opt := parseOption(words[i].value)
-		switch {
-		case opt.kind == noOption:
+		switch opt.kind {
+		case noOption:
 			return runner{}, false
-		case opt.kind == flags:
+		case flags:
 			continue
 		}
 		first, value := i, opt.value

@@ -20,14 +20,16 @@ func TestPythonCommand(t *testing.T) {
 		{"stestr's runner", `${PYTHON:-python} -m stestr.subunit_runner.run discover -t "./" "tests" $LISTOPT $IDOPTION`,
 			`exec ${PYTHON:-python} /w.py --runner stestr.subunit_runner.run discover -t "./" "tests"  `},
 		{"assignments", `A=${A:-1} B='x  y' python -m unittest`, `A=${A:-1} B='x  y' exec python /w.py --runner unittest`},
-		{"the way of OpenStack", "OS_STDOUT_CAPTURE=${OS_STDOUT_CAPTURE:-1} \\\n  OS_TEST_TIMEOUT=${OS_TEST_TIMEOUT:-60} \\\n" +
-			"  ${PYTHON:-python} -m subunit.run discover -t ./ ${OS_TEST_PATH:-./nova/tests} $LISTOPT $IDOPTION",
+		{"the way of OpenStack",
+			"OS_STDOUT_CAPTURE=${OS_STDOUT_CAPTURE:-1} \\\n  OS_TEST_TIMEOUT=${OS_TEST_TIMEOUT:-60} \\\n" +
+				"  ${PYTHON:-python} -m subunit.run discover -t ./ ${OS_TEST_PATH:-./nova/tests} $LISTOPT $IDOPTION",
 			"OS_STDOUT_CAPTURE=${OS_STDOUT_CAPTURE:-1} \\\n  OS_TEST_TIMEOUT=${OS_TEST_TIMEOUT:-60} \\\n" +
 				"  exec ${PYTHON:-python} /w.py --runner subunit.run discover -t ./ ${OS_TEST_PATH:-./nova/tests}  "},
 		{"paths of interpreters", ".tox/py34/bin/python -m unittest", "exec .tox/py34/bin/python /w.py --runner unittest"},
 		{"from a variable's directory", "$VENV/bin/pypy3 -m unittest", "exec $VENV/bin/pypy3 /w.py --runner unittest"},
 		{"a plain variable", `"$PYTHON" -m unittest`, `exec "$PYTHON" /w.py --runner unittest`},
-		{"nested defaults", `"${PY:-${VENV}/bin/python}" -m unittest`, `exec "${PY:-${VENV}/bin/python}" /w.py --runner unittest`},
+		{"nested defaults", `"${PY:-${VENV}/bin/python}" -m unittest`,
+			`exec "${PY:-${VENV}/bin/python}" /w.py --runner unittest`},
 		{"quoted words", `'/a b/python' '-m' "unittest" 'x  y' \$z "a\"b"`,
 			`exec '/a b/python' /w.py --runner unittest 'x  y' \$z "a\"b"`},
 		{"options", "python -W ignore -X dev -Wd -Es -u -bb --check-hash-based-pycs always -m unittest -v",
@@ -35,8 +37,10 @@ func TestPythonCommand(t *testing.T) {
 		{"options joined with -m", "python -um unittest a", "exec python -u /w.py --runner unittest a"},
 		{"module joined with -m", "python -Esmunittest a", "exec python -Es /w.py --runner unittest a"},
 		{"a wrapper", "env A=1 timeout 60 python -m unittest", "exec env A=1 timeout 60 python /w.py --runner unittest"},
-		{"ids in the command", "python -m testtools.run $LISTOPT --load-list $IDFILE a", "exec python /w.py --runner testtools.run   a"},
-		{"ids in one word", "python -m testtools.run --load-list=$IDFILE a $IDLIST", "exec python /w.py --runner testtools.run  a "},
+		{"ids in the command", "python -m testtools.run $LISTOPT --load-list $IDFILE a",
+			"exec python /w.py --runner testtools.run   a"},
+		{"ids in one word", "python -m testtools.run --load-list=$IDFILE a $IDLIST",
+			"exec python /w.py --runner testtools.run  a "},
 		{"names of other runners", "python -m unittest discover tests/pytest stestr",
 			"exec python /w.py --runner unittest discover tests/pytest stestr"},
 		{"globs and tildes", "python -m unittest ~/x/*.py", "exec python /w.py --runner unittest ~/x/*.py"},
@@ -71,7 +75,8 @@ func TestGoCommand(t *testing.T) {
 			"exec '/a b/testr' worker go --list --build-dir /tmp/b -- -short"},
 		{"assignments and tokens", `CGO_ENABLED=${C:-1} go test -race -tags 'a b' $LISTOPT ./... $IDOPTION -args x`,
 			`CGO_ENABLED=${C:-1} exec '/a b/testr' worker go -- -race -tags 'a b'  ./...  -args x`,
-			`CGO_ENABLED=${C:-1} exec '/a b/testr' worker go --list --build-dir /tmp/b -- -race -tags 'a b'  ./...  -args x -short`},
+			`CGO_ENABLED=${C:-1} exec '/a b/testr' worker go --list --build-dir /tmp/b -- ` +
+				`-race -tags 'a b'  ./...  -args x -short`},
 		{"env", "env A=1 go test", "exec env A=1 '/a b/testr' worker go --",
 			"exec env A=1 '/a b/testr' worker go --list --build-dir /tmp/b -- -short"},
 	}
@@ -144,7 +149,8 @@ func TestBatchCommands(t *testing.T) {
 		{"comment before", "# all of it\npython -m unittest", "", "it has a comment"},
 		{"comment after", "python -m unittest\n# all of it", "", "it has a comment"},
 		{"on another machine", "ssh host python -m unittest", "unittest", `its test runner is started by "ssh"`},
-		{"in a container", "/usr/bin/docker run -i x python -m unittest", "unittest", `its test runner is started by "docker"`},
+		{"in a container", "/usr/bin/docker run -i x python -m unittest", "unittest",
+			`its test runner is started by "docker"`},
 		{"builtin", "command python -m unittest", "unittest", `it begins with the shell's own "command"`},
 		{"exec", "exec go test", "go test", `it begins with the shell's own "exec"`},
 		{"token before", "A=$IDFILE python -m unittest", "unittest", "$IDFILE stands before the test runner"},
@@ -242,7 +248,8 @@ func TestStreamCommands(t *testing.T) {
 		run, list string
 		err       string
 	}{
-		{"worker_command lists", "serve $LISTOPT -v", suite, []string{"a b"}, "serve  -v 'a b'", "serve --names -v 'a b'", ""},
+		{"worker_command lists", "serve $LISTOPT -v", suite, []string{"a b"},
+			"serve  -v 'a b'", "serve --names -v 'a b'", ""},
 		{"test_command lists", "serve $IDFILE", suite, nil, "serve ", "suite --names ", ""},
 		{"test_command is the worker", "", suite, nil, "suite  ", "suite --names ", ""},
 		{"the worker has --list", "serve", Template{Command: "suite"}, []string{"x"}, "serve x", "serve --list x", ""},
