@@ -30,8 +30,8 @@ type Summary struct {
 
 // Previous has the numbers of the run that this one is compared with.
 type Previous struct {
-	Tests, Failed int
-	Duration      time.Duration // zero means unknown
+	Counts   event.Counts
+	Duration time.Duration // zero means unknown
 }
 
 // Summary shows the tests that never ended as failures, then, unless the
@@ -63,10 +63,10 @@ func (t *Text) Summary(s Summary) error {
 // left out.
 func (t *Text) appendTotals(dst []byte, s Summary) []byte {
 	begin := len(dst)
-	if n := s.Counts.Tests - filtered(s.Tests, t.opts.FilterTags); n != 0 {
+	if n := ran(s.Counts) - filtered(s.Tests, t.opts.FilterTags); n != 0 {
 		dst = fmt.Appendf(dst, "Ran %d", n)
 		if s.Previous != nil {
-			dst = appendDelta(dst, s.Counts.Tests-s.Previous.Tests)
+			dst = appendDelta(dst, ran(s.Counts)-ran(s.Previous.Counts))
 		}
 		dst = append(dst, " tests"...)
 	}
@@ -91,7 +91,7 @@ func (t *Text) appendTotals(dst []byte, s Summary) []byte {
 	if n := s.Counts.Failed; n != 0 {
 		dst = fmt.Appendf(dst, ", failures=%d", n)
 		if s.Previous != nil {
-			dst = appendDelta(dst, n-s.Previous.Failed)
+			dst = appendDelta(dst, n-s.Previous.Counts.Failed)
 		}
 	}
 	if n := s.Counts.Skipped; n != 0 {
@@ -99,6 +99,9 @@ func (t *Text) appendTotals(dst []byte, s Summary) []byte {
 	}
 	return append(dst, ")\n"...)
 }
+
+// ran counts what never ended as well, as testrepository does.
+func ran(c event.Counts) int { return c.Tests + c.InProgress }
 
 func appendDelta(dst []byte, n int) []byte {
 	if n == 0 {

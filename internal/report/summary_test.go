@@ -27,22 +27,22 @@ var totalsTests = []struct {
 	{"without tests", TextOptions{}, Summary{Duration: time.Second}, "Ran tests in 1.000s\nPASSED (id=0)\n"},
 	{"more and slower", TextOptions{}, Summary{
 		Counts: event.Counts{Tests: 5, Failed: 2}, Duration: 2 * time.Second,
-		Previous: &Previous{Tests: 3, Failed: 1, Duration: time.Second},
+		Previous: &Previous{Counts: event.Counts{Tests: 3, Failed: 1}, Duration: time.Second},
 	}, "Ran 5 (+2) tests in 2.000s (+1.000s)\nFAILED (id=0, failures=2 (+1))\n"},
 	{"fewer and faster", TextOptions{}, Summary{
 		Counts: event.Counts{Tests: 5, Failed: 2}, Duration: 2 * time.Second,
-		Previous: &Previous{Tests: 8, Failed: 9, Duration: 4500 * time.Millisecond},
+		Previous: &Previous{Counts: event.Counts{Tests: 8, Failed: 9}, Duration: 4500 * time.Millisecond},
 	}, "Ran 5 (-3) tests in 2.000s (-2.500s)\nFAILED (id=0, failures=2 (-7))\n"},
 	{"the same", TextOptions{}, Summary{
 		Counts: event.Counts{Tests: 5, Failed: 2}, Duration: 2 * time.Second,
-		Previous: &Previous{Tests: 5, Failed: 2, Duration: 2 * time.Second},
+		Previous: &Previous{Counts: event.Counts{Tests: 5, Failed: 2}, Duration: 2 * time.Second},
 	}, "Ran 5 tests in 2.000s\nFAILED (id=0, failures=2)\n"},
 	{"a hair faster", TextOptions{}, Summary{
 		Counts: event.Counts{Tests: 1}, Duration: time.Second,
-		Previous: &Previous{Tests: 1, Duration: time.Second + 1},
+		Previous: &Previous{Counts: event.Counts{Tests: 1}, Duration: time.Second + 1},
 	}, "Ran 1 tests in 1.000s (-0.000s)\nPASSED (id=0)\n"},
 	{"no failures any more", TextOptions{}, Summary{
-		Counts: event.Counts{Tests: 1}, Previous: &Previous{Tests: 1, Failed: 1},
+		Counts: event.Counts{Tests: 1}, Previous: &Previous{Counts: event.Counts{Tests: 1, Failed: 1}},
 	}, "Ran 1 tests\nPASSED (id=0)\n"},
 	{"colours", TextOptions{Color: true}, Summary{}, "\x1b[32mPASSED\x1b[0m (id=0)\n"},
 	{"colours of failure", TextOptions{Color: true}, Summary{Counts: event.Counts{Failed: 1}},
@@ -58,7 +58,7 @@ var totalsTests = []struct {
 		Notes: []string{"something else"},
 	}, "1 test did not complete\n1 unexpected success\n2 tests not run: no instance left\n1 test not run: stopped\n" +
 		"1 test not run\n4 tests unaccounted for: neither an outcome nor a reason for having none\n" +
-		"+2 tests not asked for\nsomething else\nRan 1 tests\nFAILED (id=0, failures=2)\n"},
+		"+2 tests not asked for\nsomething else\nRan 2 tests\nFAILED (id=0, failures=2)\n"},
 	{"incomplete is not passed", TextOptions{}, Summary{Counts: event.Counts{Asked: 2, Tests: 1, NotRun: 1}},
 		"1 test not run\nRan 1 tests\nFAILED (id=0)\n"},
 	{"open tests fail", TextOptions{Quiet: true}, Summary{Tests: []*event.Test{{ID: "x", Open: true, Tags: []string{"t"}}}},
@@ -98,7 +98,7 @@ func TestTextOpenTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := block("FAIL: a.hang", "log: {{{waiting for the bus}}}") +
-		"Interrupted: SIGINT\n1 test did not complete\nFAILED (id=0, failures=1)\n"
+		"Interrupted: SIGINT\n1 test did not complete\nRan 1 tests\nFAILED (id=0, failures=1)\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("text (-want +got):\n%s", diff)
 	}
@@ -140,7 +140,7 @@ func TestTextFilterTags(t *testing.T) {
 	}
 	var out bytes.Buffer
 	text := NewText(&out, TextOptions{Quiet: false, FilterTags: []string{"zope:layer", "other"}})
-	s := Summary{Counts: event.Counts{Tests: 6, Failed: 2}, Tests: tests, Previous: &Previous{Tests: 5, Failed: 2}}
+	s := Summary{Counts: event.Counts{Tests: 6, Failed: 2}, Tests: tests, Previous: &Previous{Counts: event.Counts{Tests: 5, Failed: 2}}}
 	if err := text.Summary(s); err != nil {
 		t.Fatal(err)
 	}
