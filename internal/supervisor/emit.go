@@ -1,0 +1,79 @@
+package supervisor
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// workerTag is the tag by which testrepository's users know what ran where.
+func workerTag(route string) string { return "worker-" + strings.ReplaceAll(route, "/", "-") }
+
+// emit gives an event its number and time, and passes it on. Once the sink has
+// failed, nothing is passed on any more: what was not stored did not happen.
+func (l *loop) emit(e event.Event, now time.Time) {
+	if l.sinkErr != nil {
+		return
+	}
+	e.Seq, e.Time = l.seq, now
+	if err := l.cfg.Sink.Event(e); err != nil {
+		l.sinkErr = err
+		l.killAll(err)
+		return
+	}
+	l.seq++
+	_ = l.outcomes.Event(e)
+}
+
+// note emits an event of no worker.
+func (l *loop) note(kind event.Kind, tests []string, detail string, now time.Time) {
+	l.emit(event.Event{Kind: kind, Worker: event.NoWorker, Tests: tests, Detail: detail}, now)
+}
+
+func (l *loop) warn(detail string, now time.Time) {
+	l.cfg.Log.Warn(detail)
+	l.note(event.KindWarning, nil, detail, now)
+}
+
+// emitFrom emits a packet of a process: with the route of its slot before its
+// own, with a time, and the slot's tag if it is about a test.
+func (l *loop) emitFrom(p *process, packet *protocol.Packet, now time.Time) {
+	l.annotate(p, packet, now)
+	l.emitPacket(p.slot.index, packet, now)
+}
+
+func (l *loop) annotate(p *process, packet *protocol.Packet, now time.Time) {
+	packet.Route = protocol.PrefixRoute(p.slot.Route, packet.Route)
+	packet.Has |= protocol.HasRoute
+	if packet.Has&protocol.HasTime == 0 {
+		packet.Has |= protocol.HasTime
+		packet.Time = now.UTC().Round(0)
+	}
+	if packet.Has&protocol.HasTestID != 0 && !slices.Contains(packet.Tags, p.slot.tag) {
+		packet.Has |= protocol.HasTags
+		packet.Tags = append(packet.Tags, p.slot.tag)
+	}
+}
+
+func (l *loop) emitPacket(worker int, packet *protocol.Packet, now time.Time) {
+	l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Packet: packet}, now)
+}
+
+// emitFailure makes up the outcome of a test that its worker owes us.
+func (l *loop) emitFailure(p *process, id, reason string, now time.Time) {
+	p.failed = true
+	if text := p.errTail.String(); text != "" {
+		reason += "\n\nThe end of the worker's stderr:\n" + text
+	}
+	if !strings.HasSuffix(reason, "\n") {
+		reason += "\n"
+	}
+	l.emitFrom(p, &protocol.Packet{
+		Has:    protocol.HasTestID | protocol.HasFile | protocol.HasMIME,
+		TestID: id, Status: protocol.StatusFail, Runnable: !event.Pseudo(id),
+		FileName: "traceback", MIMEType: "text/plain;charset=utf8", Content: []byte(reason), EOF: true,
+	}, now)
+}

@@ -1,0 +1,232 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/instance"
+	"testr/internal/protocol"
+	"testr/internal/scheduler"
+)
+
+// feedAll gives every slot what it can take.
+func (l *loop) feedAll(now time.Time) {
+	for _, s := range l.slots {
+		if l.stopping() {
+			return
+		}
+		l.feed(s, now)
+	}
+}
+
+// feed gives a slot as many tests as it may hold, and starts a worker there if
+// it has none.
+func (l *loop) feed(s *slot, now time.Time) {
+	switch p := s.proc; {
+	case s.retired:
+	case l.cfg.Worker.Plain != nil:
+		l.feedPlain(s, now)
+	case l.batches:
+		if p == nil {
+			l.feedBatch(s, now)
+		}
+	case p != nil && (p.ending || p.closed || p.killed):
+	default:
+		l.feedStream(s, now)
+	}
+}
+
+// feedPlain starts the one process of a run that is not listed.
+func (l *loop) feedPlain(s *slot, now time.Time) {
+	if s.generation > 0 || s.index > 0 {
+		s.retired = true
+		return
+	}
+	l.start(s, Batch{Command: *l.cfg.Worker.Plain}, now)
+	s.retired = true // it is not started again
+}
+
+func (l *loop) feedStream(s *slot, now time.Time) {
+	room := l.cfg.LookAhead
+	if s.proc != nil {
+		room -= len(s.proc.sent)
+	}
+	if room <= 0 {
+		return
+	}
+	its, state := l.queue.Next(s.index, now, room)
+	switch state {
+	case scheduler.Done:
+		if s.proc != nil {
+			l.end(s.proc, now.Add(l.cfg.EndGrace))
+		}
+		return
+	case scheduler.Have:
+	default:
+		if s.proc == nil || len(s.proc.sent)+len(s.proc.open) == 0 {
+			l.steal(s)
+		}
+		return
+	}
+	if s.proc == nil && !l.start(s, Batch{Command: *l.cfg.Worker.Stream}, now) {
+		return
+	}
+	ids := testIDs(its)
+	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Tests: ids}, now)
+	for _, id := range ids {
+		s.proc.sent = append(s.proc.sent, id)
+		s.proc.post(request(id, protocol.StatusExists))
+	}
+}
+
+// steal asks the other workers for what they have not begun: this one has
+// nothing to do.
+func (l *loop) steal(idle *slot) {
+	for _, s := range l.slots {
+		if p := s.proc; s != idle && p != nil && len(p.open)+len(p.sent) > 1 && !p.ending && !p.closed {
+			l.withdraw(s)
+		}
+	}
+}
+
+// withdraw asks a worker to give back what it has not begun.
+func (l *loop) withdraw(s *slot) {
+	p := s.proc
+	if p.outboxClosed {
+		return
+	}
+	for _, it := range l.queue.Withdraw(s.index) {
+		if p.withdrawn == nil {
+			p.withdrawn = map[string]bool{}
+		}
+		if !p.withdrawn[it.Test] {
+			p.withdrawn[it.Test] = true
+			p.post(request(it.Test, protocol.StatusSkip))
+		}
+	}
+}
+
+// end tells a streaming worker that there are no more tests.
+func (l *loop) end(p *process, deadline time.Time) {
+	if !p.ending {
+		p.ending = true
+		p.closeOutbox()
+	}
+	p.deadline = deadline
+	l.wake(deadline)
+}
+
+// feedBatch starts a batch worker with the next batch.
+func (l *loop) feedBatch(s *slot, now time.Time) {
+	its, state := l.queue.Next(s.index, now, l.batchSize())
+	if state != scheduler.Have {
+		return
+	}
+	ids := testIDs(its)
+	b, err := l.cfg.Worker.Batch(ids)
+	if err != nil {
+		l.stop(fmt.Errorf("start a batch of %d tests: %w", len(ids), err))
+		return
+	}
+	l.refuse(s, b.Refused, now)
+	for _, id := range ids {
+		if !slices.Contains(b.Given, id) {
+			l.queue.Returned(s.index, item(id)) // or it was refused, and is settled
+		}
+	}
+	if len(b.Given) == 0 {
+		l.feedBatch(s, now)
+		return
+	}
+	if !l.start(s, b, now) {
+		return
+	}
+	s.proc.sent = slices.Clone(b.Given)
+	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Tests: b.Given}, now)
+}
+
+// refuse settles tests that no batch worker can be given.
+func (l *loop) refuse(s *slot, refused []Refused, now time.Time) {
+	byReason := map[string][]string{}
+	for _, r := range refused {
+		l.queue.Finished(s.index, item(r.Test), now)
+		byReason[r.Reason] = append(byReason[r.Reason], r.Test)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		l.note(event.KindNotRun, byReason[reason], "not fit for a batch worker: "+reason, now)
+	}
+}
+
+// minBatch keeps the start-up cost of a process in proportion.
+const minBatch = 8
+
+// batchSize is guided self-scheduling: half of a fair share of what waits, so
+// that the last batches are small. A single slot gets everything.
+func (l *loop) batchSize() int {
+	waiting, n := l.queue.Counts().Waiting, len(l.slots)
+	if n == 1 {
+		return max(1, waiting)
+	}
+	return max(min(minBatch, (waiting+n-1)/n), (waiting+2*n-1)/(2*n), 1)
+}
+
+// start starts a process in a slot. When that fails the slot's tests go back,
+// and it returns false.
+func (l *loop) start(s *slot, b Batch, now time.Time) bool {
+	ctx, cancel := context.WithCancelCause(l.procs)
+	inst, err := s.Instance.Start(ctx, b.Command)
+	s.generation++
+	if err != nil {
+		cancel(nil)
+		l.free(b.Done)
+		l.notStarted(s, err, now)
+		return false
+	}
+	p := &process{slot: s, inst: inst, cancel: cancel, done: b.Done,
+		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"}, errTail: tail{limit: 4 << 10}}
+	if l.cfg.Worker.Plain == nil && !l.batches {
+		p.outbox = make(chan *protocol.Packet, outboxSize(l.cfg.LookAhead))
+	}
+	s.proc = p
+	l.live++
+	p.follow(&l.wg, l.inbox)
+	l.emit(event.Event{Kind: event.KindWorkerStarted, Worker: s.index,
+		Detail: startDetail(s, inst)}, now)
+	return true
+}
+
+func startDetail(s *slot, p instance.Process) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	return fmt.Sprintf("host=%s instance=%s pid=%d generation=%d", host, s.Instance.ID(), p.PID(), s.generation)
+}
+
+func (l *loop) free(done func() error) {
+	if done == nil {
+		return
+	}
+	if err := done(); err != nil {
+		l.cfg.Log.Warn("clean up after a worker", "error", err)
+	}
+}
+
+// request is a packet that asks a worker to run a test (StatusExists) or to
+// forget it (StatusSkip).
+func request(id string, s protocol.Status) *protocol.Packet {
+	return &protocol.Packet{Has: protocol.HasTestID, TestID: id, Status: s, Runnable: true}
+}
+
+func testIDs(its []scheduler.Item) []string {
+	ids := make([]string, len(its))
+	for i, it := range its {
+		ids[i] = it.Test
+	}
+	return ids
+}

@@ -1,0 +1,375 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/scheduler"
+)
+
+// loop is one run. Its goroutine owns every field; others only send to inbox
+// and listed.
+type loop struct {
+	cfg      Config
+	queue    *scheduler.Queue
+	outcomes *event.Outcomes
+	slots    []*slot
+	inbox    chan message
+	listed   chan listResult // nil when there is nothing more to hear from the lister
+	wg       sync.WaitGroup
+
+	procs       context.Context // ends what all processes have in common
+	seq         uint64
+	err         error // our own trouble: the run stops
+	sinkErr     error // the sink takes nothing any more
+	interrupted bool
+	unlisted    bool                     // the listing failed: nobody knows what was asked for
+	live        int                      // processes whose exit has not been seen
+	began       bool                     // some worker began a test
+	batches     bool                     // streaming workers were given up
+	held        map[string][]event.Event // verdicts on ids that the listing may not have
+	last        *process                 // the last one that ended fruitlessly
+	lastExit    string
+	timer       *time.Timer
+	wakeAt      time.Time
+	statusAt    time.Time
+}
+
+type listResult struct {
+	listing Listing
+	err     error
+}
+
+// slot is where one process at a time runs.
+type slot struct {
+	Slot
+	index      int
+	tag        string // testrepository's tag for what runs here
+	proc       *process
+	generation int
+	fruitless  int // starts in a row that did not get as far as a test
+	retired    bool
+}
+
+// maxFruitless is how often in a row a worker may be started without beginning
+// a test before its slot is given up.
+const maxFruitless = 3
+
+// Reasons for tests that do not run.
+const (
+	reasonInterrupted = "interrupted"
+	reasonNoWorker    = "no worker left"
+	reasonStopped     = "the run was stopped"
+	reasonIgnored     = "the test command ended without running it"
+	reasonTakenBack   = "given to too many workers that ended before they began it"
+)
+
+func newLoop(cfg Config) *loop {
+	order := scheduler.LongestFirst
+	if len(cfg.Slots) == 1 {
+		order = scheduler.Listed // which keeps the tests of a class together
+	}
+	l := &loop{
+		cfg:      cfg,
+		outcomes: event.NewOutcomes(),
+		inbox:    make(chan message, 64),
+		batches:  cfg.Worker.Stream == nil,
+		held:     map[string][]event.Event{},
+		timer:    time.NewTimer(time.Hour),
+		queue: scheduler.New(scheduler.Options{
+			Workers: len(cfg.Slots), Group: cfg.Group, Estimate: cfg.Estimate, Order: order}),
+	}
+	l.timer.Stop()
+	for i, s := range cfg.Slots {
+		l.slots = append(l.slots, &slot{Slot: s, index: i, tag: workerTag(s.Route)})
+	}
+	return l
+}
+
+func (l *loop) run(ctx context.Context) error {
+	procs, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+	l.procs = procs
+	l.begin(ctx)
+	interrupt := ctx.Done()
+	for {
+		l.feedAll(time.Now())
+		if l.live == 0 && l.listed == nil {
+			break
+		}
+		l.step(ctx, &interrupt)
+	}
+	l.wg.Wait()
+	l.timer.Stop()
+	l.settleRest(time.Now())
+	return errors.Join(l.err, l.sinkErr)
+}
+
+// step handles everything that is ready, and waits for the first thing.
+func (l *loop) step(ctx context.Context, interrupt *<-chan struct{}) {
+	select {
+	case m := <-l.inbox:
+		l.handle(m, time.Now())
+	case r := <-l.listed:
+		l.listed = nil
+		l.takeListing(ctx, r, time.Now())
+	case <-*interrupt:
+		*interrupt = nil
+		l.interrupt(context.Cause(ctx), time.Now())
+	case <-l.cfg.Kill:
+		l.cfg.Kill = nil
+		l.killAll(errors.New("the run was told to end at once"))
+	case <-l.timer.C:
+		l.wakeAt = time.Time{}
+		l.tick(time.Now())
+	}
+}
+
+func (l *loop) begin(ctx context.Context) {
+	now := time.Now()
+	if l.cfg.Worker.Plain != nil {
+		return
+	}
+	if l.cfg.List == nil {
+		l.note(event.KindAsked, l.cfg.Tests, "", now)
+		l.add(l.cfg.Tests, now)
+		l.queue.ListingDone()
+		return
+	}
+	l.note(event.KindAsked, nil, "", now)
+	l.add(l.cfg.Tests, now)
+	l.listed = make(chan listResult, 1)
+	listed := l.listed
+	l.wg.Go(func() {
+		listing, err := l.cfg.List(ctx)
+		listed <- listResult{listing, err}
+	})
+}
+
+func (l *loop) add(tests []string, now time.Time) {
+	if dups := l.queue.Add(items(tests)...); len(dups) > 0 {
+		l.warn(fmt.Sprintf("%d ids were asked for more than once and run once; the first is %q",
+			len(dups), dups[0].Test), now)
+	}
+}
+
+// takeListing makes the listing what was asked for, and forgets what was
+// remembered and is not in it.
+func (l *loop) takeListing(ctx context.Context, r listResult, now time.Time) {
+	if r.err != nil {
+		l.unlisted = true
+		if ctx.Err() == nil { // else the lister was stopped, like everything
+			l.stop(r.err)
+		}
+		return
+	}
+	for _, p := range r.listing.Packets {
+		l.emitPacket(event.NoWorker, p, now)
+	}
+	if d := r.listing.Duplicates; len(d) > 0 {
+		l.warn(fmt.Sprintf("%d ids were listed more than once and run once; the first is %q", len(d), d[0]), now)
+	}
+	listed := make(map[string]bool, len(r.listing.Tests))
+	for _, id := range r.listing.Tests {
+		listed[id] = true
+	}
+	var stale, fresh []string
+	remembered := make(map[string]bool, len(l.cfg.Tests))
+	for _, id := range l.cfg.Tests {
+		remembered[id] = true
+		if !listed[id] {
+			stale = append(stale, id)
+		}
+	}
+	for _, id := range r.listing.Tests {
+		if !remembered[id] {
+			fresh = append(fresh, id)
+		}
+	}
+	l.note(event.KindAsked, r.listing.Tests, "", now)
+	l.queue.Remove(items(stale)...)
+	l.queue.Add(items(fresh)...)
+	l.queue.ListingDone()
+	for _, id := range r.listing.Tests {
+		for _, p := range l.held[id] {
+			l.emit(p, now)
+		}
+	}
+	l.held = map[string][]event.Event{}
+}
+
+// listing reports whether ids are still to come.
+func (l *loop) listing() bool { return l.listed != nil }
+
+// stop ends the run because of trouble of our own.
+func (l *loop) stop(err error) {
+	if l.err == nil {
+		l.err = err
+	}
+	l.killAll(err)
+}
+
+func (l *loop) killAll(err error) {
+	for _, s := range l.slots {
+		if s.proc != nil {
+			s.proc.kill(err)
+		}
+	}
+}
+
+// stopping reports whether no worker is to be given anything more.
+func (l *loop) stopping() bool { return l.interrupted || l.err != nil || l.sinkErr != nil }
+
+// interrupt gives out no more tests, takes back what has not begun, and lets
+// what runs go on for the time of grace.
+func (l *loop) interrupt(cause error, now time.Time) {
+	l.interrupted = true
+	l.note(event.KindInterrupted, nil, cause.Error(), now)
+	for _, s := range l.slots {
+		p := s.proc
+		switch {
+		case p == nil:
+		case p.outbox == nil:
+			p.kill(cause)
+		case !p.closed:
+			l.withdraw(s)
+			l.end(p, now.Add(l.cfg.Grace))
+		}
+	}
+}
+
+// handle takes one message of a process.
+func (l *loop) handle(m message, now time.Time) {
+	p := m.proc
+	switch {
+	case m.packet != nil && m.packet.Text:
+		l.text(p, &p.text, m.packet.Content, now)
+	case m.packet != nil:
+		l.flush(p, now)
+		l.packet(p, m.packet, now)
+	case m.corrupt != nil:
+		l.flush(p, now)
+		p.failed = true
+		for _, packet := range event.FromCorrupt(m.corrupt) {
+			l.packet(p, packet, now)
+		}
+	case m.stderr != nil:
+		_, _ = p.errTail.Write(m.stderr)
+		l.text(p, &p.errText, m.stderr, now)
+	case m.closed:
+		p.closed = true
+		p.closeOutbox()
+		p.deadline = now.Add(l.cfg.Grace)
+		l.wake(p.deadline)
+	case m.exit != nil:
+		l.flush(p, now)
+		l.exited(p, m.exit, now)
+	}
+	if p.slot.proc == p && !l.stopping() {
+		l.feed(p.slot, now)
+	}
+	l.status(now)
+}
+
+// text keeps text beside packets until it is worth an event.
+func (l *loop) text(p *process, j *joiner, piece []byte, now time.Time) {
+	for _, content := range j.add(piece, now) {
+		l.emitFrom(p, textPacket(j.name, content), now)
+	}
+	if due := j.due(); !due.IsZero() {
+		l.wake(due)
+	}
+}
+
+// flush makes events of the text that is held, so that it stands before what
+// came after it.
+func (l *loop) flush(p *process, now time.Time) {
+	for _, j := range []*joiner{&p.text, &p.errText} {
+		if content := j.take(); len(content) > 0 {
+			l.emitFrom(p, textPacket(j.name, content), now)
+		}
+	}
+}
+
+// wake makes the loop tick at t, or before.
+func (l *loop) wake(t time.Time) {
+	if !l.wakeAt.IsZero() && !t.Before(l.wakeAt) {
+		return
+	}
+	l.wakeAt = t
+	l.timer.Reset(time.Until(t))
+}
+
+// tick does what has become due.
+func (l *loop) tick(now time.Time) {
+	for _, s := range l.slots {
+		p := s.proc
+		if p == nil {
+			continue
+		}
+		for _, j := range []*joiner{&p.text, &p.errText} {
+			switch due := j.due(); {
+			case due.IsZero():
+			case now.Before(due):
+				l.wake(due)
+			default:
+				l.emitFrom(p, textPacket(j.name, j.take()), now)
+			}
+		}
+		switch {
+		case p.deadline.IsZero():
+		case now.Before(p.deadline):
+			l.wake(p.deadline)
+		default:
+			p.deadline = time.Time{}
+			p.kill(errImpatient)
+		}
+	}
+	l.status(now)
+}
+
+var errImpatient = errors.New("the worker had no more time to end")
+
+// statusEvery is how often people are told how the run goes.
+const statusEvery = 100 * time.Millisecond
+
+func (l *loop) status(now time.Time) {
+	if l.cfg.Status == nil {
+		return
+	}
+	if now.Before(l.statusAt) {
+		l.wake(l.statusAt)
+		return
+	}
+	l.statusAt = now.Add(statusEvery)
+	l.wake(l.statusAt)
+	st := Status{Counts: l.outcomes.Counts(), Waiting: l.queue.Counts().Remaining()}
+	if n := len(l.slots); n > 0 {
+		st.Left = l.queue.EstimatedRemaining() / time.Duration(n)
+	}
+	for _, s := range l.slots {
+		if s.proc == nil {
+			continue
+		}
+		for _, o := range s.proc.open {
+			st.Running = append(st.Running, Running{Test: o.id, Route: s.Route, Since: o.since})
+		}
+	}
+	sort.Slice(st.Running, func(i, j int) bool { return st.Running[i].Since.Before(st.Running[j].Since) })
+	l.cfg.Status(st)
+}
+
+func items(tests []string) []scheduler.Item {
+	out := make([]scheduler.Item, len(tests))
+	for i, id := range tests {
+		out[i] = item(id)
+	}
+	return out
+}
+
+func item(id string) scheduler.Item { return scheduler.Item{Test: id} }

@@ -1,0 +1,196 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"testr/internal/instance"
+	"testr/internal/protocol"
+)
+
+// message is what the goroutines of a process tell the loop. Exactly one of
+// packet, corrupt, text, stderr, closed and exit is set.
+type message struct {
+	proc    *process
+	packet  *protocol.Packet       // also a piece of text between packets
+	corrupt *protocol.CorruptError // damage in the stream
+	stderr  []byte
+	closed  bool  // stdout has ended
+	exit    *exit // the last message of a process
+}
+
+type exit struct {
+	status instance.ExitStatus
+	err    error // how it ended could not be found out
+}
+
+// process is one start of a worker. The loop owns all of it but what is behind
+// inst and outbox.
+type process struct {
+	slot   *slot
+	inst   instance.Process
+	cancel context.CancelCauseFunc // ends it: TERM, later KILL
+	outbox chan *protocol.Packet   // nil for a batch worker; closed by the loop alone
+	done   func() error            // frees what the command needed
+
+	sent         []string        // given and neither begun nor settled, in order
+	open         []openTest      // begun and not settled
+	withdrawn    map[string]bool // asked back, without an answer yet
+	outboxClosed bool
+	begun        int  // tests that it ever began
+	settled      int  // of the tests that it was given
+	failed       bool // something failed in it
+	ending       bool // it was told that there are no more tests
+	killed       bool // we ended it
+	closed       bool // its stdout has ended
+	text         joiner
+	errText      joiner
+	errTail      tail
+	deadline     time.Time // when the loop loses patience; zero for never
+}
+
+// outboxSize has room for everything that the loop puts there between two
+// tests that the worker takes: the look-ahead, withdrawals of it, and the end.
+func outboxSize(lookAhead int) int { return 2*(lookAhead+1) + 8 }
+
+// follow starts the goroutines of a process. They send to inbox until the exit
+// message; wg is done then.
+func (p *process) follow(wg *sync.WaitGroup, inbox chan<- message) {
+	var readers sync.WaitGroup
+	readers.Go(func() { p.readPackets(inbox) })
+	readers.Go(func() { p.readStderr(inbox) })
+	if p.outbox != nil {
+		readers.Go(p.writeOutbox)
+	} else if in := p.inst.Stdin(); in != nil {
+		_ = in.Close()
+	}
+	wg.Go(func() {
+		// The readers end with the process, even if something that it started
+		// keeps its pipes open; the outbox when the loop sees stdout's end.
+		readers.Wait()
+		status, err := p.inst.Wait()
+		inbox <- message{proc: p, exit: &exit{status, err}}
+	})
+}
+
+func (p *process) readPackets(inbox chan<- message) {
+	src := newStallReader(p.inst.Stdout(), time.Second)
+	defer src.join()
+	r := protocol.NewReader(src)
+	for {
+		packet, err := r.ReadPacket()
+		var corrupt *protocol.CorruptError
+		switch {
+		case err == nil:
+			inbox <- message{proc: p, packet: packet}
+		case errors.As(err, &corrupt):
+			inbox <- message{proc: p, corrupt: corrupt}
+		default:
+			// Whatever ended the stream, its reason shows in how the process ends.
+			inbox <- message{proc: p, closed: true}
+			return
+		}
+	}
+}
+
+func (p *process) readStderr(inbox chan<- message) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := p.inst.Stderr().Read(buf)
+		if n > 0 {
+			inbox <- message{proc: p, stderr: append([]byte(nil), buf[:n]...)}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// writeOutbox ends when the outbox is closed. A write that fails means that the
+// worker is gone or going, which the readers tell: if it isn't, the end of its
+// stdin makes it go.
+func (p *process) writeOutbox() {
+	w := protocol.NewWriter(p.inst.Stdin())
+	var err error
+	for packet := range p.outbox {
+		if err != nil {
+			continue
+		}
+		if err = w.WritePacket(packet); err != nil {
+			_ = p.inst.Stdin().Close()
+		}
+	}
+	_ = p.inst.Stdin().Close()
+}
+
+// stallReader reads from a stream that can't be interrupted, and returns
+// protocol.ErrStalled when nothing came for a while. Its one goroutine ends
+// with the stream.
+type stallReader struct {
+	chunks  chan []byte
+	free    chan []byte
+	rest    []byte
+	whole   []byte
+	timer   *time.Timer
+	patient time.Duration
+	err     error // set by the goroutine before it closes chunks
+	wg      sync.WaitGroup
+}
+
+func newStallReader(r io.Reader, patience time.Duration) *stallReader {
+	s := &stallReader{chunks: make(chan []byte), free: make(chan []byte, 2),
+		timer: time.NewTimer(patience), patient: patience}
+	s.free <- make([]byte, 64<<10)
+	s.free <- make([]byte, 64<<10)
+	s.wg.Go(func() { s.pump(r) })
+	return s
+}
+
+func (s *stallReader) pump(r io.Reader) {
+	defer close(s.chunks)
+	for buf := range s.free {
+		n, err := r.Read(buf)
+		if n > 0 {
+			s.chunks <- buf[:n]
+		} else {
+			s.free <- buf
+		}
+		if err != nil {
+			s.err = err
+			return
+		}
+	}
+}
+
+// Read gives what came. It returns protocol.ErrStalled after the time of
+// patience without a byte, and may be called again then.
+func (s *stallReader) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		if s.whole != nil {
+			s.free <- s.whole[:cap(s.whole)]
+			s.whole = nil
+		}
+		s.timer.Reset(s.patient)
+		select {
+		case chunk, ok := <-s.chunks:
+			if !ok {
+				return 0, s.err
+			}
+			s.whole, s.rest = chunk, chunk
+		case <-s.timer.C:
+			return 0, protocol.ErrStalled
+		}
+	}
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+// join waits for the goroutine; the stream must have ended.
+func (s *stallReader) join() {
+	s.timer.Stop()
+	s.wg.Wait()
+}

@@ -1,0 +1,150 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"testr/internal/event"
+	"testr/internal/instance"
+	"testr/internal/scheduler"
+)
+
+// Slot is a place for one worker at a time. It stays through batches and
+// replacements.
+type Slot struct {
+	Instance instance.Instance
+	Route    string // route code of what runs here
+}
+
+// Worker says how workers are started. Exactly one of Stream, Batch and Plain
+// is set, but that Batch may stand beside Stream.
+type Worker struct {
+	// Stream is a command that takes test ids on its stdin as long as it lives.
+	Stream *instance.Command
+	// Batch gives the command that runs these tests, or as many of them as it
+	// has room for, and exits; the others wait for the next batch. Next to Stream,
+	// it is what the run falls back to when no streaming worker gets as far as
+	// its first test.
+	Batch func(ids []string) (Batch, error)
+	// Plain is a command that is started once and runs whatever it finds.
+	Plain *instance.Command
+}
+
+// Batch is one start of a batch worker.
+type Batch struct {
+	Command instance.Command
+	Given   []string     // ids that the command has; none: there is nothing to start
+	Refused []Refused    // ids that such a worker can't be given at all
+	Done    func() error // frees what the command needed, after its end; may be nil
+}
+
+// Refused is a test that no batch worker can be given.
+type Refused struct {
+	Test   string
+	Reason string
+}
+
+// Config is what Run needs to know. Zero values mean what they say they mean.
+type Config struct {
+	Slots  []Slot
+	Worker Worker
+
+	// Tests are the tests to run; Run doesn't list any others. With List set,
+	// they are what is remembered of the last listing: a head start.
+	Tests []string
+	// List lists the tests to run, beside the first ones of Tests; nil means
+	// that Tests is all. Its error ends the run.
+	List func(context.Context) (Listing, error)
+
+	Group    func(scheduler.Item) string
+	Estimate func(scheduler.Item) (time.Duration, bool)
+
+	// LookAhead is how many tests a streaming worker may hold that it has not
+	// begun; zero means 2, which hides the round trip of a pipe.
+	LookAhead int
+	// Grace is how long running tests may go on once the context has ended, and
+	// a worker once it has closed its stdout; zero means 10 s.
+	Grace time.Duration
+	// EndGrace is how long a streaming worker may take to tear down after its
+	// last test; zero means 60 s.
+	EndGrace time.Duration
+
+	// Kill, once closed, ends all workers without any time of grace.
+	Kill <-chan struct{}
+
+	Sink event.Sink
+	// Status, if set, is called by the loop after every change, and must not
+	// block; what it is given is valid during the call only.
+	Status func(Status)
+	Log    hclog.Logger
+}
+
+// Status is what a run is doing at the moment.
+type Status struct {
+	Counts  event.Counts
+	Waiting int           // tests without an outcome, those in progress included
+	Left    time.Duration // estimated work that is left, over the slots
+	Running []Running     // the longest-running test first
+}
+
+// Running is a test in progress.
+type Running struct {
+	Test  string
+	Route string
+	Since time.Time
+}
+
+// ErrNoWorkers means that tests were left and no worker to run them.
+var ErrNoWorkers = errors.New("no worker is left to run the remaining tests")
+
+// WorkersError is ErrNoWorkers with what is known of the cause.
+type WorkersError struct {
+	Outstanding int    // tests that did not get an outcome
+	Last        string // how the last worker ended
+	Stderr      string // the end of what it wrote to stderr
+}
+
+// Error names the number of tests, the worker's end and its last words.
+func (e *WorkersError) Error() string {
+	s := fmt.Sprintf("%v (%d outstanding): the last worker ended with %s", ErrNoWorkers, e.Outstanding, e.Last)
+	if e.Stderr != "" {
+		s += "; its stderr ends:\n" + e.Stderr
+	}
+	return s
+}
+
+// Unwrap makes errors.Is(err, ErrNoWorkers) true.
+func (e *WorkersError) Unwrap() error { return ErrNoWorkers }
+
+// Run runs the tests to the end, and returns when every process and goroutine
+// that it started has ended. The outcomes are those of the events that the sink
+// was given; they are there with an error, too. The error is about our own
+// work: a listing that failed, a sink that did, workers that can't be had. A
+// test that fails is none, and neither is the end of ctx, which the outcomes
+// tell as interrupted.
+func Run(ctx context.Context, cfg Config) (*event.Outcomes, error) {
+	cfg.setDefaults()
+	l := newLoop(cfg)
+	err := l.run(ctx)
+	l.outcomes.Finish()
+	return l.outcomes, err
+}
+
+func (cfg *Config) setDefaults() {
+	if cfg.LookAhead == 0 {
+		cfg.LookAhead = 2
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = 10 * time.Second
+	}
+	if cfg.EndGrace == 0 {
+		cfg.EndGrace = time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = hclog.NewNullLogger()
+	}
+}
