@@ -1,0 +1,1 @@
+raise RuntimeError("load_tests of the package does not load this")
