@@ -61,7 +61,8 @@ var totalsTests = []struct {
 		"+2 tests not asked for\nsomething else\nRan 2 tests\nFAILED (id=0, failures=2)\n"},
 	{"incomplete is not passed", TextOptions{}, Summary{Counts: event.Counts{Asked: 2, Tests: 1, NotRun: 1}},
 		"1 test not run\nRan 1 tests\nFAILED (id=0)\n"},
-	{"open tests fail", TextOptions{Quiet: true}, Summary{Tests: []*event.Test{{ID: "x", Open: true, Tags: []string{"t"}}}},
+	{"open tests fail", TextOptions{Quiet: true},
+		Summary{Tests: []*event.Test{{ID: "x", Open: true, Tags: []string{"t"}}}},
 		blockRule + "FAIL: x\ntags: t\n" + headerRule},
 }
 
@@ -139,8 +140,9 @@ func TestTextFilterTags(t *testing.T) {
 		{ID: "listed", Runnable: true, Tags: []string{"zope:layer"}},
 	}
 	var out bytes.Buffer
-	text := NewText(&out, TextOptions{Quiet: false, FilterTags: []string{"zope:layer", "other"}})
-	s := Summary{Counts: event.Counts{Tests: 6, Failed: 2}, Tests: tests, Previous: &Previous{Counts: event.Counts{Tests: 5, Failed: 2}}}
+	text := NewText(&out, TextOptions{FilterTags: []string{"zope:layer", "other"}})
+	s := Summary{Counts: event.Counts{Tests: 6, Failed: 2}, Tests: tests}
+	s.Previous = &Previous{Counts: event.Counts{Tests: 5, Failed: 2}}
 	if err := text.Summary(s); err != nil {
 		t.Fatal(err)
 	}

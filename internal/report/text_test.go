@@ -92,6 +92,10 @@ var blockTests = []struct {
 	{"binary and traceback", []event.Event{
 		attach("a.b", "pic", "image/png", "\x00"), attach("a.b", "traceback", utf8Text, "T"),
 	}, "Binary content:\n  pic (image/png)\n\nT\n"},
+	{"quotes within quotes", []event.Event{attach("a.b", "odd", `a/b; c="d\";\\e"; flag; c`, "x")},
+		"Binary content:\n  odd (a/b; c=\"d\";\\e\")\n"},
+	{"blank beyond ASCII", []event.Event{attach("a.b", "log", utf8Text, "\u2003x\u00a0\u3000\u0085")}, "log: {{{x}}}\n"},
+	{"not blank", []event.Event{attach("a.b", "log", utf8Text, "漢")}, "log: {{{漢}}}\n"},
 	{"no MIME type", []event.Event{attach("a.b", "odd", "rubbish", "x")}, "Binary content:\n  odd (rubbish)\n"},
 	{"Latin-1", []event.Event{attach("a.b", "log", "text/plain", "caf\xe9")}, "log: {{{café}}}\n"},
 	{"Latin-1 by name", []event.Event{attach("a.b", "log", "text/plain; charset=ISO-8859-1", "é")}, "log: {{{Ã©}}}\n"},
