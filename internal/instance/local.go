@@ -36,6 +36,11 @@ type Local struct {
 	// Grace is the time between SIGTERM and SIGKILL for a command that was
 	// cancelled; zero means 10 s.
 	Grace time.Duration
+	// Nested leaves commands in the process group of this process, and signals
+	// them alone. It is for a worker that testr itself started, in a group that
+	// testr ends: what the worker runs ends with it, even by SIGKILL. What a
+	// command leaves behind lives until then.
+	Nested bool
 
 	provisioned atomic.Int64 // numbers the instances
 }
@@ -67,6 +72,7 @@ func (l *Local) Provision(ctx context.Context, count int) ([]Instance, error) {
 			dir:     dir,
 			env:     l.Env,
 			grace:   grace,
+			nested:  l.Nested,
 			running: make(map[*localProcess]struct{}),
 		})
 	}
@@ -75,10 +81,11 @@ func (l *Local) Provision(ctx context.Context, count int) ([]Instance, error) {
 
 // localInstance is this machine, and the commands that were started on it.
 type localInstance struct {
-	id    string
-	dir   string // absolute, or empty
-	env   []string
-	grace time.Duration
+	id     string
+	dir    string // absolute, or empty
+	env    []string
+	grace  time.Duration
+	nested bool
 
 	// mu guards what follows. It is held while a command is being started, so
 	// that Close misses none.
@@ -90,7 +97,7 @@ type localInstance struct {
 // ID is "local-" and a number.
 func (i *localInstance) ID() string { return i.id }
 
-// Start starts a command in a process group of its own. Beside its three pipes
+// Start starts a command, in a process group of its own unless nested. Beside its three pipes
 // it inherits no file descriptor.
 func (i *localInstance) Start(ctx context.Context, command Command) (Process, error) {
 	if len(command.Args) == 0 {
@@ -152,7 +159,7 @@ func (i *localInstance) prepare(command Command) (*exec.Cmd, error) {
 		Args:        command.Args,
 		Env:         env,
 		Dir:         dir,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: !i.nested},
 	}, nil
 }
 

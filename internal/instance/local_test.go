@@ -44,10 +44,29 @@ func TestLocalFileDescriptors(t *testing.T) {
 	}
 }
 
-func TestLocalLeadsItsGroup(t *testing.T) {
-	p := start(t.Context(), t, local(t), helper(t, "block"))
-	if pgid, err := syscall.Getpgid(p.PID()); err != nil || pgid != p.PID() {
-		t.Errorf("process %d is in group %d, %v; want its own", p.PID(), pgid, err)
+func TestLocalGroup(t *testing.T) {
+	for _, nested := range []bool{false, true} {
+		instances, err := (&Local{Nested: nested}).Provision(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		p := start(ctx, t, instances[0], helper(t, "polite"))
+		awaitReady(t, p)
+		want := p.PID()
+		if nested {
+			want = syscall.Getpgrp()
+		}
+		if pgid, err := syscall.Getpgid(p.PID()); err != nil || pgid != want {
+			t.Errorf("nested=%t: process %d is in group %d, %v; want %d", nested, p.PID(), pgid, err, want)
+		}
+		cancel() // which a nested one's group survives: it is the test's own
+		if got, err := finishReading(p); err != nil || got.Status.Code != 42 {
+			t.Errorf("nested=%t: got %v, %v; want exit status 42", nested, got.Status, err)
+		}
+		if err := instances[0].Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

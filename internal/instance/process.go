@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// localProcess is a command that runs here, the leader of its process group.
+// localProcess is a command that runs here, the leader of its process group
+// unless it is nested.
 //
 // Two goroutines belong to it. Both are started by wait and have ended when
 // done is closed:
@@ -23,6 +24,7 @@ import (
 //	cancel  ends the process when its context ends; reap joins it
 type localProcess struct {
 	cmd            *exec.Cmd
+	target         int    // what signals go to: minus the group's number, or the process's
 	stdin          *input // nil where the command reads a file
 	stdout, stderr *output
 
@@ -53,10 +55,14 @@ func startProcess(cmd *exec.Cmd, stdin *os.File) (*localProcess, error) {
 	}
 	p := &localProcess{
 		cmd:    cmd,
+		target: cmd.Process.Pid,
 		stdout: &output{f: pipes.ours[1]},
 		stderr: &output{f: pipes.ours[2]},
 		exited: make(chan struct{}),
 		done:   make(chan struct{}),
+	}
+	if cmd.SysProcAttr.Setpgid {
+		p.target = -p.target
 	}
 	if stdin == nil {
 		p.stdin = &input{f: pipes.ours[0], exited: p.exited}
@@ -100,7 +106,7 @@ func (p *localProcess) reap() {
 func (p *localProcess) killGroupAndReap() (*os.ProcessState, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	_ = syscall.Kill(p.target, syscall.SIGKILL)
 	p.reaped = true
 	return p.cmd.Process.Wait()
 }
@@ -123,12 +129,13 @@ func (p *localProcess) cancel(ctx context.Context, grace time.Duration) {
 	}
 }
 
-// signal sends sig to the process's group, unless the process was reaped.
+// signal sends sig to the process's group, or to itself if nested, unless the
+// process was reaped.
 func (p *localProcess) signal(sig syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		_ = syscall.Kill(-p.cmd.Process.Pid, sig)
+		_ = syscall.Kill(p.target, sig)
 	}
 }
 
