@@ -72,7 +72,7 @@ func (q *Queue) pick(w *worker) *bin {
 // differ by as much from run to run.
 func near(l, longer length) bool {
 	const slack = length(5 * time.Millisecond / time.Microsecond)
-	return longer-l <= max(longer/10, slack)
+	return longer-l <= max(longer/4, slack)
 }
 
 // hand gives the bin's best item to the worker.

@@ -245,7 +245,7 @@ func (m *model) choices(worker int) []*modelItem {
 		own := slices.DeleteFunc(open, func(i *modelItem) bool { return i.group != nil || i.class != w.class })
 		if len(own) > 0 {
 			best, longer := slices.MinFunc(own, compare), weights[top]
-			if weights[best] >= longer-longer/10 || weights[best] >= longer-5000 {
+			if weights[best] >= longer-longer/4 || weights[best] >= longer-5000 {
 				return []*modelItem{best}
 			}
 		}

@@ -48,12 +48,12 @@ var orderTests = []orderTest{
 	},
 	{
 		name: "a worker's class goes before what is hardly longer",
-		add:  "a.A.1=400ms b.B.1=390ms a.A.2=370ms",
+		add:  "a.A.1=400ms b.B.1=390ms a.A.2=300ms",
 		want: "a.A.1 a.A.2 b.B.1",
 	},
 	{
 		name: "but not before what is longer",
-		add:  "a.A.1=400ms b.B.1=390ms a.A.2=340ms",
+		add:  "a.A.1=400ms b.B.1=390ms a.A.2=290ms",
 		want: "a.A.1 b.B.1 a.A.2",
 	},
 	{
