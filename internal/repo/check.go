@@ -61,12 +61,11 @@ func (r *Repository) checkPages(tx *bolt.Tx) error {
 		return r.damaged("%v", err)
 	}
 	for _, id := range free {
-		if p.seen[id] || id < 2 || id >= p.limit {
+		if id < 2 || id >= p.limit || !p.use(id, 1) {
 			return r.damaged("page %d: in the free list, and used or not in the file", id)
 		}
-		p.seen[id] = true
 	}
-	if lost := p.limit - 2 - uint64(len(p.seen)); lost != 0 {
+	if lost := p.limit - 2 - p.used; lost != 0 {
 		return r.damaged("%d pages are neither used nor free", lost)
 	}
 	return nil
@@ -75,11 +74,16 @@ func (r *Repository) checkPages(tx *bolt.Tx) error {
 // checkNames checks that ids and numbers of tests stand for each other, and
 // that the other buckets' keys are what they should be.
 func (r *Repository) checkNames(tx *bolt.Tx) error {
-	if err := r.verifyNames(tx); err != nil {
+	names, err := r.numbers(tx)
+	if err != nil {
 		return err
 	}
-	names, count := tx.Bucket(bucketNames), uint64(0)
-	err := tx.Bucket(bucketIDs).ForEach(func(number, id []byte) error {
+	ids, err := r.ids(tx)
+	if err != nil {
+		return err
+	}
+	count := uint64(0)
+	err = ids.ForEach(func(number, id []byte) error {
 		count++
 		if !bytes.Equal(number, be64(count)) || !bytes.Equal(names.Get(nameKey(string(id))), number) {
 			return r.damaged("test %x and its name don't agree", number)

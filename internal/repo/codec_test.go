@@ -20,7 +20,7 @@ func TestBomb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	frame := enc.EncodeAll(make([]byte, 256<<20), nil)
+	frame := enc.EncodeAll(make([]byte, 80<<20), nil)
 	for name, value := range map[string][]byte{
 		"says little":   append([]byte{100}, frame...),
 		"says much":     append([]byte{0xff, 0xff, 0xff, 0xff, 0x7f}, frame...),

@@ -137,7 +137,7 @@ func TestTiming(t *testing.T) {
 // More tests than one block of columns holds, and than one event may name.
 func TestManyTests(t *testing.T) {
 	r := newRepo(t)
-	n := 2*blockTests + 17
+	n := blockTests + 17
 	ids := make([]string, n)
 	for i := range ids {
 		ids[i] = fmt.Sprintf("a.module.with.a.name.as.long.as.they.are.in.life.TestCase.test_%06d", (i*7919)%n)

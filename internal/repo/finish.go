@@ -22,7 +22,7 @@ func (r *Repository) finish(info *RunInfo, f *fold, listing []string) error {
 		info.State = Interrupted
 	}
 	f.Finish()
-	info.Counts, info.Events, info.Listed = f.Counts(), f.events, f.listed
+	info.Counts, info.Span, info.Events, info.Listed = f.Counts(), f.Span(), f.events, f.listed
 	info.Partial = info.Partial || info.State == Interrupted || !f.complete()
 	if info.End.IsZero() {
 		info.End = f.last

@@ -51,6 +51,7 @@ type RunInfo struct {
 	Profiles []string // none means DefaultProfile alone
 	Events   uint64   // how many it has; 0 while it runs
 	Counts   event.Counts
+	Span     time.Duration // from the first to the last time in its packets
 }
 
 // Duration is the time that the run took, or zero while it isn't over.
@@ -74,6 +75,7 @@ type storedInfo struct {
 	Profiles []string     `json:"profiles"`
 	Events   uint64       `json:"events"`
 	Counts   storedCounts `json:"counts"`
+	Span     int64        `json:"span,omitempty"` // nanoseconds
 }
 
 type storedCounts struct {
@@ -92,7 +94,7 @@ type storedCounts struct {
 // encode returns the run's description with a checksum behind it.
 func (i *RunInfo) encode() ([]byte, error) {
 	text, err := json.Marshal(storedInfo{i.State, i.Start, i.End, i.Partial, i.Listed, i.Command, i.Host,
-		i.Revision, i.Profiles, i.Events, storedCounts(i.Counts)})
+		i.Revision, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span)})
 	if err != nil {
 		return nil, fmt.Errorf("describe run %d: %w", i.ID, err)
 	}
@@ -112,7 +114,7 @@ func decodeInfo(id int, value []byte) (RunInfo, error) {
 		return RunInfo{}, fmt.Errorf("description of run %d: %w", id, errors.ErrUnsupported)
 	}
 	return RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Host, s.Revision,
-		s.Profiles, s.Events, event.Counts(s.Counts)}, nil
+		s.Profiles, s.Events, event.Counts(s.Counts), time.Duration(s.Span)}, nil
 }
 
 // What stands in a run's bucket.

@@ -30,18 +30,26 @@ type numbers map[string]uint64
 // number returns the numbers of ids, and gives new ones to those that have
 // none, if the transaction can write. It sorts ids.
 func (r *Repository) number(tx *bolt.Tx, ids []string) (numbers, error) {
-	if err := r.verifyNames(tx); err != nil {
+	names, err := r.numbers(tx)
+	if err != nil {
 		return nil, err
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	names := tx.Bucket(bucketNames)
 	found := make(numbers, len(ids))
 	var missing []string
+	c := names.Cursor()
+	var key, v []byte
 	for _, id := range ids {
-		v := names.Get(nameKey(id))
+		want := nameKey(id)
+		if key != nil { // the next one is it, more often than not
+			key, v = c.Next()
+		}
+		if !bytes.Equal(key, want) {
+			key, v = c.Seek(want)
+		}
 		switch {
-		case v == nil:
+		case !bytes.Equal(key, want):
 			missing = append(missing, id)
 		case len(v) != 8:
 			return nil, r.damaged("the number of a test has %d bytes", len(v))
@@ -58,7 +66,11 @@ func (r *Repository) number(tx *bolt.Tx, ids []string) (numbers, error) {
 // addNames numbers new ids. Sorted and in one go, as they are, they cost a
 // tenth of what they would one by one.
 func (r *Repository) addNames(tx *bolt.Tx, ids []string, found numbers) error {
-	names, byNumber := tx.Bucket(bucketNames), tx.Bucket(bucketIDs)
+	byNumber, err := r.ids(tx)
+	if err != nil {
+		return err
+	}
+	names := tx.Bucket(bucketNames)
 	names.FillPercent, byNumber.FillPercent = 0.9, 1
 	last, err := lastNumber(byNumber)
 	if err != nil {
@@ -89,7 +101,8 @@ func lastNumber(byNumber *bolt.Bucket) (uint64, error) {
 
 // names returns the test ids with the given numbers, in their order.
 func (r *Repository) names(tx *bolt.Tx, wanted []uint64) ([]string, error) {
-	if err := r.verifyNames(tx); err != nil {
+	byNumber, err := r.ids(tx)
+	if err != nil {
 		return nil, err
 	}
 	order := make([]int, len(wanted))
@@ -100,7 +113,7 @@ func (r *Repository) names(tx *bolt.Tx, wanted []uint64) ([]string, error) {
 		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(wanted[a], wanted[b]) })
 	}
 	ids := make([]string, len(wanted))
-	c := tx.Bucket(bucketIDs).Cursor()
+	c := byNumber.Cursor()
 	var key, value []byte
 	for n, i := range order {
 		want := be64(wanted[i])

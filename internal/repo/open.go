@@ -29,6 +29,9 @@ const (
 
 	lockTimeout = time.Second
 
+	// growBy is how much room the file gets at a time: holes, at first.
+	growBy = 4 << 20
+
 	// initialMap is address space, not memory. While the file is smaller, no
 	// reader can hold up a commit that makes it grow.
 	initialMap = 1 << (30 + 2*(^uint(0)>>63))
@@ -269,6 +272,9 @@ func (r *Repository) openDB(mapSize int) error {
 				return r.file, err
 			},
 		})
+		if err == nil {
+			r.db.AllocSize = growBy
+		}
 		return err
 	})
 }

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -31,9 +32,18 @@ const (
 type pages struct {
 	file  io.ReaderAt
 	size  int
-	limit uint64 // first page behind the last
-	seen  map[uint64]bool
+	limit uint64   // first page behind the last
+	seen  []uint64 // a bit a page
+	used  uint64   // bits set
+
+	// Pages that follow each other in a tree follow each other in the file, as
+	// a rule: several are read at a time.
+	block []byte
+	at    int64 // of block
 }
+
+// blockSize is how much is read at a time.
+const blockSize = 64 << 10
 
 // page is the head of a page and its table of elements.
 type page struct {
@@ -42,7 +52,7 @@ type page struct {
 	count    int
 	overflow uint64
 	extent   uint64 // bytes, with its overflow pages
-	table    []byte // from the page's start to the table's end at least
+	table    []byte // from the page's start to the table's end at least; good until the next read
 }
 
 // bucketRef is a bucket that a leaf holds; root is 0 if it is inline.
@@ -53,7 +63,40 @@ type bucketRef struct {
 
 func newPages(r *Repository, tx *bolt.Tx) *pages {
 	size := r.db.Info().PageSize
-	return &pages{file: r.file, size: size, limit: uint64(tx.Size()) / uint64(size), seen: map[uint64]bool{}}
+	limit := uint64(tx.Size()) / uint64(size)
+	if info, err := r.file.Stat(); err == nil {
+		limit = min(limit, uint64(info.Size())/uint64(size))
+	}
+	return &pages{file: r.file, size: size, limit: limit, seen: make([]uint64, limit/64+1)}
+}
+
+// use notes that pages are used, and reports whether none of them was before.
+func (p *pages) use(id, n uint64) bool {
+	for ; n > 0; id, n = id+1, n-1 {
+		bit := uint64(1) << (id % 64)
+		if p.seen[id/64]&bit != 0 {
+			return false
+		}
+		p.seen[id/64] |= bit
+		p.used++
+	}
+	return true
+}
+
+// bytes returns n bytes of the file from at on. They are good until the next call.
+func (p *pages) bytes(at int64, n int) ([]byte, error) {
+	if off := at - p.at; off >= 0 && off+int64(n) <= int64(len(p.block)) {
+		return p.block[off : off+int64(n)], nil
+	}
+	if cap(p.block) < max(n, blockSize) {
+		p.block = make([]byte, max(n, blockSize))
+	}
+	got, err := p.file.ReadAt(p.block[:max(n, blockSize)], at)
+	p.at, p.block = at, p.block[:got]
+	if got < n {
+		return nil, err
+	}
+	return p.block[:n], nil
 }
 
 // read reads a page's head and table.
@@ -61,29 +104,28 @@ func (p *pages) read(id uint64) (*page, error) {
 	if id < 2 || id >= p.limit {
 		return nil, fmt.Errorf("page %d: not in the file", id)
 	}
-	pg := &page{id: id, table: make([]byte, p.size)}
 	at := int64(id) * int64(p.size)
-	if _, err := p.file.ReadAt(pg.table, at); err != nil {
+	b, err := p.bytes(at, p.size)
+	if err != nil {
 		return nil, fmt.Errorf("page %d: %w", id, err)
 	}
 	native := binary.NativeEndian
-	pg.flags = native.Uint16(pg.table[8:])
-	pg.count = int(native.Uint16(pg.table[10:]))
-	pg.overflow = uint64(native.Uint32(pg.table[12:]))
+	pg := &page{id: id, flags: native.Uint16(b[8:]), count: int(native.Uint16(b[10:])),
+		overflow: uint64(native.Uint32(b[12:])), table: b}
 	pg.extent = (pg.overflow + 1) * uint64(p.size)
+	need := pageHead + elemSize*pg.count
 	switch {
-	case native.Uint64(pg.table) != id:
+	case native.Uint64(b) != id:
 		return nil, fmt.Errorf("page %d: has another page's number", id)
 	case id+pg.overflow >= p.limit:
 		return nil, fmt.Errorf("page %d: reaches beyond the file", id)
 	case pg.flags == flagFreelist:
 		return pg, nil
-	case uint64(pageHead+elemSize*pg.count) > pg.extent:
+	case uint64(need) > pg.extent:
 		return nil, fmt.Errorf("page %d: more elements than room", id)
 	}
-	if need := pageHead + elemSize*pg.count; need > p.size {
-		pg.table = make([]byte, need)
-		if _, err := p.file.ReadAt(pg.table, at); err != nil {
+	if need > p.size {
+		if pg.table, err = p.bytes(at, need); err != nil {
 			return nil, fmt.Errorf("page %d: %w", id, err)
 		}
 	}
@@ -96,11 +138,8 @@ func (p *pages) walk(id uint64, depth int) ([]bucketRef, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range pg.overflow + 1 {
-		if p.seen[id+i] {
-			return nil, fmt.Errorf("page %d: used twice", id+i)
-		}
-		p.seen[id+i] = true
+	if !p.use(id, pg.overflow+1) {
+		return nil, fmt.Errorf("page %d: used twice", id)
 	}
 	if depth > maxDepth {
 		return nil, fmt.Errorf("page %d: too deep", id)
@@ -119,9 +158,10 @@ func (p *pages) branch(pg *page, depth int) ([]bucketRef, error) {
 	if pg.count == 0 {
 		return nil, fmt.Errorf("page %d: a branch without pages", pg.id)
 	}
+	table := bytes.Clone(pg.table)
 	for i := range pg.count {
 		at := pageHead + elemSize*i
-		e := pg.table[at : at+elemSize]
+		e := table[at : at+elemSize]
 		pos, ksize := binary.NativeEndian.Uint32(e), binary.NativeEndian.Uint32(e[4:])
 		if uint64(at)+uint64(pos)+uint64(ksize) > pg.extent || ksize == 0 {
 			return nil, fmt.Errorf("page %d: a key outside of the page", pg.id)
@@ -136,17 +176,19 @@ func (p *pages) branch(pg *page, depth int) ([]bucketRef, error) {
 }
 
 func (p *pages) leaf(pg *page) ([]bucketRef, error) {
-	var found []bucketRef
+	var held [][3]uint64
 	for i := range pg.count {
-		at := pageHead + elemSize*i
-		flags, key, value, size, err := leafElement(pg.table[:at+elemSize], at, pg.extent)
+		flags, key, value, size, err := leafElement(pg.table, pageHead+elemSize*i, pg.extent)
 		if err != nil {
 			return nil, fmt.Errorf("page %d: %w", pg.id, err)
 		}
-		if flags&flagBucket == 0 {
-			continue
+		if flags&flagBucket != 0 {
+			held = append(held, [3]uint64{key, value, size})
 		}
-		ref, err := p.bucket(pg, key, value, size)
+	}
+	var found []bucketRef
+	for _, h := range held {
+		ref, err := p.bucket(pg, h[0], h[1], h[2])
 		if err != nil {
 			return nil, fmt.Errorf("page %d: %w", pg.id, err)
 		}
@@ -173,8 +215,8 @@ func (p *pages) bucket(pg *page, key, value, size uint64) (bucketRef, error) {
 	if size < bucketHead || size > uint64(p.size)+bucketHead || value-key > 1<<15 {
 		return bucketRef{}, fmt.Errorf("bucket at %d: bad size", value)
 	}
-	b := make([]byte, value-key+size)
-	if _, err := p.file.ReadAt(b, int64(pg.id)*int64(p.size)+int64(key)); err != nil {
+	b, err := p.bytes(int64(pg.id)*int64(p.size)+int64(key), int(value-key+size))
+	if err != nil {
 		return bucketRef{}, fmt.Errorf("bucket at %d: %w", value, err)
 	}
 	ref := bucketRef{key: string(b[:value-key]), root: binary.NativeEndian.Uint64(b[value-key:])}
@@ -256,8 +298,8 @@ func (p *pages) free(id uint64) ([]uint64, error) {
 	for i := range free {
 		free[i] = binary.NativeEndian.Uint64(b[8*i:])
 	}
-	for i := range pg.overflow + 1 {
-		p.seen[id+i] = true
+	if !p.use(id, pg.overflow+1) {
+		return nil, fmt.Errorf("page %d: used twice", id)
 	}
 	return free, nil
 }

@@ -237,10 +237,11 @@ func (r *Repository) Stats() (Stats, error) {
 		for key, _ := c.First(); key != nil; key, _ = c.Next() {
 			s.Runs++
 		}
-		if err := r.verifyNames(tx); err != nil {
+		ids, err := r.ids(tx)
+		if err != nil {
 			return err
 		}
-		last, err := lastNumber(tx.Bucket(bucketIDs))
+		last, err := lastNumber(ids)
 		s.Tests, s.Bytes = int(last), tx.Size()
 		return err
 	})

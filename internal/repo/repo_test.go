@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -337,4 +338,11 @@ func TestModes(t *testing.T) {
 			t.Errorf("%s: got %v, %v; want mode %o", name, info.Mode(), err, want)
 		}
 	}
+}
+
+// noise is bytes that don't compress.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(n)}).Read(b)
+	return b
 }

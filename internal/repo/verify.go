@@ -37,12 +37,16 @@ func (r *Repository) verify(tx *bolt.Tx, names ...[]byte) error {
 	return nil
 }
 
-// verifyNames looks at the pages of ids and names.
-func (r *Repository) verifyNames(tx *bolt.Tx) error {
-	if err := r.verifyOnce(tx, "ids", tx.Bucket(bucketIDs), true); err != nil {
-		return err
-	}
-	return r.verifyOnce(tx, "names", tx.Bucket(bucketNames), true)
+// ids returns the bucket of test ids by number, its pages verified.
+func (r *Repository) ids(tx *bolt.Tx) (*bolt.Bucket, error) {
+	b := tx.Bucket(bucketIDs)
+	return b, r.verifyOnce(tx, "ids", b, true)
+}
+
+// numbers returns the bucket of numbers by test id, its pages verified.
+func (r *Repository) numbers(tx *bolt.Tx) (*bolt.Bucket, error) {
+	b := tx.Bucket(bucketNames)
+	return b, r.verifyOnce(tx, "names", b, true)
 }
 
 // verifyOnce looks at the pages of a bucket, and of the buckets in it if deep

@@ -1,0 +1,477 @@
+package repo
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// sample is the bytes of a repository with a few runs, the last one unfinished
+// if crashed says so.
+func sample(t *testing.T, crashed bool) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	if err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	r := openRepo(t, dir)
+	ids := longIDs(120)
+	for range 3 {
+		store(t, r, RunInfo{}, End{Listing: ids}, benchEvents(ids)...)
+	}
+	store(t, r, RunInfo{}, End{}, file("big", "f", noise(100<<10)), status("big", protocol.StatusFail, 1))
+	if crashed {
+		w, err := r.Begin(RunInfo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range benchEvents(ids[:50]) {
+			if err := w.Event(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closeRepo(t, r)
+	b, err := os.ReadFile(filepath.Join(dir, DirName, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:used(t, dir)] // what bbolt has in reserve is nothing but zeros
+}
+
+// used returns how many bytes of a repository's file are in use.
+func used(t *testing.T, dir string) (size int64) {
+	t.Helper()
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), true)
+	if err == nil {
+		err = r.view(func(tx *bolt.Tx) error {
+			size = tx.Size()
+			return nil
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeRepo(t, r)
+	return size
+}
+
+// dirWith returns a directory with those bytes as its repository.
+func dirWith(t testing.TB, b []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, DirName), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, DirName, FileName), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestNotARepository(t *testing.T) {
+	good := sample(t, false)
+	newer := func() []byte {
+		dir := dirWith(t, good)
+		db, err := bolt.Open(filepath.Join(dir, DirName, FileName), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, be64(formatVersion+1)) })
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, DirName, FileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}()
+	for _, test := range []struct {
+		name string
+		b    []byte
+		want any
+	}{
+		{"empty", nil, new(*DamagedError)},
+		{"no bbolt file", []byte(strings.Repeat("hello\n", 9000)), new(*DamagedError)},
+		{"five bytes", []byte("hello"), new(*DamagedError)},
+		{"zeros", make([]byte, 64<<10), new(*DamagedError)},
+		{"cut short", good[:len(good)/2&^4095], new(*DamagedError)},
+		{"a newer format", newer, new(*FormatError)}, // F21
+	} {
+		for how, open := range map[string]func(string) (*Repository, error){"Open": Open, "OpenReadOnly": OpenReadOnly} {
+			dir := dirWith(t, test.b)
+			r, err := open(dir)
+			if err == nil {
+				closeRepo(t, r)
+			}
+			if !errors.As(err, test.want) {
+				t.Errorf("%s: %s: got %v; want a %T", test.name, how, err, test.want)
+			}
+			if b, err := os.ReadFile(filepath.Join(dir, DirName, FileName)); err != nil || !bytes.Equal(b, test.b) {
+				t.Errorf("%s: %s changed the file", test.name, how)
+			}
+		}
+	}
+}
+
+func TestNotThere(t *testing.T) {
+	dir := t.TempDir()
+	var missing *NotFoundError
+	for _, dir := range []string{dir, filepath.Join(dir, "nothing")} {
+		if _, err := Open(dir); !errors.As(err, &missing) || missing.Dir != dir {
+			t.Errorf("Open: got %v", err)
+		}
+		if _, err := OpenReadOnly(dir); !errors.As(err, &missing) {
+			t.Errorf("OpenReadOnly: got %v", err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); len(entries) != 0 || err != nil {
+		t.Errorf("opening made %v, %v", entries, err)
+	}
+	var exists *ExistsError
+	if err := errors.Join(Init(dir), Init(dir)); !errors.As(err, &exists) {
+		t.Errorf("Init twice: got %v", err)
+	}
+	if err := Init(filepath.Join(dir, "nothing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Init in no directory: got %v", err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(dir, DirName)); len(entries) != 1 || err != nil {
+		t.Errorf("Init left %v, %v", entries, err)
+	}
+}
+
+// childQuery asks everything of every repository whose directory stands on a
+// line of its standard input, and answers each with a line. An error that is
+// none of ours is answered as such.
+func childQuery(string) int {
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		err := askAll(in.Text())
+		var damaged *DamagedError
+		var format *FormatError
+		switch {
+		case err == nil:
+			fmt.Fprintln(os.Stdout, "fine")
+		case errors.As(err, &damaged) || errors.As(err, &format):
+			fmt.Fprintln(os.Stdout, "damaged")
+		default:
+			fmt.Fprintf(os.Stdout, "%q\n", err)
+		}
+	}
+	return 0
+}
+
+// askAll asks everything of the repository in dir, and stores a run.
+func askAll(dir string) error {
+	r, err := OpenReadOnly(dir)
+	if err != nil {
+		return err
+	}
+	_, err1 := r.Failing(DefaultProfile)
+	_, err2 := r.Timing(DefaultProfile)
+	_, err3 := r.Listing(DefaultProfile)
+	_, err4 := r.Stats()
+	runs, err5 := r.Runs()
+	errs := []error{err1, err2, err3, err4, err5}
+	for _, info := range runs {
+		_, err := r.Tests(info.ID, DefaultProfile)
+		_, err6 := r.foldRun(context.Background(), info.ID)
+		errs = append(errs, err, err6)
+	}
+	errs = append(errs, r.Close())
+	if r, err = Open(dir); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	w, err := r.Begin(RunInfo{})
+	if err == nil {
+		for _, e := range benchEvents(longIDs(10)) {
+			errs = append(errs, w.Event(e))
+		}
+		_, err = w.Close(End{State: Finished})
+	}
+	return errors.Join(append(errs, err, r.Close())...)
+}
+
+// S20: files with flipped bits, overwritten numbers, or cut short are answered
+// with a *DamagedError or rightly; never with a panic, a fault or a recursion
+// without end. TESTR_MUTANTS makes more of them.
+func TestMutants(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("TESTR_MUTANTS"))
+	if err != nil {
+		n = 500
+	}
+	good := [][]byte{sample(t, false), sample(t, true)}
+	cmd := child(t.Context(), t, "query", "")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(stdout)
+	damaged := 0
+	for i := range n {
+		dir := dirWith(t, mutate(rand.New(rand.NewPCG(uint64(i), 20)), good[i%len(good)]))
+		if _, err := fmt.Fprintln(stdin, dir); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := answers.ReadString('\n')
+		switch {
+		case err != nil:
+			t.Fatalf("mutant %d: the process died: %v, %v", i, err, cmd.Wait())
+		case answer == "damaged\n":
+			damaged++
+		case answer != "fine\n":
+			t.Errorf("mutant %d: %s", i, answer)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(stdin.Close(), cmd.Wait()); err != nil {
+		t.Error(err)
+	}
+	if damaged < n/10 {
+		t.Errorf("%d of %d mutants were found to be damaged", damaged, n)
+	}
+}
+
+// mutate returns a copy of a file with something wrong in it.
+func mutate(rnd *rand.Rand, b []byte) []byte {
+	b = bytes.Clone(b)
+	const page = 4096
+	switch rnd.IntN(5) {
+	case 0:
+		return b[:rnd.IntN(len(b))]
+	case 1: // anywhere
+		for range 1 + rnd.IntN(8) {
+			b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8)
+		}
+	case 2: // in the heads and tables of pages
+		for range 1 + rnd.IntN(4) {
+			b[rnd.IntN(len(b)/page)*page+rnd.IntN(96)] ^= 1 << rnd.IntN(8)
+		}
+	case 3: // a page over another
+		from, to := rnd.IntN(len(b)/page), 2+rnd.IntN(len(b)/page-2)
+		copy(b[to*page:(to+1)*page], b[from*page:(from+1)*page])
+	case 4: // a small number, such as that of a page, where one may be
+		at := 2*page + rnd.IntN(len(b)/16-page)*16/2&^7
+		copy(b[min(at, len(b)-8):], []byte{byte(rnd.IntN(len(b) / page)), 0, 0, 0, 0, 0, 0, 0})
+	}
+	return b
+}
+
+// A branch page that has itself below it would have bbolt recurse until the
+// process dies.
+func TestCycle(t *testing.T) {
+	b := sample(t, false)
+	found := 0
+	for at := 2 * 4096; at < len(b); at += 4096 {
+		if b[at+8] != flagBranch || b[at+9] != 0 {
+			continue
+		}
+		found++
+		for e := at + pageHead; e < at+pageHead+elemSize*int(b[at+10]); e += elemSize {
+			copy(b[e+8:e+16], b[at:at+8])
+		}
+	}
+	if found == 0 {
+		t.Fatal("the sample has no branch pages")
+	}
+	cmd := child(t.Context(), t, "query", "")
+	cmd.Stdin = strings.NewReader(dirWith(t, b) + "\n")
+	out, err := cmd.Output()
+	if string(out) != "damaged\n" || err != nil {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+// F24: whichever commit fails, whether it took effect or not, some call says
+// so, and nothing is lost that was said to be stored.
+func TestFailingCommit(t *testing.T) {
+	broken := errors.New("injected")
+	for _, step := range []string{"before", "after"} {
+		for n := 1; ; n++ {
+			dir := newDir(t)
+			r := openRepo(t, dir)
+			left := n
+			r.fault = func(s string) error {
+				if s == step {
+					left--
+				}
+				if s == step && left == 0 {
+					return broken
+				}
+				return nil
+			}
+			synced, err := faultyRun(r)
+			if left > 0 {
+				if err != nil {
+					t.Fatalf("without a fault: %v", err)
+				}
+				if n < 4 {
+					t.Fatalf("a run makes %d commits", n-1)
+				}
+				break
+			}
+			if !errors.Is(err, broken) {
+				t.Errorf("%s commit %d: got %v; want the error", step, n, err)
+			}
+			closeRepo(t, r)
+			info, err := queryRepo(t, dir).Latest()
+			if errors.Is(err, ErrNoRuns) && n == 1 {
+				continue
+			}
+			if err != nil || info.Events < synced {
+				t.Errorf("%s commit %d: got %+v, %v; %d events were stored", step, n, info, err, synced)
+			}
+			if done := info.State == Finished; done && step == "before" {
+				t.Errorf("%s commit %d: the run is finished", step, n)
+			}
+		}
+	}
+}
+
+// faultyRun stores a run and returns how many events it was told are stored.
+func faultyRun(r *Repository) (synced uint64, err error) {
+	w, err := r.Begin(RunInfo{})
+	if err != nil {
+		return 0, err
+	}
+	c := w.Follow()
+	for i := range 4 {
+		if err = errors.Join(w.Event(childEvent(i)), w.Sync()); err != nil {
+			break
+		}
+		synced++
+	}
+	_, closing := w.Close(End{State: Finished})
+	if err != nil && closing == nil {
+		return synced, errors.New("Close says nothing of an earlier error")
+	}
+	for {
+		if _, err := c.Next(context.Background()); err != nil {
+			if (closing == nil) != errors.Is(err, io.EOF) {
+				return synced, fmt.Errorf("Close returned %w, the cursor %w", closing, err)
+			}
+			return synced, closing
+		}
+	}
+}
+
+// The three forms of want of room, as finding 6 has them, are one error.
+func TestSpaceErrors(t *testing.T) {
+	for name, err := range map[string]error{
+		"write": &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC},
+		"grow":  fmt.Errorf("file resize error: %s", &fs.PathError{Op: "truncate", Path: "x", Err: syscall.ENOSPC}),
+		"limit": fmt.Errorf("file resize error: %s", &fs.PathError{Op: "truncate", Path: "x", Err: syscall.EFBIG}),
+		"quota": &fs.PathError{Op: "write", Path: "x", Err: syscall.EDQUOT},
+		"size":  berrors.ErrMaxSizeReached,
+	} {
+		var space *SpaceError
+		if got := classify(err); !errors.As(got, &space) {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	if err := classify(syscall.EIO); !errors.Is(err, syscall.EIO) || outOfSpace(err) {
+		t.Errorf("EIO: got %v", err)
+	}
+}
+
+// A repository that can't be written is a clear error for those who want to
+// write; queries work, and close an unfinished run where nobody sees it.
+func TestReadOnly(t *testing.T) {
+	dir := dirWith(t, sample(t, true))
+	home := filepath.Join(dir, DirName)
+	path := filepath.Join(home, FileName)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Chmod(path, 0o444), os.Chmod(home, 0o555), os.Chmod(dir, 0o755),
+		os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(home, 0o700) })
+	asNobody(t, func() {
+		if _, err := Open(dir); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("Open: got %v; want no permission", err)
+		}
+		r, err := OpenReadOnly(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := r.Latest()
+		if err != nil || info.State != Interrupted || info.Counts.Asked != 50 {
+			t.Errorf("Latest: got %+v, %v; want an interrupted run", info, err)
+		}
+		if _, err := r.Begin(RunInfo{}); err == nil {
+			t.Error("Begin: no error")
+		}
+		closeRepo(t, r)
+		if err := Init(home); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("Init: got %v; want no permission", err)
+		}
+	})
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file changed: %v", err)
+	}
+}
+
+// asNobody runs f without root's right to everything, if this is root.
+func asNobody(t *testing.T, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if os.Geteuid() == 0 {
+		if _, err := unix.SetfsuidRetUid(65534); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _, _ = unix.SetfsuidRetUid(0) }()
+	}
+	f()
+}
+
+// A file that is cut short while it is open is an error where the operating
+// system tells of it, and no crash.
+func TestCutWhileOpen(t *testing.T) {
+	dir := dirWith(t, sample(t, false))
+	r := openRepo(t, dir)
+	if err := os.Truncate(filepath.Join(dir, DirName, FileName), 8192); err != nil {
+		t.Fatal(err)
+	}
+	var damaged *DamagedError
+	if _, err := r.Failing(DefaultProfile); !errors.As(err, &damaged) {
+		t.Errorf("got %v; want a *DamagedError", err)
+	}
+	if _, err := r.Latest(); !errors.As(err, &damaged) {
+		t.Errorf("then got %v; want a *DamagedError", err)
+	}
+}
+
+var _ event.Sink = (*RunWriter)(nil)
