@@ -70,14 +70,14 @@ func TestRefusedEvent(t *testing.T) {
 
 func FuzzChunk(f *testing.F) {
 	c := newCodec()
-	rnd := rand.New(rand.NewPCG(1, 2))
 	full := chunk{first: 7}
-	for i := range 50 {
-		if err := full.add(randomEvent(rnd, i)); err != nil {
+	for _, e := range []event.Event{asked("a", "b"), status("a", protocol.StatusFail, 1), file("b", "f", []byte("x")),
+		{Kind: event.KindWarning, Worker: 2, Detail: "d"}} {
+		if err := full.add(e); err != nil {
 			f.Fatal(err)
 		}
 	}
-	f.Add(uint64(7), uint64(50), full.raw)
+	f.Add(uint64(7), uint64(full.count), full.raw)
 	f.Add(uint64(0), uint64(1), []byte{1, 0})
 	f.Fuzz(func(t *testing.T, first, count uint64, raw []byte) {
 		value := (&chunk{first: first, count: int(count & 0xffff), raw: raw}).value(c)
