@@ -285,7 +285,6 @@ func (q *Queue) free(b *bin) {
 // release lets anybody have the group.
 func (q *Queue) release(b *bin) {
 	b.group.owner, b.group.ran = nil, false
-	q.guess(b)
 	q.rerank(b)
 }
 

@@ -156,10 +156,10 @@ func (q *Queue) learn(c *class, sum, n length) {
 		q.rerank(&c.bin)
 	}
 	// Publishing looks at every class without numbers and at every guess in a
-	// group. It is due when what was learned since pays for that, or when that
-	// is a good part of all there is to go by, as at the start of a first run.
+	// group. It is due when what was learned since pays for that, or when there
+	// is twice as much to go by, as again and again at the start of a first run.
 	since := q.learned - q.published
-	if since*4 >= len(q.bare)+q.guesses || since*2 >= q.published {
+	if since*4 >= len(q.bare)+q.guesses || since >= q.published {
 		q.publish()
 	}
 }

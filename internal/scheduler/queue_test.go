@@ -205,6 +205,35 @@ func TestWithdrawnGroupGoesElsewhereWhole(t *testing.T) {
 	next(t, q, 1, 9, Have, "g.1", "g.2", "g.3")
 }
 
+// TestRemovedGuess: a group whose last test of unknown length is removed counts
+// what the others are known to take, also where the removed one was counted
+// with an estimate that has changed since.
+func TestRemovedGuess(t *testing.T) {
+	lengths := map[string]time.Duration{"p.P.1": 100 * time.Millisecond, "p.P.2": 100 * time.Millisecond,
+		"g.G.2": 200 * time.Millisecond, "b.B.1": 250 * time.Millisecond}
+	q := New(Options{
+		Workers: 1,
+		Group: func(it Item) string {
+			if it.Test == "g.G.1" || it.Test == "g.G.2" {
+				return "g"
+			}
+			return ""
+		},
+		Estimate: func(it Item) (time.Duration, bool) {
+			d, ok := lengths[it.Test]
+			return d, ok
+		},
+	})
+	q.Add(tests("p.P.1", "p.P.2", "c.1.1", "c.2.1", "c.3.1", "c.4.1", "c.5.1", "g.G.1")...)
+	q.Add(tests("g.G.2")...) // g.G.1 is expected to take as long from now on
+	if q.learned == q.published {
+		t.Fatal("the group's sum is up to date already")
+	}
+	q.Remove(tests("g.G.1")...)
+	q.Add(tests("b.B.1")...)
+	next(t, q, 0, 2, Have, "b.B.1", "g.G.2")
+}
+
 func beforeDotOf(it Item) string { return beforeDot(it.Test) }
 
 func TestEstimatedRemaining(t *testing.T) {
