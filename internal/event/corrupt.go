@@ -1,17 +1,45 @@
 package event
 
-import "testr/internal/protocol"
+import (
+	"fmt"
 
-// FromCorrupt returns what a damaged place in a stream is to those who read
-// events: a file with its bytes, and a failure with the reason, of the pseudo
-// test subunit.parser.
-func FromCorrupt(c *protocol.CorruptError) []*protocol.Packet {
-	const id = "subunit.parser"
-	file := protocol.HasTestID | protocol.HasFile | protocol.HasMIME
-	return []*protocol.Packet{
-		{Has: file, TestID: id, FileName: "Packet data", MIMEType: "application/octet-stream",
-			Content: c.Data, EOF: true},
-		{Has: file, TestID: id, Status: protocol.StatusFail, FileName: "Parser Error",
-			MIMEType: "text/plain;charset=utf8", Content: []byte(c.Error()), EOF: true},
+	"testr/internal/protocol"
+)
+
+// ParserID is the test id under which damage in a stream is reported.
+const ParserID = "subunit.parser"
+
+// maxDamage is how much damaged data one packet carries.
+const maxDamage = 1 << 20
+
+// FromCorrupt makes packets of damage in a stream: the file "Packet data" with
+// the octets that were given up, then the file "Parser Error" with the reason
+// and the status fail. They are two unless there is more than 1 MiB of data, which is cut
+// into several packets of the one file. Nobody can ask for such a test, so it is not runnable. The
+// packets share the error's data.
+func FromCorrupt(e *protocol.CorruptError) []*protocol.Packet {
+	var packets []*protocol.Packet
+	for rest := e.Data; ; {
+		n := min(len(rest), maxDamage)
+		packets = append(packets, &protocol.Packet{
+			Has:      protocol.HasTestID | protocol.HasFile | protocol.HasMIME,
+			TestID:   ParserID,
+			FileName: "Packet data",
+			MIMEType: "application/octet-stream",
+			Content:  rest[:n:n],
+			EOF:      n == len(rest),
+		})
+		if rest = rest[n:]; len(rest) == 0 {
+			break
+		}
 	}
+	return append(packets, &protocol.Packet{
+		Has:      protocol.HasTestID | protocol.HasFile | protocol.HasMIME,
+		TestID:   ParserID,
+		Status:   protocol.StatusFail,
+		FileName: "Parser Error",
+		MIMEType: "text/plain;charset=utf8",
+		Content:  fmt.Appendf(nil, "%s (%d octets at offset %d)", e.Reason, len(e.Data), e.Offset),
+		EOF:      true,
+	})
 }
