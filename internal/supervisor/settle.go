@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"testr/internal/event"
 	"testr/internal/protocol"
@@ -289,6 +292,9 @@ func (l *loop) settleRest(now time.Time) {
 
 func describe(p *process, e *exit) string {
 	how := e.status.String()
+	if name := unix.SignalName(syscall.Signal(e.status.Code - 128)); e.status.Code > 128 && name != "" {
+		how += " (by which a shell says: killed by " + name + ")"
+	}
 	if e.err != nil {
 		how = "its end could not be found out: " + e.err.Error()
 	}

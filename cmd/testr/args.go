@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// splitRest cuts a command line at the first "--": what follows is the test
+// command's.
+func splitRest(args []string) (ours, rest []string) {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i], args[i+1:]
+	}
+	return args, nil
+}
+
+// arrange puts the options of a command before its arguments, wherever they
+// were typed, and options that stand before the command behind it: the library
+// wants them there, and people are used to more freedom. What it can't place
+// it leaves where it is, for the library to report.
+func arrange(app *cli.App, args []string) ([]string, error) {
+	out := args[:1:1]
+	var before []string
+	args = args[1:]
+	flags, commands := app.Flags, app.Commands
+	for len(args) > 0 {
+		n := flagWords(flags, args)
+		if n == 0 {
+			break
+		}
+		before, args = append(before, args[:n]...), args[n:]
+	}
+	if len(args) == 0 {
+		return append(out, before...), nil
+	}
+	for len(args) > 0 {
+		cmd := find(commands, args[0])
+		if cmd == nil {
+			if strings.HasPrefix(args[0], "-") || len(commands) == 0 {
+				break
+			}
+			return nil, usage(unknownCommand(commands, out[1:], args[0]))
+		}
+		out, args = append(out, args[0]), args[1:]
+		flags, commands = cmd.Flags, cmd.Subcommands
+		if len(commands) == 0 {
+			break
+		}
+	}
+	out = append(out, before...)
+	var positional []string
+	for len(args) > 0 {
+		n := flagWords(flags, args)
+		if n == 0 {
+			positional, args = append(positional, args[0]), args[1:]
+			continue
+		}
+		out, args = append(out, args[:n]...), args[n:]
+	}
+	return append(out, positional...), nil
+}
+
+// flagWords is how many of the first words are an option with its value, or 0
+// if the first is none.
+func flagWords(flags []cli.Flag, args []string) int {
+	word := args[0]
+	if len(word) < 2 || word[0] != '-' {
+		return 0
+	}
+	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	for _, f := range flags {
+		if !slices.Contains(f.Names(), name) {
+			continue
+		}
+		if d, ok := f.(cli.DocGenerationFlag); ok && d.TakesValue() && !hasValue {
+			return min(2, len(args))
+		}
+		return 1
+	}
+	return 1
+}
+
+func find(commands []*cli.Command, name string) *cli.Command {
+	for _, c := range commands {
+		if c.HasName(name) {
+			return c
+		}
+	}
+	return nil
+}
+
+func unknownCommand(commands []*cli.Command, parents []string, name string) error {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Name)
+	}
+	full := strings.Join(append(parents, name), " ")
+	err := fmt.Errorf("unknown command %q; the commands are: %s", full, strings.Join(names, ", "))
+	if s := cli.SuggestCommand(commands, name); s != "" {
+		return fmt.Errorf("%w. %s", err, s)
+	}
+	return err
+}
+
+// noArguments is for commands that take none.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return usage(fmt.Errorf("unexpected arguments: %s", strings.Join(c.Args().Slice(), " ")))
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"testr/internal/report"
+)
+
+func newCommandsCommand(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "commands",
+		Usage: "list the commands",
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			rows := [][]string{{"command", "description"}}
+			for _, cmd := range c.App.Commands {
+				rows = append(rows, []string{cmd.Name, cmd.Usage})
+			}
+			return unlessGone(report.WriteTable(env.stdout, rows, false))
+		},
+	}
+}

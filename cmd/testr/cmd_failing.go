@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"testr/internal/event"
+	"testr/internal/repo"
+	"testr/internal/report"
+)
+
+type failingOptions struct {
+	subunit bool
+	list    bool
+}
+
+func newFailingCommand(env *environment) *cli.Command {
+	var o failingOptions
+	return &cli.Command{
+		Name:  "failing",
+		Usage: "show the tests that fail",
+		Description: `Shows the tests whose last known outcome is a failure, and those that a set-up
+failure or a lost machine kept from running. "testr run --failing" runs them.
+
+The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
+			&cli.BoolFlag{Name: "list", Destination: &o.list, Usage: "only list the ids, one a line"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return runFailing(env, o)
+		},
+	}
+}
+
+func runFailing(env *environment, o failingOptions) (err error) {
+	r, err := env.openToRead()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	failing, err := r.Failing(repo.DefaultProfile)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.list:
+		err = listFailing(env, failing)
+	case o.subunit:
+		out := &subunitOutput{w: env.stdout}
+		if err = showFailing(r, failing, out); err == nil {
+			err = out.flush()
+		}
+		return unlessGone(err)
+	default:
+		err = explainFailing(env, r, failing)
+	}
+	if err == nil && len(failing) > 0 {
+		return errFailed
+	}
+	return unlessGone(err)
+}
+
+func listFailing(env *environment, failing []repo.Failing) error {
+	ids := make([]string, len(failing))
+	for i, f := range failing {
+		ids[i] = f.ID
+	}
+	_, isTerminal := terminal(env.stdout)
+	return report.WriteIDs(env.stdout, ids, isTerminal)
+}
+
+// showFailing gives a sink the stored events of the tests that fail.
+func showFailing(r *repo.Repository, failing []repo.Failing, sink event.Sink) error {
+	for _, f := range failing {
+		events, err := r.Details(f.Run, f.ID, f.FirstSeq, f.LastSeq)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if err := sink.Event(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func explainFailing(env *environment, r *repo.Repository, failing []repo.Failing) error {
+	info, err := r.Latest()
+	if err != nil {
+		return err
+	}
+	text := newTextOutput(env, nil, true)
+	outcomes := event.NewOutcomes()
+	if err := showFailing(r, failing, tee{text, outcomes}); err != nil {
+		return err
+	}
+	outcomes.Finish()
+	s := report.Summary{RunID: info.ID, Counts: outcomes.Counts(), Tests: outcomes.Tests()}
+	for _, f := range failing {
+		if f.NotRun != "" {
+			s.Counts.Asked, s.Counts.NotRun = s.Counts.Asked+1, s.Counts.NotRun+1
+			s.Notes = append(s.Notes, fmt.Sprintf("not run in run %d (%s): %s",
+				f.Run, report.EscapeLine(f.NotRun), report.EscapeLine(f.ID)))
+		}
+	}
+	return text.Summary(s)
+}
+
+// tee is two sinks, the second of which never fails.
+type tee [2]event.Sink
+
+// Event gives e to both.
+func (t tee) Event(e event.Event) error {
+	return errors.Join(t[0].Event(e), t[1].Event(e))
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/urfave/cli/v2"
+)
+
+func newLastCommand(env *environment) *cli.Command {
+	var subunit bool
+	return &cli.Command{
+		Name:  "last",
+		Usage: "show the last run",
+		Description: `Shows the failures and the numbers of the last run. With --subunit, writes all its
+events instead, in the order in which they came.
+
+The exit status is 0 if it passed, 1 if tests failed; with --subunit it is 0.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "subunit", Destination: &subunit, Usage: "write a subunit stream to stdout"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return runLast(c.Context, env, subunit)
+		},
+	}
+}
+
+func runLast(ctx context.Context, env *environment, subunit bool) (err error) {
+	r, err := env.openToRead()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	info, err := r.Latest()
+	if err != nil {
+		return err
+	}
+	if subunit {
+		_, err := replay(ctx, r, info.ID, &subunitOutput{w: env.stdout})
+		return unlessGone(err)
+	}
+	filterTags, err := env.filterTags()
+	if err != nil {
+		return err
+	}
+	text := newTextOutput(env, filterTags, true)
+	outcomes, err := replay(ctx, r, info.ID, text)
+	if err != nil {
+		return unlessGone(err)
+	}
+	if err := summarize(text, r, info.ID, outcomes); err != nil {
+		return unlessGone(err)
+	}
+	return judge(outcomes.Counts())
+}

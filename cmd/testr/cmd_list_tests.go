@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"testr/internal/report"
+	"testr/internal/runner"
+)
+
+func newListTestsCommand(env *environment) *cli.Command {
+	var o selectionOptions
+	return &cli.Command{
+		Name:      "list-tests",
+		Usage:     "list the tests that would run",
+		ArgsUsage: "[REGEX...] [-- ARGS...]",
+		Description: `Lists what "testr run" with the same arguments would run, an id a line, in the
+order of the test command's own listing.`,
+		Flags: o.flags(),
+		Action: func(c *cli.Context) error {
+			o.filters = c.Args().Slice()
+			return runListTests(c.Context, env, o)
+		},
+	}
+}
+
+func runListTests(ctx context.Context, env *environment, o selectionOptions) (err error) {
+	req, err := newRequest(env, o)
+	if err != nil {
+		return err
+	}
+	if o.failing {
+		r, err := env.openToRead()
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.Close()) }()
+		req.Repo = r
+	}
+	req.Announce = env.announce
+	tests, err := runner.List(ctx, req)
+	if err != nil {
+		return err
+	}
+	_, isTerminal := terminal(env.stdout)
+	return unlessGone(report.WriteIDs(env.stdout, tests, isTerminal))
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+//go:embed quickstart.txt
+var quickstart string
+
+func newQuickstartCommand(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "quickstart",
+		Usage: "show how to begin",
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			_, err := fmt.Fprint(env.stdout, quickstart)
+			return unlessGone(err)
+		},
+	}
+}

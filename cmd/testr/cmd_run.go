@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"testr/internal/runner"
+)
+
+type runOptions struct {
+	selection   selectionOptions
+	parallel    bool
+	concurrency int
+	partial     bool
+	subunit     bool
+	forceInit   bool
+}
+
+// selectionOptions are those that run and list-tests share.
+type selectionOptions struct {
+	failing  bool
+	loadList string
+	filters  []string
+}
+
+func (o *selectionOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "failing", Destination: &o.failing, Usage: "only the tests that fail"},
+		&cli.StringFlag{Name: "load-list", Destination: &o.loadList,
+			Usage: "only the tests whose ids are in `FILE`, one a line"},
+	}
+}
+
+func (o *runOptions) flags() []cli.Flag {
+	return append(o.selection.flags(),
+		&cli.BoolFlag{Name: "parallel", Destination: &o.parallel, Usage: "run tests on all processors"},
+		&cli.IntFlag{Name: "concurrency", Destination: &o.concurrency,
+			Usage: "with --parallel, run `N` workers (default: test_run_concurrency, else the processors)"},
+		&cli.BoolFlag{Name: "partial", Destination: &o.partial,
+			Usage: "the run says nothing about the tests that it doesn't have"},
+		&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
+		&cli.BoolFlag{Name: "force-init", Destination: &o.forceInit, Usage: "make a repository if there is none"},
+		&cli.BoolFlag{Name: "full-results", Hidden: true, Usage: "accepted for old scripts; has no effect"},
+	)
+}
+
+func newRunCommand(env *environment) *cli.Command {
+	var o runOptions
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "run tests and store every event",
+		ArgsUsage: "[REGEX...] [-- ARGS...]",
+		Description: `Runs the tests that one of the regular expressions is found in, or all of them. What
+stands after -- is passed on to the test command.
+
+The exit status is 0 if all tests passed, 1 if some failed, 3 if testr could not
+run them all.`,
+		Flags: o.flags(),
+		Action: func(c *cli.Context) error {
+			o.selection.filters = c.Args().Slice()
+			return runRun(c.Context, env, o)
+		},
+	}
+}
+
+func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
+	if o.concurrency < 0 {
+		return usage(fmt.Errorf("--concurrency %d: want 0 or more", o.concurrency))
+	}
+	req, err := newRequest(env, o.selection)
+	if err != nil {
+		return err
+	}
+	r, err := env.openToWrite(o.forceInit)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	req.Repo, req.Parallel, req.Concurrency, req.Partial = r, o.parallel, o.concurrency, o.partial
+
+	text := newTextOutput(env, req.Config.FilterTags, o.parallel)
+	var out output = text
+	if o.subunit {
+		out = &subunitOutput{w: env.stdout}
+	}
+	f := newFollower(out)
+	req.Begun = f.begin
+	req.Announce = func(shell string) { env.announce(shell) }
+	if _, isTerminal := terminal(env.stdout); isTerminal && !o.subunit {
+		req.Status = f.tell
+	}
+	res, err := runner.Run(ctx, req)
+	if res.Recorded {
+		err = errors.Join(err, f.wait())
+		if !o.subunit {
+			err = errors.Join(err, unlessGone(summarize(text, r, res.Run, res.Outcomes)))
+		}
+	}
+	switch {
+	case res.Interrupted:
+		return errors.Join(context.Cause(ctx), err)
+	case err != nil:
+		return err
+	case !res.Recorded:
+		return env.nothingFails(o.subunit)
+	}
+	return judge(res.Outcomes.Counts())
+}
+
+func (e *environment) nothingFails(subunit bool) error {
+	if subunit || e.quiet {
+		return nil
+	}
+	_, err := fmt.Fprintln(e.stdout, "No tests are failing.")
+	return err
+}
+
+// announce shows a command that is about to be started, as testrepository did,
+// but not among the results.
+func (e *environment) announce(shell string) {
+	_, _ = fmt.Fprintf(e.errWriter(), "running=%s\n", shell)
+}
+
+// newRequest makes what a run and a listing need of configuration and options.
+func newRequest(env *environment, o selectionOptions) (runner.Request, error) {
+	sel := runner.Selection{Failing: o.failing, Args: env.rest}
+	for _, f := range o.filters {
+		re, err := regexp.Compile(f)
+		if err != nil {
+			return runner.Request{}, usage(fmt.Errorf("filter %q is no regular expression: %w", f, err))
+		}
+		sel.Filters = append(sel.Filters, re)
+	}
+	cfg, err := env.loadConfig()
+	if err != nil {
+		return runner.Request{}, err
+	}
+	if o.loadList != "" {
+		if sel.List, err = readList(o.loadList); err != nil {
+			return runner.Request{}, err
+		}
+		sel.Listed = true
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return runner.Request{}, fmt.Errorf("find this program: %w", err)
+	}
+	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
+		Kill: env.kill}, nil
+}
+
+// readList reads test ids, one a line, in their order. Empty lines and the
+// white space around ids are left out, as testrepository does.
+func readList(path string) ([]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the list of tests: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	var ids []string
+	seen := map[string]bool{}
+	r := bufio.NewReader(f)
+	for {
+		line, err := r.ReadString('\n')
+		if id := strings.TrimSpace(line); id != "" && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return ids, nil
+		case err != nil:
+			return nil, fmt.Errorf("read the list of tests: %w", err)
+		}
+	}
+}

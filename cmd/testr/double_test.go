@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"testr/internal/protocol"
+	"testr/internal/worker"
+)
+
+var secondsPattern = regexp.MustCompile(`\d+\.\d{3}s`)
+
+// testDouble is a test command that needs nothing. Its tests are the lines of
+// the file "tests", where \n stands for a newline; what a test does is in its
+// name. It takes
+//
+//	--list            lists the tests
+//	--load-list FILE  runs the tests in FILE
+//	--stream          is a streaming worker
+//	--exit N          exits with N in the end
+//	--say TEXT        writes TEXT to stderr at the beginning
+//	ID...             runs these tests
+//
+// and without any of these it runs all tests.
+func testDouble(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	d := double{w: protocol.NewWriter(stdout), out: stdout, err: stderr}
+	tests, err := fileLines("tests", "m.C.test_pass")
+	for i := range tests {
+		tests[i] = strings.ReplaceAll(tests[i], `\n`, "\n")
+	}
+	mode := ""
+	var named []string
+	for len(args) > 0 && err == nil {
+		switch arg := args[0]; arg {
+		case "--list", "--stream":
+			mode = arg
+		case "--load-list":
+			args = args[1:]
+			tests, err = fileLines(args[0])
+		case "--exit":
+			args = args[1:]
+			_, err = fmt.Sscan(args[0], &d.exit)
+		case "--say":
+			args = args[1:]
+			_, _ = fmt.Fprintln(stderr, args[0])
+		default:
+			named = append(named, arg)
+		}
+		args = args[1:]
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, "test-double:", err)
+		return 9
+	}
+	if named != nil {
+		tests = named
+	}
+	switch mode {
+	case "--list":
+		for _, id := range tests {
+			d.send(protocol.Packet{TestID: id, Status: protocol.StatusExists, Runnable: true})
+		}
+	case "--stream":
+		err = worker.Serve(context.Background(), stdin, stdout,
+			func(_ context.Context, req worker.Request, w *protocol.Writer) error {
+				d.w = w
+				d.run(req.TestID)
+				return nil
+			})
+	default:
+		for _, id := range tests {
+			d.run(id)
+		}
+	}
+	if err != nil {
+		return 8
+	}
+	return d.exit
+}
+
+type double struct {
+	w        *protocol.Writer
+	out, err io.Writer
+	exit     int
+}
+
+func (d *double) send(p protocol.Packet) {
+	p.Has |= protocol.HasTestID | protocol.HasTime
+	p.Time = time.Now().UTC()
+	if p.FileName != "" {
+		p.Has |= protocol.HasFile | protocol.HasMIME
+		p.MIMEType = "text/plain;charset=utf8"
+	}
+	if p.ParentID != "" {
+		p.Has |= protocol.HasParent
+	}
+	if err := d.w.WritePacket(&p); err != nil {
+		_, _ = fmt.Fprintln(d.err, "test-double:", err)
+	}
+}
+
+// run does what the name of a test says.
+func (d *double) run(id string) {
+	has := func(what string) bool { return strings.Contains(id, what) }
+	d.send(protocol.Packet{TestID: id, Status: protocol.StatusInProgress, Runnable: true})
+	p := protocol.Packet{TestID: id, Status: protocol.StatusSuccess, Runnable: true}
+	switch {
+	case has("fixed"):
+		if _, err := os.Stat("mended"); err != nil {
+			p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("broken still\n")
+		}
+	case has("fail"):
+		p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("it went wrong in "+id+"\n")
+	case has("skip"):
+		p.Status, p.FileName, p.Content = protocol.StatusSkip, "reason", []byte("not today")
+	case has("xfail"):
+		p.Status = protocol.StatusXFail
+	case has("unexpected"):
+		p.Status = protocol.StatusUxSuccess
+	case has("killed"):
+		_, _ = io.WriteString(d.err, "about to die\n")
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		hang()
+	case has("exits"):
+		os.Exit(7)
+	case has("garbage"):
+		_, _ = d.out.Write([]byte("\xb3\x29\x01\x0c\x03foo\x08\x55\x5f\x1c"))
+	case has("escape"):
+		p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("\x1b]52;c;aGFja2Vk\x07\n")
+	case has("prints"):
+		_, _ = io.WriteString(d.out, "chatter on stdout\n")
+		_, _ = io.WriteString(d.err, "chatter on stderr\n")
+	case has("parent"):
+		d.send(protocol.Packet{TestID: id + " (i=1)", ParentID: id, Status: protocol.StatusFail})
+	case has("sleeps"):
+		hang()
+	}
+	d.send(p)
+}
+
+// hang is a test that does not end by itself in any time that a test waits for.
+func hang() { <-time.After(10 * time.Minute) }

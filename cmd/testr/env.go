@@ -1,0 +1,189 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/term"
+
+	"testr/internal/config"
+	"testr/internal/repo"
+	"testr/internal/report"
+	"testr/internal/runner"
+)
+
+// environment is what every command gets: streams, logger, and where it stands.
+type environment struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	log            hclog.Logger
+	here           string   // the directory to work in
+	quiet          bool     // no summaries
+	rest           []string // what stood after "--"
+	kill           <-chan struct{}
+}
+
+func newEnvironment(stdin io.Reader, stdout, stderr io.Writer) *environment {
+	e := &environment{stdin: stdin, stdout: stdout, stderr: stderr, here: "."}
+	e.log = hclog.New(&hclog.LoggerOptions{
+		Name:        "testr",
+		Level:       logLevel(),
+		Output:      e.errWriter(),
+		DisableTime: true,
+	})
+	return e
+}
+
+// logLevel is what TESTR_LOG says, else what a user would want to know.
+func logLevel() hclog.Level {
+	if l := hclog.LevelFromString(os.Getenv("TESTR_LOG")); l != hclog.NoLevel {
+		return l
+	}
+	return hclog.Warn
+}
+
+// terminal returns the terminal's width, or ok false if w is none.
+func terminal(w io.Writer) (width int, ok bool) {
+	f, isFile := w.(*os.File)
+	if !isFile || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
+		width = 80
+	}
+	return width, true
+}
+
+// errWriter is stderr, with what could do something to a terminal escaped.
+func (e *environment) errWriter() io.Writer {
+	if _, ok := terminal(e.stderr); ok {
+		return report.NewEscapeWriter(e.stderr)
+	}
+	return e.stderr
+}
+
+// root is where the configuration is: here, or the nearest parent that has one.
+// Without a configuration it is here.
+func (e *environment) root() (string, error) {
+	if info, err := os.Stat(e.here); err != nil {
+		return "", fmt.Errorf("work in %s: %w", e.here, err)
+	} else if !info.IsDir() {
+		return "", fmt.Errorf("work in %s: not a directory", e.here)
+	}
+	root, err := config.Find(e.here)
+	if errors.Is(err, config.ErrNotFound) {
+		return e.here, nil
+	}
+	return root, err
+}
+
+// loadConfig reads the configuration and shows its warnings.
+func (e *environment) loadConfig() (*config.Config, error) {
+	root, err := e.root()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range cfg.Warnings {
+		e.say("warning", w)
+	}
+	return cfg, nil
+}
+
+// openToRead opens the repository for queries.
+func (e *environment) openToRead() (*repo.Repository, error) {
+	root, err := e.root()
+	if err != nil {
+		return nil, err
+	}
+	return repo.OpenReadOnly(root)
+}
+
+// openToWrite opens the repository for a run, and makes one if force says so.
+func (e *environment) openToWrite(force bool) (*repo.Repository, error) {
+	root, err := e.root()
+	if err != nil {
+		return nil, err
+	}
+	r, err := repo.Open(root)
+	var none *repo.NotFoundError
+	if force && errors.As(err, &none) {
+		if err := repo.Init(root); err != nil {
+			return nil, err
+		}
+		return repo.Open(root)
+	}
+	return r, err
+}
+
+// say prints a diagnostic: what it is about and, if the remedy is known, a hint.
+func (e *environment) say(level string, err error) {
+	w := e.errWriter()
+	_, _ = fmt.Fprintf(w, "testr: %s: %s\n", level, err)
+	for _, hint := range hints(err) {
+		_, _ = fmt.Fprintf(w, "testr: hint: %s\n", strings.ReplaceAll(hint, "\n", "\n    "))
+	}
+}
+
+// explain tells a person why the command did not do what it should.
+func (e *environment) explain(err error) {
+	var ex *exit
+	if err == nil || errors.As(err, &ex) && ex.err == nil {
+		return
+	}
+	e.say("error", err)
+}
+
+func isConfigError(err error) bool {
+	var ce *config.Error
+	return errors.As(err, &ce)
+}
+
+// hints returns the remedies for an error that has known ones.
+func hints(err error) []string {
+	var out []string
+	var (
+		ce       *config.Error
+		many     config.Errors
+		hinted   *runner.HintError
+		none     *repo.NotFoundError
+		busy     *repo.BusyError
+		format   *repo.FormatError
+		damaged  *repo.DamagedError
+		ex       *exit
+		notFound = errors.Is(err, config.ErrNotFound)
+	)
+	switch {
+	case errors.As(err, &many):
+		for _, e := range many {
+			if e.Hint != "" {
+				out = append(out, e.Hint)
+			}
+		}
+	case errors.As(err, &ce) && ce.Hint != "":
+		out = append(out, ce.Hint)
+	case errors.As(err, &hinted):
+		out = append(out, hinted.Hint)
+	case errors.As(err, &none):
+		out = append(out, `create one by running "testr init"`)
+	case errors.As(err, &busy):
+		out = append(out, "a run is going on; ask again when it has ended")
+	case errors.As(err, &format):
+		out = append(out, "a newer testr wrote it: use that one, or another directory (-d)")
+	case errors.As(err, &damaged):
+		out = append(out, "move the directory "+repo.DirName+` away and run "testr init"; what the file still has may be read from a copy`)
+	case errors.As(err, &ex) && ex.status == statusUsage:
+		out = append(out, `"testr help" lists the commands, "testr help COMMAND" the options`)
+	case notFound:
+		out = append(out, config.Suggest("."))
+	}
+	return out
+}

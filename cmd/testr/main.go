@@ -1,0 +1,213 @@
+// Command testr runs test suites in parallel and keeps every event of every
+// run. See docs/ and `testr help`.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() {
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is testr: arguments and streams in, exit status out. It is the only
+// place where an error or a verdict becomes an exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, kill, stop := withSignals()
+	defer stop()
+	env := newEnvironment(stdin, stdout, stderr)
+	env.kill = kill
+	err := dispatch(ctx, env, args)
+	env.explain(err)
+	return exitStatus(err)
+}
+
+// dispatch takes the command line apart and runs the command.
+func dispatch(ctx context.Context, env *environment, args []string) error {
+	app := newApp(env)
+	args, env.rest = splitRest(args)
+	if !slices.Contains(args, completionFlag) {
+		var err error
+		if args, err = arrange(app, args); err != nil {
+			return err
+		}
+	}
+	return app.RunContext(ctx, args)
+}
+
+// completionFlag is what the completion scripts add to a command line.
+const completionFlag = "--generate-bash-completion"
+
+func newApp(env *environment) *cli.App {
+	app := &cli.App{
+		Name:                 "testr",
+		Usage:                "run tests in parallel, keep every result, and answer questions about them",
+		Version:              version(),
+		HideVersion:          true,
+		HideHelpCommand:      true,
+		EnableBashCompletion: true,
+		Reader:               env.stdin,
+		Writer:               env.stdout,
+		ErrWriter:            env.stderr,
+		Flags:                globalFlags(env),
+		ExitErrHandler:       func(*cli.Context, error) {}, // exit statuses are exitStatus's alone
+		OnUsageError:         usageError,
+		Action: func(c *cli.Context) error {
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			newCommandsCommand(env),
+			newCompletionCommand(env),
+			newFailingCommand(env),
+			newHelpCommand(),
+			newInitCommand(env),
+			newLastCommand(env),
+			newListTestsCommand(env),
+			newLoadCommand(env),
+			newQuickstartCommand(env),
+			newRunCommand(env),
+			newSlowestCommand(env),
+			newStatsCommand(env),
+			newSubunitCommand(env),
+			newVersionCommand(env),
+			newWorkerCommand(env),
+		},
+		CustomAppHelpTemplate: appHelpTemplate,
+	}
+	prepare(env, app.Commands)
+	return app
+}
+
+// prepare gives every command what all of them have.
+func prepare(env *environment, commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = usageError
+		c.HideHelpCommand = true
+		if len(c.Subcommands) == 0 {
+			c.Flags = append(c.Flags, globalFlags(env)...)
+		}
+		prepare(env, c.Subcommands)
+	}
+}
+
+// globalFlags are those that may stand before or after the command.
+func globalFlags(env *environment) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "here", Aliases: []string{"d"}, Value: ".", Usage: "work in `DIR` instead of the current directory",
+			Action: func(_ *cli.Context, dir string) error { env.here = dir; return nil }},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "don't print the summary",
+			Action: func(_ *cli.Context, on bool) error { env.quiet = on; return nil }},
+	}
+}
+
+// exit is an error that stands for an exit status. Reported says that people
+// know already.
+type exit struct {
+	status int
+	err    error // nil: there is nothing to say
+}
+
+// Error is the reason, or the empty string.
+func (e *exit) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *exit) Unwrap() error { return e.err }
+
+// The exit statuses. They are promised in `testr help`.
+const (
+	statusPassed = 0
+	statusFailed = 1 // tests failed
+	statusUsage  = 2 // wrong usage or configuration
+	statusError  = 3 // testr could not do it
+)
+
+// errFailed says that the command did its work, and that tests failed.
+var errFailed = &exit{status: statusFailed}
+
+// usage makes an error of the person's.
+func usage(err error) error { return &exit{status: statusUsage, err: err} }
+
+func usageError(_ *cli.Context, err error, _ bool) error { return usage(err) }
+
+// interruptedBy is the cause of a context that a signal ended.
+type interruptedBy struct{ signal syscall.Signal }
+
+// Error names the signal.
+func (i interruptedBy) Error() string {
+	switch i.signal {
+	case syscall.SIGINT:
+		return "interrupted by SIGINT"
+	case syscall.SIGTERM:
+		return "interrupted by SIGTERM"
+	}
+	return "interrupted by " + strings.ToUpper(i.signal.String())
+}
+
+// withSignals returns a context that ends with the first signal, and a channel
+// that is closed with the second. A pipe that nobody reads any more is an error
+// of the write, not a signal: runs go on without their reader.
+func withSignals() (ctx context.Context, kill <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	pipes := make(chan os.Signal, 1)
+	second := make(chan struct{})
+	done := make(chan struct{})
+	joined := make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	go func() { // owns second; ends with stop
+		defer close(joined)
+		for count := 0; ; {
+			select {
+			case sig := <-signals:
+				if s, ok := sig.(syscall.Signal); ok {
+					cancel(interruptedBy{s})
+				}
+				if count++; count == 2 {
+					close(second)
+				}
+			case <-pipes:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, second, func() {
+		signal.Stop(signals)
+		signal.Stop(pipes)
+		close(done)
+		<-joined
+		cancel(nil)
+	}
+}
+
+// exitStatus is the one place that knows what each end means to the shell.
+func exitStatus(err error) int {
+	var e *exit
+	var by interruptedBy
+	switch {
+	case err == nil:
+		return statusPassed
+	case errors.As(err, &by):
+		return 128 + int(by.signal)
+	case errors.As(err, &e):
+		return e.status
+	case isConfigError(err):
+		return statusUsage
+	}
+	return statusError
+}

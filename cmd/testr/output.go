@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+	"testr/internal/repo"
+	"testr/internal/report"
+	"testr/internal/supervisor"
+)
+
+// output is what a command shows of a run.
+type output interface {
+	event.Sink
+	// flush is called when nothing more is known at the moment.
+	flush() error
+	tick(supervisor.Status) error
+}
+
+// subunitOutput writes a run's packets, and nothing else.
+type subunitOutput struct {
+	w   io.Writer
+	buf []byte
+}
+
+// Event takes the packet of an event, if it has one.
+func (o *subunitOutput) Event(e event.Event) (err error) {
+	if e.Kind != event.KindPacket {
+		return nil
+	}
+	if o.buf, err = protocol.AppendPacket(o.buf, e.Packet); err != nil {
+		return fmt.Errorf("write event %d as a packet: %w", e.Seq, err)
+	}
+	if len(o.buf) >= 64<<10 {
+		return o.flush()
+	}
+	return nil
+}
+
+func (o *subunitOutput) flush() error {
+	_, err := o.w.Write(o.buf)
+	o.buf = o.buf[:0]
+	return err
+}
+
+func (o *subunitOutput) tick(supervisor.Status) error { return nil }
+
+// textOutput shows a run to people.
+type textOutput struct {
+	*report.Text
+	width int
+}
+
+func newTextOutput(env *environment, filterTags []string, several bool) *textOutput {
+	width, isTerminal := terminal(env.stdout)
+	_, errTerminal := terminal(env.stderr)
+	return &textOutput{width: width, Text: report.NewText(env.stdout, report.TextOptions{
+		Terminal: isTerminal, Color: isTerminal && !noColor(), Quiet: env.quiet, FilterTags: filterTags,
+		Err: env.stderr, ErrTerminal: errTerminal, Routes: several,
+	})}
+}
+
+func (o *textOutput) flush() error { return nil }
+
+func (o *textOutput) tick(s supervisor.Status) error {
+	c := s.Counts
+	st := report.Status{Done: c.Tests, Failed: c.Failed, Total: c.Asked, Left: s.Left, Width: o.width}
+	for _, r := range s.Running {
+		st.Running = append(st.Running, report.Running{Test: r.Test, Route: r.Route, Since: r.Since})
+	}
+	return o.Tick(time.Now(), st)
+}
+
+// follower shows a run while it goes on. Two goroutines are its own: one reads
+// the cursor, the other owns the output. Both end with the run.
+type follower struct {
+	out      output
+	outcomes *event.Outcomes
+	status   chan supervisor.Status
+	done     chan struct{}
+	err      error // after done
+}
+
+func newFollower(out output) *follower {
+	return &follower{out: out, outcomes: event.NewOutcomes(),
+		status: make(chan supervisor.Status, 1), done: make(chan struct{})}
+}
+
+// begin follows a run from its first event.
+func (f *follower) begin(w *repo.RunWriter) {
+	cursor := w.Follow()
+	batches := make(chan []event.Event)
+	var readErr error
+	go func() {
+		defer close(batches)
+		for {
+			batch, err := cursor.Next(context.Background())
+			if err != nil {
+				readErr = err
+				return
+			}
+			batches <- batch
+		}
+	}()
+	go func() {
+		defer close(f.done)
+		f.show(batches)
+		if !errors.Is(readErr, io.EOF) {
+			f.err = errors.Join(f.err, readErr)
+		}
+	}()
+}
+
+func (f *follower) show(batches <-chan []event.Event) {
+	for {
+		select {
+		case batch, ok := <-batches:
+			if !ok {
+				return
+			}
+			f.batch(batch)
+		case s := <-f.status:
+			if f.err == nil {
+				f.err = f.out.tick(s)
+			}
+		}
+	}
+}
+
+// batch shows events. When the output fails the run goes on without it.
+func (f *follower) batch(batch []event.Event) {
+	for _, e := range batch {
+		_ = f.outcomes.Event(e)
+		if f.err == nil {
+			f.err = f.out.Event(e)
+		}
+	}
+	if f.err == nil {
+		f.err = f.out.flush()
+	}
+}
+
+// tell hands over the state of the run; an older one that was not shown yet is
+// forgotten. It never blocks. Only one goroutine may call it.
+func (f *follower) tell(s supervisor.Status) {
+	select {
+	case <-f.status:
+	default:
+	}
+	f.status <- s
+}
+
+// wait waits until everything of the run was shown. Begin must have been called.
+func (f *follower) wait() error {
+	<-f.done
+	return unlessGone(f.err)
+}
+
+// unlessGone forgets that nobody reads the output any more: who went away
+// doesn't want it, and what it was about is stored.
+func unlessGone(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
+// replay shows a run that is over.
+func replay(ctx context.Context, r *repo.Repository, run int, out output) (*event.Outcomes, error) {
+	outcomes := event.NewOutcomes()
+	cursor, err := r.Replay(run)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		batch, err := cursor.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			outcomes.Finish()
+			return outcomes, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range batch {
+			_ = outcomes.Event(e)
+			if err := out.Event(e); err != nil {
+				return nil, err
+			}
+		}
+		if err := out.flush(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// summarize prints the last lines of a run, which compare it with the one before.
+func summarize(out *textOutput, r *repo.Repository, run int, o *event.Outcomes) error {
+	s := report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests()}
+	previous, err := r.Run(run - 1)
+	switch {
+	case err == nil:
+		s.Previous = &report.Previous{Counts: previous.Counts, Duration: previous.Span}
+	case !errors.Is(err, repo.ErrNoRun):
+		return err
+	}
+	return out.Summary(s)
+}
+
+// judge makes the exit status of a run that was done as asked.
+func judge(c event.Counts) error {
+	switch c.Verdict() {
+	case event.Failed:
+		return errFailed
+	case event.Incomplete:
+		return fmt.Errorf("of %d tests that were asked for, %d did not run", c.Asked, c.NotRun+c.Unaccounted())
+	}
+	return nil
+}
+
+// noColor is the convention of https://no-color.org.
+func noColor() bool { return os.Getenv("NO_COLOR") != "" }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The test binary serves as testr, and as the test command of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"testr":       main,
+		"test-double": func() { os.Exit(testDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScript runs the end-to-end scripts, a behaviour each.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second for each helper, otherwise
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
+			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".temporary"))
+			return os.Mkdir(filepath.Join(env.WorkDir, ".temporary"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": cmdExits,
+			"empty": cmdEmpty,
+			"stamp": cmdStamp,
+		},
+	})
+}
+
+// cmdExits runs a command and wants it to end with a status:
+//
+//	exits 3 testr last
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit interface{ ExitCode() int }
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("run %s: %v", args[1], err)
+	}
+	if want := args[0]; fmt.Sprint(got) != want {
+		ts.Fatalf("got exit status %d; want %s", got, want)
+	}
+}
+
+// cmdEmpty wants a directory to be empty:
+//
+//	empty .temporary
+func cmdEmpty(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: empty DIR")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, e := range entries {
+		ts.Logf("%s", e.Name())
+	}
+	if len(entries) > 0 {
+		ts.Fatalf("%s is not empty", args[0])
+	}
+}
+
+// cmdStamp replaces, in a file, what differs from run to run:
+//
+//	stamp stdout shown
+func cmdStamp(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: stamp FROM TO")
+	}
+	text := ts.ReadFile(args[0])
+	text = secondsPattern.ReplaceAllString(text, "S.SSSs")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// fileLines returns the lines of a file, or what is given if there is none.
+func fileLines(name string, otherwise ...string) ([]string, error) {
+	data, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return otherwise, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+	return lines, nil
+}
