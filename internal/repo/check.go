@@ -121,7 +121,7 @@ func (r *Repository) checkRun(ctx context.Context, info RunInfo, failing map[str
 		return err
 	}
 	f.Finish()
-	if f.Counts() != info.Counts || f.listed != info.Listed || f.events != info.Events {
+	if f.Counts() != info.Counts || f.listed != info.Listed || f.events != info.Events || f.Span() != info.Span {
 		return r.damaged("run %d: its description and its events don't agree", info.ID)
 	}
 	chunks := uint64(0)

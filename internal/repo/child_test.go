@@ -49,7 +49,7 @@ func childEvents(r *Repository, n int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stdout, "run %d\n", w.ID())
+	_, _ = fmt.Fprintf(os.Stdout, "run %d\n", w.ID())
 	var printing sync.WaitGroup
 	printing.Go(func() {
 		for c := w.Follow(); ; {
@@ -58,7 +58,7 @@ func childEvents(r *Repository, n int) error {
 				return
 			}
 			for _, e := range events {
-				fmt.Fprintf(os.Stdout, "%d\n", e.Seq)
+				_, _ = fmt.Fprintf(os.Stdout, "%d\n", e.Seq)
 			}
 		}
 	})
@@ -73,7 +73,7 @@ func childEvents(r *Repository, n int) error {
 	_, closing := w.Close(End{State: Finished})
 	printing.Wait()
 	if closing == nil {
-		fmt.Fprintln(os.Stdout, "closed")
+		_, _ = fmt.Fprintln(os.Stdout, "closed")
 	}
 	return errors.Join(err, closing)
 }
@@ -199,8 +199,7 @@ func childLimit(dir string) int {
 	for n := 0; err == nil && n < 1000; n++ {
 		err = childEvents(r, 2000)
 	}
-	var space *SpaceError
-	if !errors.As(err, &space) {
+	if _, ok := errors.AsType[*SpaceError](err); !ok {
 		fmt.Fprintf(os.Stderr, "got %v; want a *SpaceError\n", err)
 		return 1
 	}
@@ -247,7 +246,7 @@ func childHold(dir string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Fprintln(os.Stdout, "held")
+	_, _ = fmt.Fprintln(os.Stdout, "held")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }

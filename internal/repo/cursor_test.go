@@ -109,7 +109,7 @@ func TestSlowCursor(t *testing.T) {
 	}
 	block := make([]byte, 100<<10)
 	for i := range 120 {
-		rand.NewChaCha8([32]byte{byte(i)}).Read(block)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(block)
 		if err := w.Event(file("t", fmt.Sprint(i), bytes.Clone(block))); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestSlowCursor(t *testing.T) {
 		t.Errorf("got %d events; want 120", len(events))
 	}
 	for i, e := range events {
-		rand.NewChaCha8([32]byte{byte(i)}).Read(block)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(block)
 		if e.Seq != uint64(i+1) || !bytes.Equal(e.Packet.Content, block) {
 			t.Fatalf("event %d is not what was stored", i+1)
 		}

@@ -170,11 +170,11 @@ func childQuery(string) int {
 		var format *FormatError
 		switch {
 		case err == nil:
-			fmt.Fprintln(os.Stdout, "fine")
+			_, _ = fmt.Fprintln(os.Stdout, "fine")
 		case errors.As(err, &damaged) || errors.As(err, &format):
-			fmt.Fprintln(os.Stdout, "damaged")
+			_, _ = fmt.Fprintln(os.Stdout, "damaged")
 		default:
-			fmt.Fprintf(os.Stdout, "%q\n", err)
+			_, _ = fmt.Fprintf(os.Stdout, "%q\n", err)
 		}
 	}
 	return 0
@@ -387,8 +387,8 @@ func faultyRun(r *Repository) (synced uint64, err error) {
 func TestSpaceErrors(t *testing.T) {
 	for name, err := range map[string]error{
 		"write": &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC},
-		"grow":  fmt.Errorf("file resize error: %s", &fs.PathError{Op: "truncate", Path: "x", Err: syscall.ENOSPC}),
-		"limit": fmt.Errorf("file resize error: %s", &fs.PathError{Op: "truncate", Path: "x", Err: syscall.EFBIG}),
+		"grow":  errors.New("file resize error: " + (&fs.PathError{Op: "truncate", Path: "x", Err: syscall.ENOSPC}).Error()),
+		"limit": errors.New("file resize error: " + (&fs.PathError{Op: "truncate", Path: "x", Err: syscall.EFBIG}).Error()),
 		"quota": &fs.PathError{Op: "write", Path: "x", Err: syscall.EDQUOT},
 		"size":  berrors.ErrMaxSizeReached,
 	} {

@@ -41,7 +41,7 @@ func (f *fold) take(e event.Event) {
 		}
 	default:
 	}
-	_ = f.Outcomes.Event(e) // it has no errors
+	_ = f.Event(e) // it has no errors
 }
 
 // complete reports whether everything that was asked for has an outcome.

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// DirName is the directory that holds a repository, and FileName the file
-	// in it that is one.
-	DirName  = ".testr"
+	// DirName is the name of the directory that holds a repository.
+	DirName = ".testr"
+	// FileName is the name of the file in it that is one.
 	FileName = "repository.db"
 
 	// DefaultProfile is the profile of everything while no profiles are configured.

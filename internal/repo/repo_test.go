@@ -208,55 +208,67 @@ func TestRun(t *testing.T) {
 
 	want := RunInfo{ID: 0, State: Finished, Start: at(0), End: at(60), Listed: true, Command: []string{"testr", "run"},
 		Host: "h", Revision: "abc", Profiles: []string{DefaultProfile}, Events: uint64(len(events)),
+		Span:   49 * time.Millisecond,
 		Counts: event.Counts{Asked: 3, Tests: 3, Passed: 1, Skipped: 1, Failed: 2}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Close: -want +got:\n%s", diff)
 	}
 	closeRepo(t, r)
-	if r, want := queryRepo(t, dir), numbered(events); true {
-		if got, err := r.Latest(); err != nil || got.Duration() != 60*time.Millisecond || got.Events != uint64(len(events)) {
-			t.Errorf("Latest: got %+v, %v", got, err)
-		}
-		stored := replay(t, r, 0)
-		if diff := cmp.Diff(want, stored); diff != "" {
-			t.Errorf("Replay: -want +got:\n%s", diff)
-		}
-		if string(wire(t, stored)) != string(wire(t, events)) {
-			t.Error("the packets are not the same bytes")
-		}
-		f := newFold()
-		for _, e := range events {
-			f.take(e)
-		}
-		tests, err := r.Tests(0, DefaultProfile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(f.Tests(), tests, cmpopts.IgnoreUnexported(event.Test{})); diff != "" {
-			t.Errorf("Tests: -want +got:\n%s", diff)
-		}
-		details, err := r.Details(0, "pkg.b", tests[1].FirstSeq, tests[1].LastSeq)
-		if diff := cmp.Diff([]event.Event{want[4], want[5], want[8]}, details); diff != "" || err != nil {
-			t.Errorf("Details: %v -want +got:\n%s", err, diff)
-		}
-		failing, err := r.Failing(DefaultProfile)
-		if diff := cmp.Diff([]Failing{{ID: "pkg.b", Status: protocol.StatusFail, FirstSeq: 4, LastSeq: 8}},
-			failing); diff != "" || err != nil {
-			t.Errorf("Failing: %v -want +got:\n%s", err, diff)
-		}
-		timing, err := r.Timing(DefaultProfile)
-		if diff := cmp.Diff(map[string]time.Duration{"pkg.a": 10 * time.Millisecond, "pkg.b": 40 * time.Millisecond},
-			timing); diff != "" || err != nil {
-			t.Errorf("Timing: %v -want +got:\n%s", err, diff)
-		}
-		listing, err := r.Listing(DefaultProfile)
-		if diff := cmp.Diff([]string{"pkg.c", "pkg.a", "pkg.b"}, listing); diff != "" || err != nil {
-			t.Errorf("Listing: %v -want +got:\n%s", err, diff)
-		}
-		stats, err := r.Stats()
-		if stats.Runs != 1 || stats.Tests != 4 || stats.Bytes == 0 || err != nil {
-			t.Errorf("Stats: got %+v, %v", stats, err)
-		}
+	r = queryRepo(t, dir)
+	checkEvents(t, r, numbered(events))
+	checkAnswers(t, r)
+}
+
+// checkEvents checks what TestRun's run says of its events.
+func checkEvents(t *testing.T, r *Repository, events []event.Event) {
+	t.Helper()
+	if got, err := r.Latest(); err != nil || got.Duration() != 60*time.Millisecond || got.Events != uint64(len(events)) {
+		t.Errorf("Latest: got %+v, %v", got, err)
+	}
+	stored := replay(t, r, 0)
+	if diff := cmp.Diff(events, stored); diff != "" {
+		t.Errorf("Replay: -want +got:\n%s", diff)
+	}
+	if string(wire(t, stored)) != string(wire(t, events)) {
+		t.Error("the packets are not the same bytes")
+	}
+	f := newFold()
+	for _, e := range events {
+		f.take(e)
+	}
+	tests, err := r.Tests(0, DefaultProfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(f.Tests(), tests, cmpopts.IgnoreUnexported(event.Test{})); diff != "" {
+		t.Errorf("Tests: -want +got:\n%s", diff)
+	}
+	details, err := r.Details(0, "pkg.b", tests[1].FirstSeq, tests[1].LastSeq)
+	if diff := cmp.Diff([]event.Event{events[4], events[5], events[8]}, details); diff != "" || err != nil {
+		t.Errorf("Details: %v -want +got:\n%s", err, diff)
+	}
+}
+
+// checkAnswers checks what TestRun's run leaves in the repository.
+func checkAnswers(t *testing.T, r *Repository) {
+	t.Helper()
+	failing, err := r.Failing(DefaultProfile)
+	if diff := cmp.Diff([]Failing{{ID: "pkg.b", Status: protocol.StatusFail, FirstSeq: 4, LastSeq: 8}},
+		failing); diff != "" || err != nil {
+		t.Errorf("Failing: %v -want +got:\n%s", err, diff)
+	}
+	timing, err := r.Timing(DefaultProfile)
+	if diff := cmp.Diff(map[string]time.Duration{"pkg.a": 10 * time.Millisecond, "pkg.b": 40 * time.Millisecond},
+		timing); diff != "" || err != nil {
+		t.Errorf("Timing: %v -want +got:\n%s", err, diff)
+	}
+	listing, err := r.Listing(DefaultProfile)
+	if diff := cmp.Diff([]string{"pkg.c", "pkg.a", "pkg.b"}, listing); diff != "" || err != nil {
+		t.Errorf("Listing: %v -want +got:\n%s", err, diff)
+	}
+	stats, err := r.Stats()
+	if stats.Runs != 1 || stats.Tests != 4 || stats.Bytes == 0 || err != nil {
+		t.Errorf("Stats: got %+v, %v", stats, err)
 	}
 }
 
@@ -343,6 +355,6 @@ func TestModes(t *testing.T) {
 // noise is bytes that don't compress.
 func noise(n int) []byte {
 	b := make([]byte, n)
-	rand.NewChaCha8([32]byte{byte(n)}).Read(b)
+	_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(b)
 	return b
 }
