@@ -109,7 +109,6 @@ func New(opts Options) *Queue {
 	}
 	q := &Queue{
 		opts:      opts,
-		index:     make(map[Item]int32),
 		workers:   make([]worker, max(opts.Workers, 0)),
 		groups:    make(map[prefix]*bin),
 		estimates: newEstimates(),
@@ -125,6 +124,9 @@ func New(opts Options) *Queue {
 // ignored and returned, in order; an item that was removed is new again.
 func (q *Queue) Add(items ...Item) (duplicates []Item) {
 	q.entries = slices.Grow(q.entries, len(items))
+	if len(q.index) == 0 {
+		q.index = make(map[Item]int32, len(items))
+	}
 	for _, it := range items {
 		if _, ok := q.index[it]; ok {
 			duplicates = append(duplicates, it)
