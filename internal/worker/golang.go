@@ -56,12 +56,12 @@ func RunGo(ctx context.Context, cfg GoConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(filepath.Join(cfg.Dir, args.dir))
+	dir := args.dir
+	if !filepath.IsAbs(dir) {
+		dir, err = filepath.Abs(filepath.Join(cfg.Dir, dir))
+	}
 	if err != nil {
 		return fmt.Errorf("find %s: %w", cfg.Dir, err)
-	}
-	if filepath.IsAbs(args.dir) {
-		dir = args.dir
 	}
 	local := &instance.Local{Dir: dir, Env: cfg.Env, Grace: goGrace, Nested: true}
 	machines, err := local.Provision(ctx, 1)

@@ -510,7 +510,7 @@ func (s *goSuite) testDiesWhole(t *testing.T) {
 // A worker that nobody hears any more does not run its tests to their end.
 func (s *goSuite) testStopsUnheard(t *testing.T) {
 	cfg := s.config(t)
-	cfg.Stdin = bytes.NewReader(encode(t, requestPacket("example.com/suite.TestForever")))
+	cfg.Stdin = bytes.NewReader(encode(t, requestPacket("example.com/suite.TestStdin")))
 	out, outWrite := io.Pipe()
 	cfg.Stdout = outWrite
 	gone := errors.New("gone")
