@@ -96,6 +96,12 @@ var orderTests = []orderTest{
 		want:  "b.X.1 a.X.1",
 	},
 	{
+		name:  "the first outcomes count at once, however many wait to go by them",
+		learn: "a.A.1=10ms b.B.1=300ms",
+		add:   "a.X.1 c.1.1 c.2.1 c.3.1 c.4.1 c.5.1 c.6.1 c.7.1 c.8.1 c.9.1 b.X.1",
+		want:  "b.X.1 c.1.1 c.2.1 c.3.1 c.4.1 c.5.1 c.6.1 c.7.1 c.8.1 c.9.1 a.X.1",
+	},
+	{
 		name: "a group counts as the sum of its tests and runs as listed",
 		add:  "g:a.A.1=20ms b.B.1=100ms g:c.C.1=50ms g:d.D.1=40ms",
 		want: "a.A.1 c.C.1 d.D.1 b.B.1",

@@ -36,7 +36,7 @@ type sim struct {
 	rnd     *rand.Rand
 	now     time.Time
 	events  heap[*simEvent]
-	places  int
+	pushed  int // events so far
 	workers []simWorker
 	took    map[Item]time.Duration // on a worker of speed 1
 
@@ -202,8 +202,8 @@ func (s *sim) run() {
 }
 
 func (s *sim) after(d time.Duration, do func()) {
-	s.places++
-	s.events.push(&simEvent{at: s.now.Add(d), place: s.places, do: do})
+	s.pushed++
+	s.events.push(&simEvent{at: s.now.Add(d), place: s.pushed, do: do})
 }
 
 // clock is the time that the queue is told.
