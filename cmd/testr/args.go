@@ -22,6 +22,12 @@ func splitRest(args []string) (ours, rest []string) {
 // wants them there, and people are used to more freedom. What it can't place
 // it leaves where it is, for the library to report.
 func arrange(app *cli.App, args []string) ([]string, error) {
+	args = slices.Clone(args)
+	for i, word := range args {
+		if word == "-?" { // testrepository has it
+			args[i] = "--help"
+		}
+	}
 	out := args[:1:1]
 	var before []string
 	args = args[1:]

@@ -15,25 +15,18 @@ func newHelpCommand() *cli.Command {
 	}
 }
 
+// runHelp is --help of the command that was named.
 func runHelp(c *cli.Context, path []string) error {
-	if len(path) == 0 {
-		return cli.ShowAppHelp(c)
-	}
 	commands := c.App.Commands
 	for i, name := range path {
 		cmd := find(commands, name)
 		if cmd == nil {
 			return usage(unknownCommand(commands, path[:i], name))
 		}
-		if i == len(path)-1 {
-			if len(cmd.Subcommands) > 0 {
-				return cli.ShowSubcommandHelp(cli.NewContext(c.App, nil, &cli.Context{Context: c.Context, Command: cmd, App: c.App}))
-			}
-			return cli.ShowCommandHelp(cli.NewContext(&cli.App{Name: c.App.Name, Commands: commands, Writer: c.App.Writer}, nil, c), name)
-		}
 		commands = cmd.Subcommands
 	}
-	return nil
+	args := append([]string{c.App.Name}, path...)
+	return c.App.RunContext(c.Context, append(args, "--help"))
 }
 
 // appHelpTemplate is the library's, with the exit statuses, which are promised.

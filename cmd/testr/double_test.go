@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -70,7 +71,11 @@ func testDouble(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = worker.Serve(context.Background(), stdin, stdout,
 			func(_ context.Context, req worker.Request, w *protocol.Writer) error {
 				d.w = w
-				d.run(req.TestID)
+				if slices.Contains(tests, req.TestID) {
+					d.run(req.TestID)
+				} else {
+					d.send(protocol.Packet{TestID: req.TestID, Status: protocol.StatusFail, FileName: "unknown-test"})
+				}
 				return nil
 			})
 	default:

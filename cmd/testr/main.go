@@ -58,7 +58,7 @@ func newApp(env *environment) *cli.App {
 		Reader:               env.stdin,
 		Writer:               env.stdout,
 		ErrWriter:            env.stderr,
-		Flags:                globalFlags(env),
+		Flags:                append(globalFlags(env), cli.HelpFlag),
 		ExitErrHandler:       func(*cli.Context, error) {}, // exit statuses are exitStatus's alone
 		OnUsageError:         usageError,
 		Action: func(c *cli.Context) error {

@@ -33,8 +33,8 @@ func (l *loop) note(kind event.Kind, tests []string, detail string, now time.Tim
 	l.emit(event.Event{Kind: kind, Worker: event.NoWorker, Tests: tests, Detail: detail}, now)
 }
 
+// warn emits what a person should know of; whoever shows the run shows it.
 func (l *loop) warn(detail string, now time.Time) {
-	l.cfg.Log.Warn(detail)
 	l.note(event.KindWarning, nil, detail, now)
 }
 

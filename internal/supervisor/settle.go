@@ -223,7 +223,7 @@ func (l *loop) judge(s *slot, p *process, how string, now time.Time) {
 	}
 	s.fruitless++
 	l.last, l.lastExit = p, how
-	l.cfg.Log.Warn("a worker ended before it began a test", "worker", s.Route, "end", how)
+	l.cfg.Log.Info("a worker ended before it began a test", "worker", s.Route, "end", how)
 	l.giveUp(s, now)
 }
 
@@ -240,27 +240,31 @@ func (l *loop) notStarted(s *slot, err error, now time.Time) {
 	l.giveUp(s, now)
 }
 
-// giveUp retires a slot that had its chances. When that was the last one, and
-// no streaming worker ever got as far as a test, batches get theirs.
+// giveUp retires a slot that had its chances.
 func (l *loop) giveUp(s *slot, now time.Time) {
 	if s.fruitless < maxFruitless {
 		return
 	}
 	s.retired = true
-	l.queue.Retire(s.index)
-	for _, other := range l.slots {
-		if !other.retired {
-			return
-		}
-	}
+	l.fallBack(now)
+}
+
+// fallBack goes over to batches if all slots were given up without a single
+// test begun, and there are batches.
+func (l *loop) fallBack(now time.Time) {
 	if l.began || l.batches || l.cfg.Worker.Batch == nil {
 		return
+	}
+	for _, s := range l.slots {
+		if !s.retired {
+			return
+		}
 	}
 	l.warn("no streaming worker got as far as its first test ("+l.lastExit+
 		"): running in batches instead; worker=batch says so from the beginning", now)
 	l.batches = true
-	for _, other := range l.slots {
-		other.retired, other.fruitless = false, 0
+	for _, s := range l.slots {
+		s.retired, s.fruitless = false, 0
 	}
 }
 
