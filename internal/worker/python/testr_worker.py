@@ -76,8 +76,9 @@ TEXT_PAUSE = 0.005  # seconds in which printed lines gather, so that they don't 
 # Ids that unittest gives to what stands in the place of a module that it could not load.
 STAND_IN_PREFIXES = ("unittest.loader._FailedTest.", "unittest.loader.ModuleSkipped.")
 
-# Tests replace functions of os in all kinds of ways (mock, eventlet); the worker goes on with
-# those that it began with.
+# Tests replace functions of the system in all kinds of ways (mock, eventlet); the worker goes on
+# with those that it began with.
+_allocate_lock, _start_thread = _thread.allocate_lock, _thread.start_new_thread
 _close, _dup2, _exit, _getpid = os.close, os.dup2, os._exit, os.getpid
 _is_inherited, _read, _write = os.get_inheritable, os.read, os.write
 
@@ -226,7 +227,7 @@ class PacketWriter:
         if hasattr(os, "register_at_fork"):
             self._forked = False
             os.register_at_fork(after_in_child=self._note_fork)
-        self._lock = _thread.allocate_lock()
+        self._lock = _allocate_lock()
         # An attribute of an object is what the libraries that freeze time leave alone.
         self._now = getattr(time, "time_ns", functools.partial(_time_ns, time.time))
 
@@ -272,8 +273,8 @@ class Mailbox:
 
     def __init__(self):
         self._items = collections.deque()
-        self._lock = _thread.allocate_lock()
-        self._news = _thread.allocate_lock()
+        self._lock = _allocate_lock()
+        self._news = _allocate_lock()
         self._news.acquire()
         self._awaited = False
 
@@ -319,13 +320,13 @@ class Output:
         self._writer = writer
         self._reader, self._source = os.pipe()
         self._size = self._enlarge()
-        self._lock = _thread.allocate_lock()
+        self._lock = _allocate_lock()
         self._look = self._poll().poll
         self._sleep = time.sleep
         _dup2(self._source, 1)
         self._original = sys.stdout
         self._buffer_lines()
-        _thread.start_new_thread(self._pump, ())
+        _start_thread(self._pump, ())
 
     def _enlarge(self):
         """Makes room for much text between two looks at the pipe, where the system can."""
@@ -409,7 +410,7 @@ class Input:
         """Adds a piece; None is the end. Never waits for a test to read."""
         if self._pieces is None:
             self._pieces = Mailbox()
-            _thread.start_new_thread(self._feed, ())
+            _start_thread(self._feed, ())
         self._pieces.put(piece)
 
     def _feed(self):
@@ -436,7 +437,7 @@ class Channel:
         self._asked = Mailbox()
         self._input = Input()
         self._input_open = True
-        _thread.start_new_thread(self._listen, ())
+        _start_thread(self._listen, ())
 
     def next(self):
         """Waits for the next test id; None means that there will be no more."""
@@ -710,7 +711,7 @@ class Result(unittest.TestResult):
             text = self._exc_info_to_string(err, test)
         except Exception:
             # Formatting runs code of the test (__str__) and reads files, which may be patched.
-            text = "%s\nThis traceback could not be formatted.\n" % (err[0],)
+            text = "%r\nIts traceback could not be formatted.\n" % (err,)
         report.add_file("traceback", text.encode("utf-8", "backslashreplace"), TRACEBACK_TYPE)
 
     def _add_detail(self, report, name, content):
@@ -916,7 +917,13 @@ class Names:
 
     @staticmethod
     def _prefix_test(name):
-        return lambda test_id: test_id == name or test_id.startswith(name + ".")
+        """Returns a function that tells whether an id begins with a name, and not amid a word."""
+
+        def begins(test_id):
+            after = test_id[len(name) : len(name) + 1]
+            return test_id.startswith(name) and not (after and ("_" + after).isidentifier())
+
+        return begins
 
     def _load(self, name):
         try:
@@ -1176,22 +1183,22 @@ def prepare_interpreter(runner, arguments):
     if not isolated:
         sys.path[0] = os.getcwd()
     sys.argv = ["%s -m %s" % (os.path.basename(sys.executable or "python"), runner)] + arguments
+    if runner == "unittest" and not sys.warnoptions:
+        warnings.simplefilter("default")
     # The worker's threads wait in system calls and hold nothing that a forked child needs.
     message = ".*multi-threaded, use of fork"
     warnings.filterwarnings("ignore", message, DeprecationWarning)
-    if runner == "unittest" and not sys.warnoptions:
-        warnings.simplefilter("default", append=True)
 
 
-def run_worker(program, output, writer):
-    """Lists or serves; returns the process's exit status."""
+def run_worker(program, channel, output, writer):
+    """Lists or serves the channel, a descriptor; returns the process's exit status."""
     result = Result(writer, output, program)
     try:
         if program.list_tests:
             list_tests(program.catalogue(), writer, result)
         else:
-            channel = Channel(program.channel, writer)
-            Worker(program.catalogue(), channel, output, result).serve(writer)
+            requests = Channel(channel, writer)
+            Worker(program.catalogue(), requests, output, result).serve(writer)
     except KeyboardInterrupt:
         traceback.print_exc()
         return 130
@@ -1223,10 +1230,10 @@ def main(argv):
         sys.exit("usage: testr_worker.py --runner NAME [ARGUMENTS] [--list]")
     prepare_interpreter(argv[2], argv[3:])
     program = Program(sys.argv)
-    program.channel = os.dup(0)
+    channel = os.dup(0)
     writer = PacketWriter(os.dup(1))
     output = Output(writer)
-    status = run_worker(program, output, writer)
+    status = run_worker(program, channel, output, writer)
     # Leaving by SystemExit lets whoever runs this file (coverage run) finish its own work. The
     # interpreter calls threading's function next, to wait for threads.
     threading._shutdown = functools.partial(finish, writer, output, status)
