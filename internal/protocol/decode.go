@@ -3,7 +3,6 @@ package protocol
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"math"
@@ -33,8 +32,8 @@ func ParsePacket(b []byte) (p *Packet, n int, err error) {
 		return nil, 0, io.ErrUnexpectedEOF
 	}
 	b = b[:n]
-	if got, want := crc32.ChecksumIEEE(b[:n-sumSize]), storedSum(b); got != want {
-		return corrupt(sumReason(got, want))
+	if crc32.ChecksumIEEE(b[:n-sumSize]) != storedSum(b) {
+		return corrupt(wrongSum)
 	}
 	var l layout
 	if reason := l.check(b); reason != "" {
@@ -45,10 +44,6 @@ func ParsePacket(b []byte) (p *Packet, n int, err error) {
 
 func storedSum(b []byte) uint32 { return binary.BigEndian.Uint32(b[len(b)-sumSize:]) }
 
-func sumReason(got, want uint32) string {
-	return fmt.Sprintf("checksum is 0x%08x, the packet says 0x%08x", got, want)
-}
-
 // check finds the fields of the whole packet b and looks into its strings.
 func (l *layout) check(b []byte) (reason string) {
 	if reason := l.walk(b, len(b), math.MaxInt); reason != "" {
@@ -58,7 +53,8 @@ func (l *layout) check(b []byte) (reason string) {
 }
 
 // packet makes a Packet of the whole packet b, which was checked. All strings
-// share one allocation. With alias, the content stays where it is in b.
+// share one allocation. With alias, the content stays where it is in b, with
+// everything after it as its capacity.
 func (l *layout) packet(b []byte, alias bool) *Packet {
 	p := &Packet{
 		Has:      l.flags & fieldMask,
@@ -69,75 +65,58 @@ func (l *layout) packet(b []byte, alias bool) *Packet {
 	if p.Has&HasTime != 0 {
 		p.Time = time.Unix(int64(l.seconds), int64(l.nanos)).UTC()
 	}
-	text, shift := l.text(b)
-	at := func(s span, shift int) string {
-		if s.from == s.to {
-			return ""
+	// The text is the fields without the content; early and late are what
+	// the strings before and after that have moved by.
+	var text string
+	early, late := l.fields.from, l.fields.from
+	if p.Has&HasFile != 0 {
+		late += l.content.to - l.content.from
+		text = without(b, l.fields, l.content)
+		p.FileName = text[l.name.from-early : l.name.to-early]
+		p.Content = b[l.content.from:l.content.to]
+		if !alias {
+			p.Content = append([]byte{}, p.Content...)
 		}
-		return text[s.from-shift : s.to-shift]
+	} else {
+		text = string(l.fields.of(b))
 	}
 	if p.Has&HasTestID != 0 {
-		p.TestID = at(l.id, shift.before)
+		p.TestID = text[l.id.from-early : l.id.to-early]
 	}
 	if p.Has&HasTags != 0 {
-		p.Tags = l.tagList(b, text, shift.before)
+		p.Tags = l.tagList(text, early)
 	}
 	if p.Has&HasMIME != 0 {
-		p.MIMEType = at(l.mime, shift.before)
-	}
-	if p.Has&HasFile != 0 {
-		p.FileName = at(l.name, shift.before)
-		if alias {
-			p.Content = b[l.content.from:l.content.to:l.content.to]
-		} else {
-			p.Content = append([]byte{}, l.content.of(b)...)
-		}
+		p.MIMEType = text[l.mime.from-early : l.mime.to-early]
 	}
 	if p.Has&HasRoute != 0 {
-		p.Route = at(l.route, shift.after)
+		p.Route = text[l.route.from-late : l.route.to-late]
 	}
 	if p.Has&HasParent != 0 {
-		p.ParentID = at(l.parent, shift.after)
+		p.ParentID = text[l.parent.from-late : l.parent.to-late]
 	}
 	return p
 }
 
-// shifts is by how much the strings before and after the content have moved.
-type shifts struct{ before, after int }
-
-// text copies everything from the first string to the last, but the content.
-func (l *layout) text(b []byte) (string, shifts) {
-	from, to := len(b), 0
-	for _, s := range [...]span{l.id, l.tagSpan, l.mime, l.name, l.route, l.parent} {
-		if s.from < s.to {
-			from, to = min(from, s.from), max(to, s.to)
-		}
-	}
-	if from >= to {
-		return "", shifts{}
-	}
-	cut := l.content
-	if cut.to <= from || to <= cut.from {
-		return string(b[from:to]), shifts{from, from}
+// without returns the octets of the span but those of cut, which lies in it.
+func without(b []byte, all, cut span) string {
+	if cut.to == all.to {
+		return string(b[all.from:cut.from])
 	}
 	var s strings.Builder
-	s.Grow(to - from - (cut.to - cut.from))
-	s.Write(b[from:cut.from])
-	s.Write(b[cut.to:to])
-	return s.String(), shifts{from, from + cut.to - cut.from}
+	s.Grow(all.to - all.from - (cut.to - cut.from))
+	s.Write(b[all.from:cut.from])
+	s.Write(b[cut.to:all.to])
+	return s.String()
 }
 
-func (l *layout) tagList(b []byte, text string, shift int) []string {
+func (l *layout) tagList(text string, shift int) []string {
 	tags := make([]string, 0, l.tags)
-	for pos := l.tagSpan.from; pos < l.tagSpan.to; {
-		n, width := number(b[pos:])
-		pos += width
-		tag := ""
-		if n > 0 {
-			tag = text[pos-shift : pos-shift+n]
-		}
-		tags = append(tags, tag)
-		pos += n
+	rest := text[l.tagSpan.from-shift : l.tagSpan.to-shift]
+	for rest != "" {
+		n, width := number(rest)
+		tags = append(tags, rest[width:width+n])
+		rest = rest[width+n:]
 	}
 	return tags
 }

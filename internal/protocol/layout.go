@@ -25,7 +25,7 @@ const (
 
 // number reads the number at the beginning of b. The width is 0 if b ends
 // before the number does.
-func number(b []byte) (value, width int) {
+func number[T []byte | string](b T) (value, width int) {
 	if len(b) == 0 {
 		return 0, 0
 	}
@@ -78,6 +78,7 @@ type layout struct {
 	flags   Fields
 	seconds uint32
 	nanos   int
+	fields  span // from the first string to the last
 	id      span
 	tags    int // how many
 	tagSpan span
@@ -150,6 +151,7 @@ func (l *layout) walk(b []byte, length, maxTags int) (reason string) {
 	if l.flags&HasTime != 0 {
 		l.walkTime(&c)
 	}
+	l.fields.from = c.pos
 	if l.flags&HasTestID != 0 {
 		l.id = c.octets("test id")
 	}
@@ -169,6 +171,7 @@ func (l *layout) walk(b []byte, length, maxTags int) (reason string) {
 	if l.flags&HasParent != 0 {
 		l.walkParent(&c)
 	}
+	l.fields.to = c.pos
 	return c.bad
 }
 

@@ -25,9 +25,9 @@ type Reader struct {
 	scan int  // so much of what is held is text
 	want int  // so much has to be held before the candidate is decided; 0: unknown
 
-	sumError string   // why the candidate at the beginning, which is whole, is not good
-	known    int64    // the candidate at this place is a good packet
-	passed   [2]int64 // no candidate before this place is good: one for each kind of search
+	badSum bool     // the candidate at the beginning is whole and has a wrong checksum
+	known  int64    // the candidate at this place is a good packet
+	passed [2]int64 // no candidate before this place is good: one for each kind of search
 }
 
 // NewReader returns a Reader of r. It reads as much as r has ready and never
@@ -37,6 +37,16 @@ func NewReader(r io.Reader) *Reader { return &Reader{win: window{src: r}, known:
 // Offset returns how many octets of the stream have been returned, as packets,
 // as text or as damage.
 func (r *Reader) Offset() int64 { return r.win.off }
+
+// Recycle gives the content of a packet of this Reader back, for another packet
+// to come. Nobody may use it any more; p.Content is nil from then on. It saves
+// much of what a large file costs, and nobody has to call it.
+func (r *Reader) Recycle(p *Packet) {
+	if b := p.Content[:cap(p.Content)]; len(b) > bufferSize {
+		r.win.spare = b
+	}
+	p.Content = nil
+}
 
 // phase is what the Reader knows of the octets that it does not hold.
 type phase uint8
@@ -112,17 +122,27 @@ func (r *Reader) next(at phase) (*Packet, error) {
 			r.scan = i + 1
 			continue
 		}
+		if where == last {
+			switch r.weak(held, i, at) {
+			case good:
+				return r.text(held, i), nil
+			case open:
+				return r.text(held, before), nil
+			}
+			r.scan = i + 1
+			continue
+		}
+		if r.gap && r.contradiction(held[i:]) != "" {
+			r.scan = i + 1
+			continue
+		}
 		if before > 0 {
 			return r.text(held, before), nil
 		}
-		decision, p, err := r.candidate(held, i, where == last, at)
-		switch decision {
-		case decided:
+		if decided, p, err := r.candidate(held, at); decided {
 			return p, err
-		case undecided:
-			return nil, nil
 		}
-		r.scan = i + 1
+		return nil, nil
 	}
 	if at == ended {
 		return r.text(held, len(held)), nil
@@ -135,7 +155,7 @@ func (r *Reader) consume(held []byte, n int) {
 	r.sums.advance(held, r.win.off+int64(n))
 	r.win.drop(n)
 	r.scan = max(0, r.scan-n)
-	r.want, r.sumError = 0, ""
+	r.want, r.badSum = 0, false
 }
 
 // text returns the first n octets of what is held, or so many as make a piece.

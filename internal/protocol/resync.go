@@ -5,15 +5,6 @@ import (
 	"hash/crc32"
 )
 
-// decision is what comes of a candidate: a signature that may begin a packet.
-type decision uint8
-
-const (
-	decided   decision = iota // there is a packet, text or damage to return
-	undecided                 // more octets have to come
-	plainText                 // the signature is text
-)
-
 // verdict is what can be said of a candidate by itself.
 type verdict uint8
 
@@ -34,96 +25,84 @@ const (
 // enough to refute what is no packet, and a constant.
 const probedTags = 32
 
-// candidate decides on the candidate held[i]. A weak one ends a character of
-// text and is then the last octet of the first character that is held; any
-// other is at the beginning.
-func (r *Reader) candidate(held []byte, i int, weak bool, at phase) (decision, *Packet, error) {
-	if weak {
-		return r.weak(held, i, at)
-	}
+// candidate decides on the candidate at the beginning of held, or waits.
+func (r *Reader) candidate(held []byte, at phase) (decided bool, p *Packet, err error) {
 	length, reason := header(held)
 	switch {
 	case reason != "":
-		return decided, nil, r.damage(held, 1, reason)
+		return true, nil, r.damage(held, 1, reason)
 	case length == 0 || length > len(held):
-		return r.unfinished(held, length, at)
+		err = r.unfinished(held, length, at)
+		return err != nil, nil, err
 	}
-	return r.whole(held, length, at)
+	if !r.badSum {
+		b := held[:length]
+		if r.checksum(held, length) == storedSum(b) {
+			var l layout
+			if reason := l.check(b); reason != "" {
+				return true, nil, r.damage(held, length, reason)
+			}
+			return true, r.packet(held, &l, length), nil
+		}
+		r.badSum = true
+	}
+	err = r.damaged(held, length, at)
+	return err != nil, nil, err
 }
 
-// weak decides on a candidate in a character. It is text unless it is a good
-// packet behind a character that was cut off; text has to appear, so it is not
-// waited for when nothing comes or a packet follows that is none of its parts.
-func (r *Reader) weak(held []byte, i int, at phase) (decision, *Packet, error) {
+// weak judges the candidate held[i], which ends a character of the text. It is
+// text unless it is a good packet behind a character that was cut off; text has
+// to appear, so it is not waited for when nothing comes or when a packet follows
+// that would be none of its parts.
+func (r *Reader) weak(held []byte, i int, at phase) verdict {
 	switch v, _ := r.probe(held, i); v {
 	case good:
-		return decided, r.text(held, i), nil
+		return good
 	case open:
 		if at != flowing {
-			return plainText, nil, nil
+			return none
 		}
 		if _, v := r.find(held, i+1, len(held), inText, at); v != good {
-			return undecided, nil, nil
+			return open
 		}
 	}
-	return plainText, nil, nil
+	return none
 }
 
-// unfinished decides on a candidate of which the end has not come.
-func (r *Reader) unfinished(held []byte, length int, at phase) (decision, *Packet, error) {
-	if reason := r.contradiction(held, length); reason != "" {
+// unfinished returns the damage that is a candidate of which the end has not
+// come, or nil to wait.
+func (r *Reader) unfinished(held []byte, length int, at phase) error {
+	if reason := r.contradiction(held); reason != "" {
 		// Its length may be right all the same, and tell what belongs to it.
-		if r.gap {
-			return plainText, nil, nil
-		}
 		_, v := r.find(held, 1, len(held), inText, flowing)
 		if at == flowing && v != good {
-			return undecided, nil, nil
+			return nil
 		}
-		return decided, nil, r.damage(held, 1, reason)
+		return r.damage(held, 1, reason)
 	}
 	r.want = length
 	if at == flowing {
-		return undecided, nil, nil
+		return nil
 	}
 	g, v := r.find(held, 1, len(held), anywhere, at)
 	switch {
 	case v == good:
-		return decided, nil, r.damage(held, g, "packet breaks off")
+		return r.damage(held, g, "packet breaks off")
 	case at == ended:
-		return decided, nil, r.damage(held, len(held), "stream ends within a packet")
+		return r.damage(held, len(held), "stream ends within a packet")
 	}
-	return undecided, nil, nil
+	return nil
 }
 
 // contradiction tells what is wrong with the lengths in the candidate at the
-// beginning of held, as far as it has come.
-func (r *Reader) contradiction(held []byte, length int) (reason string) {
+// beginning of b, as far as it has come.
+func (r *Reader) contradiction(b []byte) (reason string) {
+	length, _ := header(b)
 	if length == 0 {
 		return ""
 	}
 	var l layout
-	return l.walk(held[:min(length, len(held))], length, probedTags)
-}
-
-// whole decides on a candidate that is there to its end.
-func (r *Reader) whole(held []byte, length int, at phase) (decision, *Packet, error) {
-	if r.gap && r.contradiction(held, length) != "" {
-		return plainText, nil, nil
-	}
-	if r.sumError != "" {
-		return r.damaged(held, length, at)
-	}
-	b := held[:length]
-	if got, want := r.checksum(held, length), storedSum(b); got != want {
-		r.sumError = sumReason(got, want)
-		return r.damaged(held, length, at)
-	}
-	var l layout
-	if reason := l.check(b); reason != "" {
-		return decided, nil, r.damage(held, length, reason)
-	}
-	return decided, r.packet(held, &l, length), nil
+	return l.walk(b[:min(length, len(b))], length, probedTags)
 }
 
 // checksum hashes the candidate at the beginning of held, in one go if it is
@@ -140,31 +119,39 @@ func (r *Reader) checksum(held []byte, length int) uint32 {
 	return sum
 }
 
-// damaged decides how far the damage goes that begins with a whole candidate
-// of a wrong checksum. If its length is right it is damaged elsewhere, and all of it
-// is given up. If not, it was cut short or is no packet: other packets may
-// begin within it.
-func (r *Reader) damaged(held []byte, length int, at phase) (decision, *Packet, error) {
-	contradiction := r.contradiction(held, length)
+const wrongSum = "wrong checksum"
+
+// damaged returns the damage that begins with a whole candidate of a wrong
+// checksum, or nil to wait. If its length is right it is damaged elsewhere, and all of
+// it is given up. If not, it was cut short or is no packet: others may begin within it.
+func (r *Reader) damaged(held []byte, length int, at phase) error {
+	var l layout
+	contradiction := l.walk(held[:length], length, probedTags)
+	if end := l.fields.to + sumSize; contradiction == "" && l.fields.to > 0 && end < length && held[end] == signature {
+		// A packet where it ends by its fields: it is the length that is wrong.
+		if v, _ := r.probe(held, end); v == good {
+			return r.damage(held, end, wrongSum)
+		}
+	}
 	g, inner := r.find(held, 1, length, anywhere, at)
-	if inner == none && contradiction == "" {
-		return decided, nil, r.damage(held, length, r.sumError)
+	if contradiction == "" && inner == none {
+		return r.damage(held, length, wrongSum)
 	}
 	switch r.follows(held, length, at) {
 	case good:
-		return decided, nil, r.damage(held, length, r.sumError)
+		return r.damage(held, length, wrongSum)
 	case open:
-		return undecided, nil, nil
+		return nil
 	}
 	if contradiction != "" {
-		return decided, nil, r.damage(held, 1, contradiction)
+		return r.damage(held, 1, contradiction)
 	}
 	if inner == open {
 		if _, n := r.probe(held, g); g+n <= maxHeld {
-			return undecided, nil, nil
+			return nil
 		}
 	}
-	return decided, nil, r.damage(held, g, r.sumError)
+	return r.damage(held, g, wrongSum)
 }
 
 // follows tells whether a packet or the end follows at held[i], so that the

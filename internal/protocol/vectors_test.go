@@ -242,6 +242,20 @@ func (r *randomReader) Read(b []byte) (int, error) {
 	return r.src.Read(b[:min(len(b), 1+r.rnd.IntN(r.max))])
 }
 
+// oneByteReader reads byte by byte; from a large stream only at both ends.
+func oneByteReader(stream []byte) io.Reader {
+	const edge = 100_000
+	if len(stream) <= 3*edge {
+		return iotest.OneByteReader(bytes.NewReader(stream))
+	}
+	rest := len(stream) - edge
+	return io.MultiReader(
+		iotest.OneByteReader(bytes.NewReader(stream[:edge])),
+		bytes.NewReader(stream[edge:rest]),
+		iotest.OneByteReader(bytes.NewReader(stream[rest:])),
+	)
+}
+
 // chunkings are the ways in which a source delivers a stream.
 var chunkings = []struct {
 	name string
@@ -249,7 +263,7 @@ var chunkings = []struct {
 }{
 	{"whole", func(s []byte) io.Reader { return bytes.NewReader(s) }},
 	{"data with EOF", func(s []byte) io.Reader { return iotest.DataErrReader(bytes.NewReader(s)) }},
-	{"one byte", func(s []byte) io.Reader { return iotest.OneByteReader(bytes.NewReader(s)) }},
+	{"one byte", oneByteReader},
 	{"half", func(s []byte) io.Reader { return iotest.HalfReader(bytes.NewReader(s)) }},
 	{"random to 7", func(s []byte) io.Reader {
 		return &randomReader{bytes.NewReader(s), rand.New(rand.NewPCG(7, 7)), 7}

@@ -6,6 +6,9 @@ const (
 	// bufferSize is how much is read at once, and the longest piece of text.
 	bufferSize = 64 << 10
 
+	// maxRead is the most that is asked for at once, for the reason of appendContent.
+	maxRead = 256 << 10
+
 	// maxHeld is how much a Reader may have to hold to decide: one packet,
 	// and a small one after it that says whether the first one's length is right.
 	maxHeld = MaxPacket + bufferSize
@@ -13,6 +16,11 @@ const (
 	// maxBuffer leaves so much room beyond maxHeld that what is held is moved
 	// to the buffer's beginning once in 1 MiB only.
 	maxBuffer = maxHeld + 1<<20
+
+	// slack is how much longer a buffer is than the packet that it is for, so that it
+	// does for many packets of that size, each a bit shorter at its beginning,
+	// when it is given back.
+	slack = 4 << 10
 
 	// maxEmptyReads is how often a source may return nothing and no error.
 	maxEmptyReads = 100
@@ -26,6 +34,7 @@ type window struct {
 	end   int
 	off   int64  // place in the stream of buf[pos]
 	base  []byte // the buffer for what is small
+	spare []byte // a buffer that was given back
 	proof int    // length of the last large packet that was whole
 }
 
@@ -61,7 +70,7 @@ func (w *window) rebase() {
 func (w *window) fill(want int) (n int, err error) {
 	w.makeRoom(want)
 	for range maxEmptyReads {
-		n, err = w.src.Read(w.buf[w.end:])
+		n, err = w.src.Read(w.buf[w.end:min(len(w.buf), w.end+maxRead)])
 		if n < 0 || n > len(w.buf)-w.end {
 			return 0, io.ErrNoProgress
 		}
@@ -85,14 +94,23 @@ func (w *window) makeRoom(want int) {
 			w.rebase()
 		}
 	case want > bufferSize && want > len(w.buf)-w.pos && want <= max(4*held, 2*w.proof):
-		// Of exactly this size, so that it can be given away.
-		w.move(make([]byte, want))
+		// Of just this size, so that it can be given away.
+		w.move(w.take(want))
 	case w.end < len(w.buf):
 	case w.pos >= held/4:
 		w.move(w.buf)
 	default:
 		w.move(make([]byte, min(4*held, maxBuffer)))
 	}
+}
+
+// take returns a buffer for a packet of that length.
+func (w *window) take(length int) []byte {
+	if b := w.spare; len(b) >= length {
+		w.spare = nil
+		return b
+	}
+	return make([]byte, length+slack)
 }
 
 func (w *window) move(to []byte) {

@@ -5,9 +5,6 @@ import (
 	"io"
 )
 
-// maxKept is how much of its buffer a Writer keeps from packet to packet.
-const maxKept = 1 << 20
-
 // Writer writes packets. It is not safe for concurrent use.
 type Writer struct {
 	// Version20 leaves parent test ids out, for readers that don't know
@@ -18,7 +15,8 @@ type Writer struct {
 	buf []byte
 }
 
-// NewWriter returns a Writer to w. It buffers nothing between packets.
+// NewWriter returns a Writer to w. It buffers nothing between packets, but keeps
+// a buffer as large as its largest packet.
 func NewWriter(w io.Writer) *Writer { return &Writer{dst: w} }
 
 // WritePacket writes p with exactly one Write, or, if its file is too large for
@@ -53,9 +51,7 @@ func (w *Writer) write(p *Packet, has Fields) error {
 	if err != nil {
 		return err
 	}
-	if cap(b) <= maxKept {
-		w.buf = b
-	}
+	w.buf = b
 	n, err := w.dst.Write(b)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
