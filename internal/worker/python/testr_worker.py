@@ -512,9 +512,9 @@ class Report:
         if RANK[status] > RANK[self.status]:
             self.status = status
 
-    def refuse(self):
-        """Says that the id is nothing that could be run."""
-        self._fields["runnable"] = False
+    def accept(self):
+        """Says from now on that the id is one that can be asked for."""
+        self._fields["runnable"] = True
 
     def end(self):
         """Writes the outcome."""
@@ -545,11 +545,15 @@ class Result(unittest.TestResult):
 
     # What the worker calls.
 
-    def open(self, test_id):
-        """Begins a request."""
+    def open(self, test_id, found):
+        """Begins a request, for a test that was found or for one that has to be looked for."""
         self._output.drain()
-        self._request = Report(self._writer, test_id, runnable=True)
+        self._request = Report(self._writer, test_id, runnable=found)
         self._request.begin()
+
+    def accept(self):
+        """Says that the test of the open request was found."""
+        self._request.accept()
 
     def run(self, test):
         """Runs the test that the open request is about. Whatever it raises is its failure."""
@@ -583,11 +587,6 @@ class Result(unittest.TestResult):
         """Lets the open request be skipped."""
         self._request.add_file("reason", to_wire(reason), TEXT_TYPE)
         self._request.add_status(SKIP)
-
-    def refuse(self, name, text):
-        """Lets the open request fail because its id is nothing that could be run."""
-        self._request.refuse()
-        self.fail(name, text)
 
     def close(self):
         """Ends the open request."""
@@ -1145,13 +1144,14 @@ class Worker:
         test = self._catalogue.known(test_id)
         # A fixture that hangs or fails while it is torn down is not the next test's fault.
         self._fixtures.leave(test)
-        self._result.open(test_id)
         found = test is not None
+        self._result.open(test_id, found)
         if not found:
             test = self._catalogue.find(test_id)
         if test is None:
-            self._result.refuse("unknown-test", "There is no test of this id here.\n")
+            self._result.fail("unknown-test", "There is no test of this id here.\n")
         else:
+            self._result.accept()
             prepared = self._fixtures.enter(test) or not found
             self._run_prepared(test, prepared)
         self._result.close()
