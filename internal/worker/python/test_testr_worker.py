@@ -336,7 +336,8 @@ class Outcomes(WorkerTestCase):
         expected = [("test_outcomes.Outcomes.test_" + name, status) for name, status in expected]
         process = self.run_tests(*[test_id for test_id, _ in expected])
         self.assertEqual(process.outcomes(), expected)
-        self.assertTrue(all(p.runnable for p in process.packets if p.status not in ("", "inprogress")))
+        ends = [p for p in process.packets if p.status not in ("", "inprogress")]
+        self.assertTrue(all(p.runnable for p in ends))
         reason = process.file("test_outcomes.Outcomes.test_skip", "reason")
         self.assertEqual(reason, "not today")
 
