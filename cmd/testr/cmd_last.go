@@ -5,6 +5,9 @@ import (
 	"errors"
 
 	"github.com/urfave/cli/v2"
+
+	"testr/internal/event"
+	"testr/internal/repo"
 )
 
 func newLastCommand(env *environment) *cli.Command {
@@ -50,6 +53,12 @@ func runLast(ctx context.Context, env *environment, subunit bool) (err error) {
 	outcomes, err := replay(ctx, r, info.ID, text)
 	if err != nil {
 		return unlessGone(err)
+	}
+	if info.State == repo.Interrupted && !outcomes.Interrupted() { // nobody was left to say so
+		cut := event.Event{Kind: event.KindInterrupted, Detail: "the run did not come to its end"}
+		if err := text.Event(cut); err != nil {
+			return unlessGone(err)
+		}
 	}
 	if err := summarize(text, r, info.ID, outcomes); err != nil {
 		return unlessGone(err)

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +23,8 @@ var secondsPattern = regexp.MustCompile(`\d+\.\d{3}s`)
 
 // testDouble is a test command that needs nothing. Its tests are the lines of
 // the file "tests", where \n stands for a newline; what a test does is in its
-// name. It takes
+// name, at "run". If there is a directory "pids", it and its children leave
+// their process ids there. It takes
 //
 //	--list            lists the tests
 //	--load-list FILE  runs the tests in FILE
@@ -31,6 +36,7 @@ var secondsPattern = regexp.MustCompile(`\d+\.\d{3}s`)
 // and without any of these it runs all tests.
 func testDouble(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	d := double{w: protocol.NewWriter(stdout), out: stdout, err: stderr}
+	leavePID(os.Getpid())
 	tests, err := fileLines("tests", "m.C.test_pass")
 	for i := range tests {
 		tests[i] = strings.ReplaceAll(tests[i], `\n`, "\n")
@@ -68,7 +74,7 @@ func testDouble(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			d.send(protocol.Packet{TestID: id, Status: protocol.StatusExists, Runnable: true})
 		}
 	case "--stream":
-		err = worker.Serve(context.Background(), stdin, stdout,
+		err = worker.Serve(context.Background(), untilEnd{stdin}, stdout,
 			func(_ context.Context, req worker.Request, w *protocol.Writer) error {
 				d.w = w
 				if slices.Contains(tests, req.TestID) {
@@ -145,8 +151,71 @@ func (d *double) run(id string) {
 		d.send(protocol.Packet{TestID: id + " (i=1)", ParentID: id, Status: protocol.StatusFail})
 	case has("sleeps"):
 		hang()
+	case has("waits"):
+		waitForGo()
+	case has("forks"):
+		d.fork()
+	case has("closes"):
+		_ = syscall.Close(1)
+		hang()
+	case has("floods"):
+		line := []byte(strings.Repeat("chatter ", 127) + "chatter\n")
+		for range 4 << 10 {
+			_, _ = d.out.Write(line)
+		}
+	case has("bulky"):
+		noise := make([]byte, 256<<10)
+		_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%032s", id[max(0, len(id)-32):])))).Read(noise)
+		d.send(protocol.Packet{TestID: id, FileName: "noise", Content: noise})
+		p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("too much noise\n")
+	case has("secret"):
+		p.Status, p.FileName = protocol.StatusFail, "traceback"
+		p.Content = []byte("the secret is " + os.Getenv("CANARY_TOKEN") + "\n")
 	}
 	d.send(p)
+}
+
+// untilEnd says, by the file "no-more", that the supervisor has no more tests.
+type untilEnd struct{ io.Reader }
+
+func (r untilEnd) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil {
+		_ = os.WriteFile("no-more", nil, 0o600)
+	}
+	return n, err
+}
+
+// fork leaves a grandchild behind that has our stdout and stderr.
+func (d *double) fork() {
+	cmd := exec.Command("sleep", "600")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		_, _ = fmt.Fprintln(d.err, "test-double:", err)
+		return
+	}
+	leavePID(cmd.Process.Pid)
+}
+
+// leavePID lets whoever looks for leftovers know of a process.
+func leavePID(pid int) {
+	_ = os.WriteFile(filepath.Join("pids", strconv.Itoa(pid)), nil, 0o600) // without the directory, nobody looks
+}
+
+// waitForGo says, by the file "begun", that a test has begun, and lets it end
+// when there is a file "go".
+func waitForGo() {
+	_ = os.WriteFile("begun", nil, 0o600)
+	for give := time.After(10 * time.Minute); ; {
+		if _, err := os.Stat("go"); err == nil {
+			return
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-give:
+			return
+		}
+	}
 }
 
 // hang is a test that does not end by itself in any time that a test waits for.
