@@ -109,7 +109,7 @@ func stream(do func(p *fakeProcess, id string) (protocol.Status, bool)) program 
 			}
 		}()
 		for id := range requests {
-			if _, ok := withdrawn.Load(id); ok {
+			if _, ok := withdrawn.LoadAndDelete(id); ok {
 				p.send(id, protocol.StatusExists)
 				continue
 			}

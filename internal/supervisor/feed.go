@@ -134,10 +134,8 @@ func (l *loop) feedBatch(s *slot, now time.Time) {
 		return
 	}
 	l.refuse(s, b.Refused, now)
-	for _, id := range ids {
-		if !slices.Contains(b.Given, id) {
-			l.queue.Returned(s.index, item(id)) // or it was refused, and is settled
-		}
+	if len(b.Given) < len(ids) {
+		l.giveBack(s, slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(b.Given, id) }))
 	}
 	if len(b.Given) == 0 {
 		l.feedBatch(s, now)

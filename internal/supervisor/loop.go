@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type loop struct {
 	wg       sync.WaitGroup
 
 	procs       context.Context // ends what all processes have in common
+	changed     bool            // there may be something for workers that have nothing
 	seq         uint64
 	err         error // our own trouble: the run stops
 	sinkErr     error // the sink takes nothing any more
@@ -76,13 +78,17 @@ func newLoop(cfg Config) *loop {
 	}
 	l := &loop{
 		cfg:      cfg,
+		changed:  true,
 		outcomes: event.NewOutcomes(),
 		inbox:    make(chan message, 64),
 		batches:  cfg.Worker.Stream == nil,
 		held:     map[string][]event.Event{},
 		timer:    time.NewTimer(time.Hour),
 		queue: scheduler.New(scheduler.Options{
-			Workers: len(cfg.Slots), Group: cfg.Group, Estimate: cfg.Estimate, Order: order}),
+			Workers: len(cfg.Slots), Group: cfg.Group, Estimate: cfg.Estimate, Order: order,
+			// A worker's end is no fault of what it had not begun. That this can't
+			// go on for ever is the slots' doing: see maxFruitless.
+			MaxAttempts: math.MaxInt32}),
 	}
 	l.timer.Stop()
 	for i, s := range cfg.Slots {
@@ -98,7 +104,10 @@ func (l *loop) run(ctx context.Context) error {
 	l.begin(ctx)
 	interrupt := ctx.Done()
 	for {
-		l.feedAll(time.Now())
+		for l.changed {
+			l.changed = false
+			l.feedAll(time.Now())
+		}
 		if l.live == 0 && l.listed == nil {
 			break
 		}
@@ -192,6 +201,7 @@ func (l *loop) takeListing(ctx context.Context, r listResult, now time.Time) {
 		}
 	}
 	l.note(event.KindAsked, r.listing.Tests, "", now)
+	l.changed = true
 	l.queue.Remove(items(stale)...)
 	l.queue.Add(items(fresh)...)
 	l.queue.ListingDone()
@@ -269,9 +279,13 @@ func (l *loop) handle(m message, now time.Time) {
 	case m.exit != nil:
 		l.flush(p, now)
 		l.exited(p, m.exit, now)
+		l.changed = true
 	}
 	if p.slot.proc == p && !l.stopping() {
 		l.feed(p.slot, now)
+	}
+	if c := l.queue.Counts(); c.Waiting+c.Sent == 0 {
+		l.changed = true // nobody gets anything any more
 	}
 	l.status(now)
 }

@@ -63,7 +63,7 @@ func (l *loop) packet(p *process, packet *protocol.Packet, now time.Time) {
 		if i := slices.Index(p.sent, id); i >= 0 {
 			p.sent = slices.Delete(p.sent, i, i+1)
 			l.queue.Returned(p.slot.index, item(id))
-			defer l.feedAll(now)
+			l.changed = true
 		}
 	}
 	if l.holds(packet) {
@@ -117,11 +117,18 @@ func (l *loop) begun(p *process, id string, now time.Time) {
 }
 
 func (l *loop) passedOver(p *process, ids []string, began string, now time.Time) {
-	for _, id := range ids {
-		l.queue.Returned(p.slot.index, item(id))
-	}
+	l.giveBack(p.slot, ids)
 	l.emit(event.Event{Kind: event.KindRequeued, Worker: p.slot.index, Tests: ids,
 		Detail: fmt.Sprintf("the worker began %q first", began)}, now)
+}
+
+// giveBack takes tests from a worker that has not begun them, without asking it.
+func (l *loop) giveBack(s *slot, ids []string) {
+	l.queue.Withdraw(s.index)
+	for _, id := range ids {
+		l.queue.Returned(s.index, item(id))
+	}
+	l.changed = true
 }
 
 // ended settles a test that its worker was given.
@@ -230,6 +237,7 @@ func (l *loop) judge(s *slot, p *process, how string, now time.Time) {
 // notStarted is judge for a process that could not even be started.
 func (l *loop) notStarted(s *slot, err error, now time.Time) {
 	l.queue.Lost(s.index, now)
+	l.changed = true
 	s.fruitless++
 	l.last, l.lastExit = nil, err.Error()
 	l.warn(fmt.Sprintf("start worker %s: %v", s.Route, err), now)
