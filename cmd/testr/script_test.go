@@ -16,6 +16,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"testr":       main,
 		"test-double": func() { os.Exit(testDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"idle-double": func() { os.Exit(idleDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
 
