@@ -262,7 +262,7 @@ func (t *Test) packet(e Event) {
 	if p.Has&protocol.HasTags != 0 {
 		t.Tags = p.Tags
 	}
-	if p.Runnable && !Pseudo(t.ID) {
+	if p.Runnable && !t.Runnable && !Pseudo(t.ID) {
 		t.Runnable = true
 	}
 	switch {
