@@ -81,16 +81,14 @@ func (o *textOutput) tick(s supervisor.Status) error {
 // follower shows a run while it goes on. Two goroutines are its own: one reads
 // the cursor, the other owns the output. Both end with the run.
 type follower struct {
-	out      output
-	outcomes *event.Outcomes
-	status   chan supervisor.Status
-	done     chan struct{}
-	err      error // after done
+	out    output
+	status chan supervisor.Status
+	done   chan struct{}
+	err    error // after done
 }
 
 func newFollower(out output) *follower {
-	return &follower{out: out, outcomes: event.NewOutcomes(),
-		status: make(chan supervisor.Status, 1), done: make(chan struct{})}
+	return &follower{out: out, status: make(chan supervisor.Status, 1), done: make(chan struct{})}
 }
 
 // begin follows a run from its first event.
@@ -137,10 +135,10 @@ func (f *follower) show(batches <-chan []event.Event) {
 // batch shows events. When the output fails the run goes on without it.
 func (f *follower) batch(batch []event.Event) {
 	for _, e := range batch {
-		_ = f.outcomes.Event(e)
-		if f.err == nil {
-			f.err = f.out.Event(e)
+		if f.err != nil {
+			return
 		}
+		f.err = f.out.Event(e)
 	}
 	if f.err == nil {
 		f.err = f.out.flush()
