@@ -79,6 +79,15 @@ func (p *project) write(name, content string) {
 	}
 }
 
+func (p *project) remove(names ...string) {
+	p.t.Helper()
+	for _, name := range names {
+		if err := os.Remove(p.path(name)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
 func (p *project) read(name string) string {
 	p.t.Helper()
 	b, err := os.ReadFile(p.path(name))
