@@ -191,12 +191,19 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 		p.outbox = make(chan *protocol.Packet, outboxSize(l.cfg.LookAhead))
 	}
 	s.proc = p
+	if p.outbox != nil {
+		p.post(&protocol.Packet{Has: protocol.HasFile, FileName: stdinFile, EOF: true})
+	}
 	l.live++
 	p.follow(&l.wg, l.inbox)
 	l.emit(event.Event{Kind: event.KindWorkerStarted, Worker: s.index,
 		Detail: startDetail(s, inst)}, now)
 	return true
 }
+
+// stdinFile is the file as which tests get input. Nobody has any for them, and
+// a test that reads should see that instead of waiting.
+const stdinFile = "stdin"
 
 func startDetail(s *slot, p instance.Process) string {
 	host, err := os.Hostname()

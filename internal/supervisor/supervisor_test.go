@@ -385,6 +385,9 @@ func TestUnknownTestIsHeldBack(t *testing.T) {
 					if err != nil {
 						return 0
 					}
+					if packet.Has&protocol.HasTestID == 0 {
+						continue
+					}
 					if packet.TestID != "gone" {
 						p.send(packet.TestID, pass)
 						continue
