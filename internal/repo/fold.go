@@ -44,6 +44,13 @@ func (f *fold) take(e event.Event) {
 	_ = f.Event(e) // it has no errors
 }
 
+// Outcomes returns what the stored events come to, the run being over. It may
+// be called once Close has returned; what it returns belongs to the caller.
+func (w *RunWriter) Outcomes() *event.Outcomes {
+	w.fold.Finish()
+	return w.fold.Outcomes
+}
+
 // complete reports whether everything that was asked for has an outcome.
 func (f *fold) complete() bool {
 	for _, t := range f.Tests() {

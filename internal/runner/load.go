@@ -25,12 +25,6 @@ type Stream struct {
 	Reader io.Reader
 }
 
-// loaded is what a stream's goroutine gives to the one that stores.
-type loaded struct {
-	packet *protocol.Packet
-	err    error
-}
-
 // Load stores streams as one run. A single one is stored as it is, but that
 // packets without a time get that of the packet before them, or now; of
 // several, each packet gets the stream's number as its route and tag, like that
@@ -42,54 +36,58 @@ type loaded struct {
 // ends.
 func Load(ctx context.Context, r *repo.Repository, streams []Stream, info repo.RunInfo,
 	begun func(*repo.RunWriter)) (Result, error) {
-	reading, cancel := context.WithCancel(ctx)
-	defer cancel()
-	packets := make(chan loaded, 256)
-	var wg sync.WaitGroup
+	st := &storer{repo: r, info: info, begun: begun}
+	read := make(chan error, len(streams)) // room for all: nobody waits for those left behind
 	for i, s := range streams {
-		wg.Go(func() {
-			sr := streamReader{done: reading.Done(), number: i, several: len(streams) > 1, to: packets}
-			if err := sr.read(s.Reader); err != nil {
-				sr.send(loaded{err: fmt.Errorf("load %s: %w", s.Name, err)})
+		go func() {
+			sr := streamReader{number: i, several: len(streams) > 1, to: st}
+			err := sr.read(s.Reader)
+			if err != nil {
+				err = fmt.Errorf("load %s: %w", s.Name, err)
 			}
-		})
+			read <- err
+		}()
 	}
-	go func() { // ends with the readers
-		wg.Wait()
-		close(packets)
-	}()
-	st := storer{repo: r, info: info, begun: begun, outcomes: event.NewOutcomes()}
-	return st.finish(ctx, st.store(ctx, packets))
+	var err error
+	for range streams {
+		select {
+		case err = <-read:
+		case <-ctx.Done():
+		}
+		if err != nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return st.finish(ctx, err)
 }
 
 // storer puts the packets of all streams into one run, which it begins with the
-// first packet.
+// first packet. Nothing waits in between: a reader goes on when the run has
+// taken its packet.
 type storer struct {
-	repo     *repo.Repository
-	info     repo.RunInfo
-	begun    func(*repo.RunWriter)
-	outcomes *event.Outcomes
-	writer   *repo.RunWriter
-	seq      uint64
+	repo  *repo.Repository
+	info  repo.RunInfo
+	begun func(*repo.RunWriter)
+
+	mu     sync.Mutex
+	writer *repo.RunWriter // guarded by mu
+	over   bool            // nothing is stored any more; guarded by mu
 }
 
-func (s *storer) store(ctx context.Context, packets <-chan loaded) error {
-	for {
-		select {
-		case l, ok := <-packets:
-			if !ok {
-				return s.begin()
-			}
-			if l.err != nil {
-				return l.err
-			}
-			if err := s.packet(l.packet); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return nil
-		}
+// errOver tells a reader that nobody wants more.
+var errOver = errors.New("the run is over")
+
+// packet stores a packet. It is called by the readers of all streams.
+func (s *storer) packet(p *protocol.Packet) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return errOver
 	}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	return s.event(event.Event{Kind: event.KindPacket, Packet: p})
 }
 
 func (s *storer) begin() (err error) {
@@ -103,61 +101,47 @@ func (s *storer) begin() (err error) {
 	return nil
 }
 
-func (s *storer) packet(p *protocol.Packet) error {
-	if err := s.begin(); err != nil {
-		return err
-	}
-	return s.event(event.Event{Kind: event.KindPacket, Packet: p})
-}
-
 func (s *storer) event(e event.Event) error {
-	e.Seq, e.Time, e.Worker = s.seq, time.Now(), event.NoWorker
-	if err := s.writer.Event(e); err != nil {
-		return err
-	}
-	s.seq++
-	return s.outcomes.Event(e)
+	e.Time, e.Worker = time.Now(), event.NoWorker
+	return s.writer.Event(e)
 }
 
-// finish closes the run, if there is one. What was read before an error or an
-// interruption stays.
+// finish closes the run. What was read before an error or an interruption
+// stays; streams without a packet are a run too, unless something went wrong.
 func (s *storer) finish(ctx context.Context, err error) (Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	interrupted := ctx.Err() != nil
+	if err == nil && !interrupted {
+		err = s.begin()
+	}
 	if s.writer == nil {
-		return Result{Interrupted: ctx.Err() != nil}, err
+		return Result{Interrupted: interrupted}, err
 	}
 	end := repo.End{State: repo.Finished, Partial: s.info.Partial, Time: time.Now()}
-	interrupted := ctx.Err() != nil
 	if interrupted && err == nil {
 		err = s.event(event.Event{Kind: event.KindInterrupted, Detail: context.Cause(ctx).Error()})
 	}
 	if err != nil || interrupted {
 		end.State, end.Partial = repo.Interrupted, true
 	}
-	s.outcomes.Finish()
 	_, closeErr := s.writer.Close(end)
 	err = errors.Join(err, closeErr)
-	return Result{Run: s.writer.ID(), Recorded: true, Outcomes: s.outcomes, Interrupted: interrupted}, err
+	return Result{Run: s.writer.ID(), Recorded: true, Outcomes: s.writer.Outcomes(), Interrupted: interrupted}, err
 }
 
 // streamReader takes the packets from one stream. Until the first whole packet
 // its text is spooled, since a stream that has none is not one of ours.
 type streamReader struct {
-	done    <-chan struct{} // closed when nobody wants more
 	number  int
 	several bool
-	to      chan<- loaded
+	to      *storer
 
 	decided bool // a whole packet was there
 	held    spool
 	damage  *protocol.CorruptError // the first one in what is held
 	last    time.Time
-}
-
-func (s *streamReader) send(l loaded) {
-	select {
-	case s.to <- l:
-	case <-s.done:
-	}
 }
 
 func (s *streamReader) read(from io.Reader) error {
@@ -189,18 +173,17 @@ func (s *streamReader) read(from io.Reader) error {
 func (s *streamReader) packet(p *protocol.Packet) error {
 	if !s.decided {
 		s.decided = true
-		if err := s.held.replay(func(text []byte) { s.pass(textPacket(text)) }); err != nil {
+		if err := s.held.replay(func(text []byte) error { return s.pass(textPacket(text)) }); err != nil {
 			return err
 		}
 		if s.damage != nil {
 			s.damage.Data = nil // it is in the text
-			for _, p := range event.FromCorrupt(s.damage) {
-				s.pass(p)
+			if err := s.passAll(event.FromCorrupt(s.damage)); err != nil {
+				return err
 			}
 		}
 	}
-	s.pass(p)
-	return nil
+	return s.pass(p)
 }
 
 func (s *streamReader) corrupt(c *protocol.CorruptError) error {
@@ -210,13 +193,19 @@ func (s *streamReader) corrupt(c *protocol.CorruptError) error {
 		}
 		return s.held.add(c.Data)
 	}
-	for _, p := range event.FromCorrupt(c) {
-		s.pass(p)
+	return s.passAll(event.FromCorrupt(c))
+}
+
+func (s *streamReader) passAll(packets []*protocol.Packet) error {
+	for _, p := range packets {
+		if err := s.pass(p); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (s *streamReader) pass(p *protocol.Packet) {
+func (s *streamReader) pass(p *protocol.Packet) error {
 	p.Text = false
 	if p.Has&protocol.HasTime == 0 {
 		if s.last.IsZero() {
@@ -232,7 +221,7 @@ func (s *streamReader) pass(p *protocol.Packet) {
 			p.Tags, p.Has = append(p.Tags, tag), p.Has|protocol.HasTags
 		}
 	}
-	s.send(loaded{packet: p})
+	return s.to.packet(p)
 }
 
 func textPacket(text []byte) *protocol.Packet {

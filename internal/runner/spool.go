@@ -44,7 +44,7 @@ func (s *spool) add(text []byte) error {
 }
 
 // replay gives back what was added, in pieces that belong to the callee.
-func (s *spool) replay(give func([]byte)) error {
+func (s *spool) replay(give func([]byte) error) error {
 	var r io.Reader = &s.buf
 	if s.file != nil {
 		if _, err := s.file.Seek(0, io.SeekStart); err != nil {
@@ -56,7 +56,9 @@ func (s *spool) replay(give func([]byte)) error {
 		piece := make([]byte, spoolPiece)
 		n, err := io.ReadFull(r, piece)
 		if n > 0 {
-			give(piece[:n])
+			if err := give(piece[:n]); err != nil {
+				return err
+			}
 		}
 		switch {
 		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
