@@ -24,7 +24,7 @@ file_bytes (base64), eof, mime_type, route_code and timestamp.`,
 			newToJSONCommand(env),
 			newFromJSONCommand(env),
 		},
-		Action: func(c *cli.Context) error {
+		Action: func(*cli.Context) error {
 			return usage(errors.New("subunit wants the name of a filter: to-json or from-json"))
 		},
 	}

@@ -16,7 +16,7 @@ func newWorkerCommand(env *environment) *cli.Command {
 		Description: `A worker reads requests for tests as subunit packets and writes what happens as a
 subunit stream. "testr run" starts workers by itself.`,
 		Subcommands: []*cli.Command{newWorkerGoCommand(env)},
-		Action: func(c *cli.Context) error {
+		Action: func(*cli.Context) error {
 			return usage(errors.New("worker wants the name of a worker: go"))
 		},
 	}

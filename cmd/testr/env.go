@@ -179,7 +179,8 @@ func hints(err error) []string {
 	case errors.As(err, &format):
 		out = append(out, "a newer testr wrote it: use that one, or another directory (-d)")
 	case errors.As(err, &damaged):
-		out = append(out, "move the directory "+repo.DirName+` away and run "testr init"; what the file still has may be read from a copy`)
+		out = append(out, "move the directory "+repo.DirName+` away and run "testr init"; `+
+			"what the file still has may be read from a copy")
 	case errors.As(err, &ex) && ex.status == statusUsage:
 		out = append(out, `"testr help" lists the commands, "testr help COMMAND" the options`)
 	case notFound:

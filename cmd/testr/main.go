@@ -61,9 +61,7 @@ func newApp(env *environment) *cli.App {
 		Flags:                append(globalFlags(env), cli.HelpFlag),
 		ExitErrHandler:       func(*cli.Context, error) {}, // exit statuses are exitStatus's alone
 		OnUsageError:         usageError,
-		Action: func(c *cli.Context) error {
-			return cli.ShowAppHelp(c)
-		},
+		Action:               cli.ShowAppHelp,
 		Commands: []*cli.Command{
 			newCommandsCommand(env),
 			newCompletionCommand(env),
@@ -102,7 +100,8 @@ func prepare(env *environment, commands []*cli.Command) {
 // globalFlags are those that may stand before or after the command.
 func globalFlags(env *environment) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "here", Aliases: []string{"d"}, Value: ".", Usage: "work in `DIR` instead of the current directory",
+		&cli.StringFlag{Name: "here", Aliases: []string{"d"}, Value: ".",
+			Usage:  "work in `DIR` instead of the current directory",
 			Action: func(_ *cli.Context, dir string) error { env.here = dir; return nil }},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "don't print the summary",
 			Action: func(_ *cli.Context, on bool) error { env.quiet = on; return nil }},

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -324,10 +325,8 @@ var (
 // on things that are no tests: such an id can never be asked for, whatever its
 // packets say.
 func Pseudo(id string) bool {
-	for _, p := range pseudoIDs {
-		if id == p {
-			return true
-		}
+	if slices.Contains(pseudoIDs, id) {
+		return true
 	}
 	for _, p := range pseudoPrefixes {
 		if strings.HasPrefix(id, p) {

@@ -175,7 +175,7 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 	switch {
 	case clean || p.killed && l.stopping() || broke || p.failed:
 	case p.begun+p.settled > 0 || l.cfg.Worker.Plain != nil:
-		l.emitFailure(p, "process-returncode", returnCode(p, e, how), now)
+		l.emitFailure(p, "process-returncode", returnCode(e, how), now)
 	}
 	l.judge(s, p, how, now)
 }
@@ -319,7 +319,7 @@ func describe(p *process, e *exit) string {
 	return how
 }
 
-func returnCode(p *process, e *exit, how string) string {
+func returnCode(e *exit, how string) string {
 	if e.err == nil && e.status.Signal == "" {
 		return fmt.Sprintf("returncode %d", e.status.Code)
 	}

@@ -344,7 +344,7 @@ func TestPlain(t *testing.T) {
 // listing lacks was never asked for.
 func TestHeadStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		worker := stream(func(p *fakeProcess, id string) (protocol.Status, bool) {
+		worker := stream(func(*fakeProcess, string) (protocol.Status, bool) {
 			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 			return pass, true
 		})
@@ -378,7 +378,7 @@ func TestHeadStart(t *testing.T) {
 func TestUnknownTestIsHeldBack(t *testing.T) {
 	for _, listed := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			worker := func(ctx context.Context, p *fakeProcess) int {
+			worker := func(_ context.Context, p *fakeProcess) int {
 				r := protocol.NewReader(p.in)
 				for {
 					packet, err := r.ReadPacket()
@@ -450,7 +450,7 @@ func TestSinkFails(t *testing.T) {
 func TestForgery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tests := ids(6)
-		liar := stream(func(p *fakeProcess, id string) (protocol.Status, bool) {
+		liar := stream(func(p *fakeProcess, _ string) (protocol.Status, bool) {
 			for _, other := range tests {
 				p.send(other, pass)
 			}
@@ -470,7 +470,7 @@ func TestForgery(t *testing.T) {
 
 func TestTextIsJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		worker := stream(func(p *fakeProcess, id string) (protocol.Status, bool) {
+		worker := stream(func(p *fakeProcess, _ string) (protocol.Status, bool) {
 			for range 10 {
 				_, _ = io.WriteString(p.out, "x")
 				_, _ = io.WriteString(p.err, "y")
@@ -504,7 +504,7 @@ func TestTextIsJoined(t *testing.T) {
 // TestGarbage: damage in a worker's stream fails the run and loses no test.
 func TestGarbage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		worker := stream(func(p *fakeProcess, id string) (protocol.Status, bool) {
+		worker := stream(func(p *fakeProcess, _ string) (protocol.Status, bool) {
 			_, _ = p.out.Write([]byte("\xb3\x29\x01\x0c\x03foo\x08\x55\x5f\x1c"))
 			return pass, true
 		})
@@ -549,7 +549,7 @@ func TestInterrupt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				worker := func(ctx context.Context, p *fakeProcess) int {
-					return stream(func(p *fakeProcess, id string) (protocol.Status, bool) {
+					return stream(func(*fakeProcess, string) (protocol.Status, bool) {
 						select {
 						case <-time.After(test.busy):
 							return pass, true
