@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -93,9 +94,14 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	}
 	f := newFollower(out)
 	req.Begun = f.begin
-	req.Announce = func(shell string) { env.announce(shell) }
+	req.Announce = env.announce
 	if _, isTerminal := terminal(env.stdout); isTerminal && !o.subunit {
 		req.Status = f.tell
+		req.Announce = func(shell string) {
+			if !f.begun.Load() { // from then on the status line tells what goes on
+				env.announce(shell)
+			}
+		}
 	}
 	res, err := runner.Run(ctx, req)
 	if res.Recorded {
@@ -168,9 +174,16 @@ func readList(path string) ([]string, error) {
 	var ids []string
 	seen := map[string]bool{}
 	r := bufio.NewReader(f)
-	for {
+	for number := 1; ; number++ {
 		line, err := r.ReadString('\n')
-		if id := strings.TrimSpace(line); id != "" && !seen[id] {
+		id := strings.TrimSpace(line)
+		if number == 1 {
+			id = strings.TrimPrefix(id, "\ufeff")
+		}
+		if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
+			return nil, usage(fmt.Errorf("%s:%d: a test id has to be UTF-8 without NUL", path, number))
+		}
+		if id != "" && !seen[id] {
 			seen[id] = true
 			ids = append(ids, id)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -82,6 +83,7 @@ func (o *textOutput) tick(s supervisor.Status) error {
 // the cursor, the other owns the output. Both end with the run.
 type follower struct {
 	out    output
+	begun  atomic.Bool
 	status chan supervisor.Status
 	done   chan struct{}
 	err    error // after done
@@ -93,6 +95,7 @@ func newFollower(out output) *follower {
 
 // begin follows a run from its first event.
 func (f *follower) begin(w *repo.RunWriter) {
+	f.begun.Store(true)
 	cursor := w.Follow()
 	batches := make(chan []event.Event)
 	var readErr error

@@ -313,10 +313,15 @@ var severity = map[protocol.Status]int{
 
 func worse(a, b protocol.Status) bool { return severity[a] > severity[b] }
 
+// ReturnCode is the test id under which it is reported, as testrepository does,
+// that a test command or worker ended with a status that none of its tests
+// explains.
+const ReturnCode = "process-returncode"
+
 // pseudoIDs and pseudoPrefixes are what older tools and runners report as if
 // it were a test.
 var (
-	pseudoIDs      = []string{"process-returncode", "subunit.parser"}
+	pseudoIDs      = []string{ReturnCode, ParserID}
 	pseudoPrefixes = []string{"setUpClass (", "tearDownClass (", "setUpModule (", "tearDownModule (",
 		"unittest.loader._FailedTest.", "unittest.loader.ModuleImportFailure."}
 )

@@ -86,6 +86,7 @@ type session struct {
 	local instance.Instance // where listing happens, and the first slot is
 	all   []instance.Instance
 
+	unlisted bool // the test command runs what it finds, whatever that is
 	// listing is the whole listing, for the next run; nil if there was none.
 	// The lister's goroutine sets it, and ends before the supervisor's Run does.
 	listing []string
@@ -138,9 +139,13 @@ func (s *session) info() repo.RunInfo {
 func (s *session) full() bool { return s.req.Select.all() && !s.req.Partial }
 
 // partial reports whether a run that is over says something about the tests it
-// had, and nothing about others.
+// had, and nothing about others. Of a run that was not listed nobody knows what
+// it should have had; that its command broke off is the only sign.
 func (s *session) partial(o *event.Outcomes, err error) bool {
 	c := o.Counts()
+	if s.unlisted && o.Get(event.ReturnCode) != nil {
+		return true
+	}
 	return !s.full() || err != nil || o.Interrupted() || c.NotRun > 0 || c.Unaccounted() > 0 || c.InProgress > 0
 }
 
@@ -168,6 +173,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		return nil, err
 	}
 	cfg.Slots = slots
+	s.unlisted = mode == modePlain
 	if cfg.Worker, err = s.plan.worker(mode); err != nil {
 		return nil, err
 	}

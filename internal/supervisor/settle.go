@@ -175,7 +175,7 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 	switch {
 	case clean || p.killed && l.stopping() || broke || p.failed:
 	case p.begun+p.settled > 0 || l.cfg.Worker.Plain != nil:
-		l.emitFailure(p, "process-returncode", returnCode(e, how), now)
+		l.emitFailure(p, event.ReturnCode, returnCode(e, how), now)
 	}
 	l.judge(s, p, how, now)
 }
