@@ -36,8 +36,8 @@ func ParsePacket(b []byte) (p *Packet, n int, err error) {
 		return corrupt(wrongSum)
 	}
 	var l layout
-	if reason := l.check(b); reason != "" {
-		return corrupt(reason)
+	if f := l.check(b); f != (fault{}) {
+		return corrupt(f.reason())
 	}
 	return l.packet(b, false), n, nil
 }
@@ -45,9 +45,9 @@ func ParsePacket(b []byte) (p *Packet, n int, err error) {
 func storedSum(b []byte) uint32 { return binary.BigEndian.Uint32(b[len(b)-sumSize:]) }
 
 // check finds the fields of the whole packet b and looks into its strings.
-func (l *layout) check(b []byte) (reason string) {
-	if reason := l.walk(b, len(b), math.MaxInt); reason != "" {
-		return reason
+func (l *layout) check(b []byte) fault {
+	if f := l.walk(b, len(b), math.MaxInt); f != (fault{}) {
+		return f
 	}
 	return l.checkTexts(b)
 }

@@ -73,6 +73,8 @@ type span struct{ from, to int }
 
 func (s span) of(b []byte) []byte { return b[s.from:s.to] }
 
+func (s span) holds(i int) bool { return s.from <= i && i < s.to }
+
 // layout is where the fields of a packet are, found by the lengths in it alone.
 type layout struct {
 	flags   Fields
@@ -89,24 +91,29 @@ type layout struct {
 	parent  span
 }
 
+// fault is what is wrong with a field, if anything is.
+type fault struct{ field, what string }
+
+func (f fault) reason() string { return f.field + " " + f.what }
+
 // cursor goes through the fields of a packet of which b has arrived; end is
 // where the last field has to end, which may be beyond b.
 type cursor struct {
 	b     []byte
 	pos   int
 	end   int
-	bad   string // what is wrong, if anything is
-	short bool   // b ends before the answer
+	bad   fault
+	short bool // b ends before the answer
 }
 
-func (c *cursor) stopped() bool { return c.short || c.bad != "" }
+func (c *cursor) stopped() bool { return c.short || c.bad != fault{} }
 
 func (c *cursor) number(field string) int {
 	if c.stopped() {
 		return 0
 	}
 	if c.pos >= c.end {
-		c.bad = field + " is missing"
+		c.bad = fault{field, "is missing"}
 		return 0
 	}
 	if c.pos >= len(c.b) {
@@ -119,7 +126,7 @@ func (c *cursor) number(field string) int {
 		return value
 	}
 	if len(c.b) >= c.end || c.pos+int(c.b[c.pos]>>6) >= c.end {
-		c.bad = field + " is cut short"
+		c.bad = fault{field, "is cut short"}
 		return 0
 	}
 	c.short = true
@@ -133,7 +140,7 @@ func (c *cursor) octets(field string) span {
 		return span{}
 	}
 	if n > c.end-c.pos {
-		c.bad = field + " extends past the end of the packet"
+		c.bad = fault{field, "extends past the end of the packet"}
 		return span{}
 	}
 	s := span{c.pos, c.pos + n}
@@ -142,10 +149,10 @@ func (c *cursor) octets(field string) span {
 }
 
 // walk finds the fields of the packet that begins at b, which is length octets
-// long and may not have arrived whole. A reason means that the lengths
+// long and may not have arrived whole. A fault means that the lengths
 // contradict each other. Tags beyond maxTags are not looked at, nor what comes
 // after them: the answer is then that nothing is wrong so far.
-func (l *layout) walk(b []byte, length, maxTags int) (reason string) {
+func (l *layout) walk(b []byte, length, maxTags int) fault {
 	l.flags = Fields(binary.BigEndian.Uint16(b[1:]))
 	c := cursor{b: b, pos: 4 + int(b[3]>>6), end: length - sumSize}
 	if l.flags&HasTime != 0 {
@@ -156,7 +163,7 @@ func (l *layout) walk(b []byte, length, maxTags int) (reason string) {
 		l.id = c.octets("test id")
 	}
 	if l.flags&HasTags != 0 && !l.walkTags(&c, maxTags) {
-		return ""
+		return fault{}
 	}
 	if l.flags&HasMIME != 0 {
 		l.mime = c.octets("MIME type")
@@ -178,7 +185,7 @@ func (l *layout) walk(b []byte, length, maxTags int) (reason string) {
 func (l *layout) walkTime(c *cursor) {
 	switch {
 	case c.end-c.pos < 4:
-		c.bad = "time is cut short"
+		c.bad = fault{"time", "is cut short"}
 		return
 	case len(c.b)-c.pos < 4:
 		c.short = true
@@ -196,7 +203,7 @@ func (l *layout) walkTags(c *cursor, maxTags int) bool {
 		return true
 	}
 	if l.tags > c.end-c.pos {
-		c.bad = "more tags than the packet can hold"
+		c.bad = fault{"tags", "are more than the packet can hold"}
 		return true
 	}
 	l.tagSpan.from = c.pos
@@ -221,35 +228,35 @@ func (l *layout) walkParent(c *cursor) {
 }
 
 // checkTexts looks into the strings of the whole packet b.
-func (l *layout) checkTexts(b []byte) (reason string) {
-	if reason = checkText(l.id.of(b), "test id"); reason != "" {
-		return reason
+func (l *layout) checkTexts(b []byte) fault {
+	if f := checkText(l.id.of(b), "test id"); f != (fault{}) {
+		return f
 	}
 	for rest := l.tagSpan.of(b); len(rest) > 0; {
 		n, width := number(rest)
-		if reason = checkText(rest[width:width+n], "tag"); reason != "" {
-			return reason
+		if f := checkText(rest[width:width+n], "tag"); f != (fault{}) {
+			return f
 		}
 		rest = rest[width+n:]
 	}
-	if reason = checkText(l.mime.of(b), "MIME type"); reason != "" {
-		return reason
+	if f := checkText(l.mime.of(b), "MIME type"); f != (fault{}) {
+		return f
 	}
-	if reason = checkText(l.name.of(b), "file name"); reason != "" {
-		return reason
+	if f := checkText(l.name.of(b), "file name"); f != (fault{}) {
+		return f
 	}
-	if reason = checkText(l.route.of(b), "route code"); reason != "" {
-		return reason
+	if f := checkText(l.route.of(b), "route code"); f != (fault{}) {
+		return f
 	}
 	return checkText(l.parent.of(b), "parent test id")
 }
 
-func checkText(b []byte, field string) (reason string) {
+func checkText(b []byte, field string) fault {
 	if bytes.IndexByte(b, 0) >= 0 {
-		return "NUL in " + field
+		return fault{field, "holds a NUL"}
 	}
 	if !utf8.Valid(b) {
-		return field + " is not UTF-8"
+		return fault{field, "is not UTF-8"}
 	}
-	return ""
+	return fault{}
 }

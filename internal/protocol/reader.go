@@ -132,7 +132,7 @@ func (r *Reader) next(at phase) (*Packet, error) {
 			r.scan = i + 1
 			continue
 		}
-		if r.gap && r.contradiction(held[i:]) != "" {
+		if r.gap && contradiction(held[i:]) != (fault{}) {
 			r.scan = i + 1
 			continue
 		}

@@ -76,7 +76,7 @@ func TestTruncated(t *testing.T) {
 // F15: a bit that is wrong costs one packet, whichever it is, and is reported
 // once.
 func TestBitFlips(t *testing.T) {
-	wire, ends := stream(t, 200)
+	wire, ends := stream(t, 60)
 	start := 0
 	reports := 0
 	for i, end := range ends {
@@ -119,7 +119,7 @@ func TestNoiseInConstantMemory(t *testing.T) {
 		{"noise", noise(1<<20 - 3)},
 		{"headers of large packets", bytes.Repeat([]byte{signature, 0x20, 0x40, 0xBF, 0xFF, 0xFF, 0, 0xA0, 0, 1}, 5000)},
 		{"headers of small packets", bytes.Repeat([]byte{signature, 0x20, 0x00, 0x08, 0, 0, 0, 0}, 5000)},
-		{"characters that look like headers", bytes.Repeat([]byte("acabó de ó ó comer\n"), 5000)},
+		{"characters that look like headers", bytes.Repeat([]byte("acabó de ó ó "), 5000)},
 		{"latin-1 that looks like headers", bytes.Repeat([]byte("12 m\xb3 de 4 m\xb3/h\n"), 5000)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestNoiseInConstantMemory(t *testing.T) {
 			if most > before.HeapAlloc+48<<20 {
 				t.Errorf("heap grew from %d to %d octets", before.HeapAlloc, most)
 			}
-			if now.TotalAlloc-before.TotalAlloc > 8*size {
+			if now.TotalAlloc-before.TotalAlloc > 8*size+maxBuffer {
 				t.Errorf("allocated %d octets for %d", now.TotalAlloc-before.TotalAlloc, size)
 			}
 			t.Logf("hashed %.2f octets for each", float64(r.sums.hashed)/size)
@@ -157,7 +157,7 @@ func TestNoiseInConstantMemory(t *testing.T) {
 // S4: candidates that claim to hold each other cost no more than others: twice
 // the stream, and a constant for each candidate.
 func TestLinearWork(t *testing.T) {
-	for _, large := range []int{1 << 16, 1 << 20, 4 << 20} {
+	for _, large := range []int{1 << 14, 1 << 17, 1 << 19} {
 		var wire []byte
 		candidates := 0
 		for len(wire) < large {
@@ -166,7 +166,7 @@ func TestLinearWork(t *testing.T) {
 			wire, _ = AppendPacket(wire, &Packet{Has: HasTestID, TestID: "a"})
 			candidates += 2
 		}
-		padded := append(wire, make([]byte, MaxPacket)...)
+		padded := slices.Concat(wire, make([]byte, MaxPacket))
 		r := NewReader(bytes.NewReader(padded))
 		packets := 0
 		for {
@@ -240,8 +240,16 @@ func TestDeliveredBeforeReadingOn(t *testing.T) {
 	}{
 		{"a prompt", []any{"(Pdb) ", "x"}, []string{"text (Pdb) ", "read", "text x", "read"}},
 		{"half a character", []any{"a\xc3", "\xa9b"}, []string{"text a", "read", "text éb", "read"}},
-		{"text before half a packet", []any{"a" + packet[:3], packet[3:]}, []string{"text a", "read", "packet a", "read"}},
-		{"a packet, and half of one", []any{packet + packet[:5], packet[5:]}, []string{"packet a", "read", "packet a", "read"}},
+		{
+			"text before half a packet",
+			[]any{"a" + packet[:3], packet[3:]},
+			[]string{"text a", "read", "packet a", "read"},
+		},
+		{
+			"a packet, and half of one",
+			[]any{packet + packet[:5], packet[5:]},
+			[]string{"packet a", "read", "packet a", "read"},
+		},
 		{"ó at the end, then text", []any{"s\xc3\xb3", "x"}, []string{"text s", "read", "text óx", "read"}},
 		{"ó at the end, then nothing", []any{"s\xc3\xb3", ErrStalled}, []string{"text s", "read", "text ó", "read"}},
 		{
@@ -291,8 +299,7 @@ func TestDeliveredBeforeReadingOn(t *testing.T) {
 			r := NewReader(src)
 			for {
 				p, err := r.ReadPacket()
-				var damage *CorruptError
-				if errors.As(err, &damage) {
+				if damage, ok := errors.AsType[*CorruptError](err); ok {
 					got = append(got, fmt.Sprintf("damage %d", len(damage.Data)))
 					continue
 				}
@@ -330,7 +337,8 @@ func TestSourceErrors(t *testing.T) {
 			t.Errorf("got %v; want %v", err, broken)
 		}
 	}
-	if _, err := NewReader(&steps{t: t, ready: func() {}, given: make([]any, 200)}).ReadPacket(); !errors.Is(err, io.ErrNoProgress) {
+	idle := &steps{t: t, ready: func() {}, given: make([]any, 200)}
+	if _, err := NewReader(idle).ReadPacket(); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a source that gives nothing: got %v; want %v", err, io.ErrNoProgress)
 	}
 }
@@ -393,6 +401,57 @@ func TestSums(t *testing.T) {
 		to := from + rnd.IntN(len(held)-from)
 		if got, want := s.checksum(held, from, to), crc32.ChecksumIEEE(held[from:to]); got != want {
 			t.Fatalf("[%d, %d) of %d: got %08x; want %08x", from, to, len(held), got, want)
+		}
+	}
+}
+
+// F15: streams of packets, torn packets, wrong bits and text of all kinds, one
+// after another: nothing that is whole is lost, however
+// the stream is cut.
+func TestMixed(t *testing.T) {
+	texts := []string{
+		"checking\n", "acab\xc3\xb3 de", "\xc3", "4 m\xb3 (", "\xe4\xb8\xb3", "\xb3", "\xb3\xb3", "\xb3 \x40",
+		"\xb3\x29\x01", "\xe4\xb8", "\xf0\x9f\xa5\xb3", " ", "\xb3\x2f\xff\xbf",
+	}
+	for seed := range uint64(2000) {
+		rnd := rand.New(rand.NewPCG(seed, 6))
+		var wire []byte
+		var whole []string
+		for range 1 + rnd.IntN(12) {
+			p := randomPacket(rnd)
+			if rnd.IntN(4) == 0 && p.Has&HasFile != 0 {
+				p.Content, _ = AppendPacket(p.Content, randomPacket(rnd))
+			}
+			packet, err := AppendPacket(nil, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch rnd.IntN(6) {
+			case 0:
+				wire = append(wire, packet[:1+rnd.IntN(len(packet)-1)]...)
+			case 1:
+				packet[rnd.IntN(len(packet))] ^= 1 << rnd.IntN(8)
+				wire = append(wire, packet...)
+			case 2:
+				wire = append(wire, texts[rnd.IntN(len(texts))]...)
+			default:
+				wire = append(wire, packet...)
+				whole = append(whole, string(packet))
+			}
+		}
+		for _, src := range []io.Reader{
+			bytes.NewReader(wire),
+			&randomReader{bytes.NewReader(wire), rnd, 1 + rnd.IntN(100)},
+		} {
+			delivered := map[string]int{}
+			for _, p := range readAll(t, wire, src) {
+				delivered[string(p.raw)]++
+			}
+			for _, w := range whole {
+				if delivered[w]--; delivered[w] < 0 {
+					t.Errorf("seed %d: %x is lost in %x", seed, w, wire)
+				}
+			}
 		}
 	}
 }

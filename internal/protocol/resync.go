@@ -39,8 +39,8 @@ func (r *Reader) candidate(held []byte, at phase) (decided bool, p *Packet, err 
 		b := held[:length]
 		if r.checksum(held, length) == storedSum(b) {
 			var l layout
-			if reason := l.check(b); reason != "" {
-				return true, nil, r.damage(held, length, reason)
+			if f := l.check(b); f != (fault{}) {
+				return true, nil, r.damage(held, length, f.reason())
 			}
 			return true, r.packet(held, &l, length), nil
 		}
@@ -53,7 +53,7 @@ func (r *Reader) candidate(held []byte, at phase) (decided bool, p *Packet, err 
 // weak judges the candidate held[i], which ends a character of the text. It is
 // text unless it is a good packet behind a character that was cut off; text has
 // to appear, so it is not waited for when nothing comes or when a packet follows
-// that would be none of its parts.
+// that can't be content of its file.
 func (r *Reader) weak(held []byte, i int, at phase) verdict {
 	switch v, _ := r.probe(held, i); v {
 	case good:
@@ -62,7 +62,8 @@ func (r *Reader) weak(held []byte, i int, at phase) verdict {
 		if at != flowing {
 			return none
 		}
-		if _, v := r.find(held, i+1, len(held), inText, at); v != good {
+		g, v := r.find(held, i+1, len(held), inText, at)
+		if v != good || contentOf(held[i:]).holds(g-i) {
 			return open
 		}
 	}
@@ -72,13 +73,13 @@ func (r *Reader) weak(held []byte, i int, at phase) verdict {
 // unfinished returns the damage that is a candidate of which the end has not
 // come, or nil to wait.
 func (r *Reader) unfinished(held []byte, length int, at phase) error {
-	if reason := r.contradiction(held); reason != "" {
+	if f := contradiction(held); f != (fault{}) {
 		// Its length may be right all the same, and tell what belongs to it.
 		_, v := r.find(held, 1, len(held), inText, flowing)
 		if at == flowing && v != good {
 			return nil
 		}
-		return r.damage(held, 1, reason)
+		return r.damage(held, 1, f.reason())
 	}
 	r.want = length
 	if at == flowing {
@@ -94,12 +95,24 @@ func (r *Reader) unfinished(held []byte, length int, at phase) error {
 	return nil
 }
 
-// contradiction tells what is wrong with the lengths in the candidate at the
-// beginning of b, as far as it has come.
-func (r *Reader) contradiction(b []byte) (reason string) {
+// contentOf tells where the content of the unfinished candidate at the
+// beginning of b is, if that is known.
+func contentOf(b []byte) span {
 	length, _ := header(b)
 	if length == 0 {
-		return ""
+		return span{}
+	}
+	var l layout
+	l.walk(b, length, probedTags)
+	return l.content
+}
+
+// contradiction tells what is wrong with the lengths in the candidate at the
+// beginning of b, as far as it has come.
+func contradiction(b []byte) fault {
+	length, _ := header(b)
+	if length == 0 {
+		return fault{}
 	}
 	var l layout
 	return l.walk(b[:min(length, len(b))], length, probedTags)
@@ -126,25 +139,37 @@ const wrongSum = "wrong checksum"
 // it is given up. If not, it was cut short or is no packet: others may begin within it.
 func (r *Reader) damaged(held []byte, length int, at phase) error {
 	var l layout
-	contradiction := l.walk(held[:length], length, probedTags)
-	if end := l.fields.to + sumSize; contradiction == "" && l.fields.to > 0 && end < length && held[end] == signature {
-		// A packet where it ends by its fields: it is the length that is wrong.
-		if v, _ := r.probe(held, end); v == good {
-			return r.damage(held, end, wrongSum)
-		}
+	f := l.walk(held[:length], length, probedTags)
+	if f != (fault{}) {
+		return r.contradictory(held, length, f, at)
 	}
 	g, inner := r.find(held, 1, length, anywhere, at)
-	if contradiction == "" && inner == none {
+	if inner == none {
 		return r.damage(held, length, wrongSum)
 	}
-	switch r.follows(held, length, at) {
+	early := r.endsEarly(held, &l, length)
+	follows := none
+	if inner == open && !early {
+		follows = r.follows(held, length, at)
+	}
+	if inner == open && (early || follows == good) {
+		// What is not whole by now is none.
+		g, inner = r.find(held, 1, length, anywhere, stalled)
+	}
+	if inner == good && r.torn(held, &l, g) {
+		return r.damage(held, g, wrongSum)
+	}
+	if early {
+		return r.damage(held, l.fields.to+sumSize, wrongSum)
+	}
+	if inner == good {
+		follows = r.follows(held, length, at)
+	}
+	switch follows {
 	case good:
 		return r.damage(held, length, wrongSum)
 	case open:
 		return nil
-	}
-	if contradiction != "" {
-		return r.damage(held, 1, contradiction)
 	}
 	if inner == open {
 		if _, n := r.probe(held, g); g+n <= maxHeld {
@@ -152,6 +177,39 @@ func (r *Reader) damaged(held []byte, length int, at phase) error {
 		}
 	}
 	return r.damage(held, g, wrongSum)
+}
+
+// endsEarly reports whether a good packet stands in the candidate at the
+// beginning, where the candidate would end by its fields, of layout l: then it is the length
+// that is wrong.
+func (r *Reader) endsEarly(held []byte, l *layout, length int) bool {
+	end := l.fields.to + sumSize
+	if l.fields.to == 0 || end >= length || held[end] != signature {
+		return false
+	}
+	v, _ := r.probe(held, end)
+	return v == good
+}
+
+// contradictory is damaged for a candidate with a fault f: most likely it is
+// text, unless its length leads to a packet past nothing that looks like one.
+func (r *Reader) contradictory(held []byte, length int, f fault, at phase) error {
+	if _, inner := r.find(held, 1, length, anywhere, at); inner == none {
+		switch r.follows(held, length, at) {
+		case good:
+			return r.damage(held, length, f.reason())
+		case open:
+			return nil
+		}
+	}
+	return r.damage(held, 1, f.reason())
+}
+
+// torn reports whether the good packet held[g], inside the candidate of layout
+// l at the beginning, is none that the candidate's file holds.
+func (r *Reader) torn(held []byte, l *layout, g int) bool {
+	_, n := r.probe(held, g)
+	return !l.content.holds(g) || !l.content.holds(g+n-1)
 }
 
 // follows tells whether a packet or the end follows at held[i], so that the
@@ -192,7 +250,7 @@ func (r *Reader) probe(held []byte, i int) (v verdict, length int) {
 	}
 	b := held[i:min(i+length, len(held))]
 	var l layout
-	if l.walk(b, length, probedTags) != "" {
+	if l.walk(b, length, probedTags) != (fault{}) {
 		return none, length
 	}
 	if len(b) < length {
@@ -202,7 +260,7 @@ func (r *Reader) probe(held []byte, i int) (v verdict, length int) {
 	if r.sums.checksum(held, i, i+length-sumSize) != storedSum(b) {
 		return none, length
 	}
-	if l.check(b) != "" {
+	if l.check(b) != (fault{}) {
 		return void, length
 	}
 	r.known = r.win.off + int64(i)
@@ -222,40 +280,35 @@ func (r *Reader) find(held []byte, from, to, kind int, at phase) (g int, v verdi
 			break
 		}
 		from += i
-		v, length := open, 0
-		if kind == anywhere {
-			v, length = r.probe(held, from)
-		} else {
-			v, length = r.probeInText(held, from, at)
-		}
+		v, length := r.probeAs(kind, held, from, at)
 		if v == good || v == open && at == flowing {
 			r.pass(kind, from, skipped)
 			return from, v
 		}
-		switch v {
-		case void:
+		if v == void {
 			from += length
-		case open:
-			if skipped < 0 && at == stalled {
-				skipped = from
-			}
-			from++
-		default:
-			from++
+			continue
 		}
+		if v == open && skipped < 0 && at == stalled {
+			skipped = from
+		}
+		from++
 	}
 	r.pass(kind, from, skipped)
 	return 0, none
 }
 
-func (r *Reader) probeInText(held []byte, i int, at phase) (v verdict, length int) {
-	switch where, _ := place(held, i, at == ended); where {
-	case apart:
-		return r.probe(held, i)
-	case unfinished:
-		return open, 0
+// probeAs is probe for a search of that kind.
+func (r *Reader) probeAs(kind int, held []byte, i int, at phase) (v verdict, length int) {
+	if kind == inText {
+		switch where, _ := place(held, i, at == ended); where {
+		case unfinished:
+			return open, 0
+		case middle, last:
+			return none, 0
+		}
 	}
-	return none, 0
+	return r.probe(held, i)
 }
 
 // pass remembers how far a search went.

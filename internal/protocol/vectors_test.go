@@ -85,9 +85,14 @@ func vectorFile(t testing.TB, name string) []byte {
 	return data
 }
 
-func vectorEvents(t *testing.T, name string) (events []vectorEvent) {
+func vectorEvents(t *testing.T, name string) []vectorEvent {
 	t.Helper()
-	dec := json.NewDecoder(bytes.NewReader(vectorFile(t, name)))
+	return decodeEvents(t, vectorFile(t, name))
+}
+
+func decodeEvents(t *testing.T, lines []byte) (events []vectorEvent) {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader(lines))
 	for dec.More() {
 		var e vectorEvent
 		if err := dec.Decode(&e); err != nil {
@@ -244,8 +249,8 @@ func (r *randomReader) Read(b []byte) (int, error) {
 
 // oneByteReader reads byte by byte; from a large stream only at both ends.
 func oneByteReader(stream []byte) io.Reader {
-	const edge = 100_000
-	if len(stream) <= 3*edge {
+	const edge = 20_000
+	if len(stream) <= 5*edge {
 		return iotest.OneByteReader(bytes.NewReader(stream))
 	}
 	rest := len(stream) - edge
@@ -265,8 +270,8 @@ var chunkings = []struct {
 	{"data with EOF", func(s []byte) io.Reader { return iotest.DataErrReader(bytes.NewReader(s)) }},
 	{"one byte", oneByteReader},
 	{"half", func(s []byte) io.Reader { return iotest.HalfReader(bytes.NewReader(s)) }},
-	{"random to 7", func(s []byte) io.Reader {
-		return &randomReader{bytes.NewReader(s), rand.New(rand.NewPCG(7, 7)), 7}
+	{"random, small", func(s []byte) io.Reader {
+		return &randomReader{bytes.NewReader(s), rand.New(rand.NewPCG(7, 7)), 7 + len(s)/10_000}
 	}},
 	{"random to 5000", func(s []byte) io.Reader {
 		return &randomReader{bytes.NewReader(s), rand.New(rand.NewPCG(5, 5)), 5000}
