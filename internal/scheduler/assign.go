@@ -8,7 +8,6 @@ type worker struct {
 	class       *class // of what it was given last
 	groups      []*bin // groups that it was ever given; it may have lost them since
 	ready       []*bin // those of groups in which items wait, or did
-	retired     bool
 }
 
 // worker returns worker n, or nil if there is none of that number.
@@ -27,7 +26,7 @@ func (q *Queue) worker(n int) *worker {
 // come back. Only begun items can be left then.
 func (q *Queue) Next(worker int, _ time.Time, limit int) ([]Item, State) {
 	w := q.worker(worker)
-	if w == nil || w.retired {
+	if w == nil {
 		return nil, Done
 	}
 	var items []Item
@@ -235,22 +234,6 @@ func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, abandoned [
 	return requeued, begunItems, abandoned
 }
 
-// Retire says that nobody will ask under this number again: it gets Done, and
-// groups that were its own go to others, each as soon as the worker has none
-// of its items. What it has stays its own.
-func (q *Queue) Retire(worker int) {
-	w := q.worker(worker)
-	if w == nil {
-		return
-	}
-	w.retired = true
-	for _, b := range w.groups {
-		if b.group.owner == w {
-			q.free(b)
-		}
-	}
-}
-
 // settle takes the entry from its worker and out of the queue.
 func (q *Queue) settle(e *entry) {
 	q.leave(e)
@@ -272,12 +255,11 @@ func (q *Queue) leave(e *entry) {
 	e.worker = none
 }
 
-// free takes a group from its worker if that has none of its items and either
-// never ran one, so that the group can still go elsewhere whole, or will not
-// ask for the rest.
+// free takes a group from its worker if that has none of its items and never
+// ran one, so that the group can still go elsewhere whole.
 func (q *Queue) free(b *bin) {
 	g := b.group
-	if g != nil && g.owner != nil && g.out == 0 && (!g.ran || g.owner.retired) {
+	if g != nil && g.owner != nil && g.out == 0 && !g.ran {
 		q.release(b)
 	}
 }

@@ -67,7 +67,7 @@ func fuzzCall(m *model, op, arg byte, now time.Time) {
 		it.Profile = "py34"
 	}
 	worker := int(op&15)%4 - 1 // one too few to one too many
-	real := worker >= 0 && worker < len(m.workers)
+	exists := worker >= 0 && worker < len(m.workers)
 	switch op >> 4 {
 	case 0, 1:
 		if !m.listed {
@@ -86,17 +86,15 @@ func fuzzCall(m *model, op, arg byte, now time.Time) {
 	case 10:
 		m.Remove(it)
 	case 11, 12, 13:
-		if real {
+		if exists {
 			fuzzWithdraw(m, op>>4, worker, it)
 		}
 	case 14:
-		if real {
+		if exists {
 			m.Lost(worker, now)
 		}
 	case 15:
-		if real && arg < 16 {
-			m.Retire(worker)
-		} else if arg > 250 {
+		if arg > 250 {
 			m.ListingDone()
 		}
 	}

@@ -43,10 +43,9 @@ type modelItem struct {
 }
 
 type modelWorker struct {
-	has     []*modelItem
-	class   prefix
-	in      bool // class is set
-	retired bool
+	has   []*modelItem
+	class prefix
+	in    bool // class is set
 }
 
 type modelGroup struct {
@@ -146,7 +145,7 @@ func (m *model) ListingDone() {
 func (m *model) Next(worker int, now time.Time, limit int) ([]Item, State) {
 	m.t.Helper()
 	got, state := m.q.Next(worker, now, limit)
-	if worker < 0 || worker >= len(m.workers) || m.workers[worker].retired {
+	if worker < 0 || worker >= len(m.workers) {
 		m.same("items for nobody", got, nil)
 		if state != Done {
 			m.fatalf("state for nobody: got %v; want %v", state, Done)
@@ -294,18 +293,6 @@ func (m *model) Lost(worker int, now time.Time) {
 	m.check()
 }
 
-func (m *model) Retire(worker int) {
-	m.t.Helper()
-	m.workers[worker].retired = true
-	for _, g := range m.groups {
-		if g.owner == worker {
-			m.free(g)
-		}
-	}
-	m.q.Retire(worker)
-	m.check()
-}
-
 // end takes the item from its worker.
 func (m *model) end(i *modelItem, to itemState) {
 	w := &m.workers[i.worker]
@@ -314,9 +301,9 @@ func (m *model) end(i *modelItem, to itemState) {
 }
 
 // free takes the group from a worker that has none of its items and never ran
-// any, or asks no more.
+// any.
 func (m *model) free(g *modelGroup) {
-	if g == nil || g.owner == none || g.ran && !m.workers[g.owner].retired {
+	if g == nil || g.owner == none || g.ran {
 		return
 	}
 	for _, i := range m.workers[g.owner].has {

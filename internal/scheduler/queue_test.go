@@ -156,19 +156,6 @@ func TestGroupOfALostWorkerMovesWhole(t *testing.T) {
 	next(t, q, 1, 9, Have, "g.3", "g.4")
 }
 
-func TestGroupOfARetiredWorker(t *testing.T) {
-	q := New(Options{Workers: 2, Group: beforeDotOf})
-	q.Add(tests("g.1", "g.2", "g.3")...)
-	next(t, q, 0, 2, Have, "g.1", "g.2")
-	q.Finished(0, Item{Test: "g.1"}, start)
-	q.Retire(0)
-	q.Retire(5)
-	next(t, q, 0, 1, Done)
-	next(t, q, 1, 1, Wait) // g.2 is still with worker 0
-	q.Finished(0, Item{Test: "g.2"}, start)
-	next(t, q, 1, 1, Have, "g.3")
-}
-
 func TestGroupStaysForWhatIsListedLater(t *testing.T) {
 	q := New(Options{Workers: 2, Group: beforeDotOf})
 	q.Add(tests("g.1")...)

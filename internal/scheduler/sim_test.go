@@ -53,7 +53,7 @@ type simWorker struct {
 	speed   float64
 	has     []Item // the first one runs, if busy
 	busy    bool
-	gone    bool // retired
+	gone    bool // asks no more
 	idle    bool // got Done
 	process int  // which process is in the slot
 	former  []Item
@@ -281,7 +281,6 @@ func (s *sim) die() {
 	}
 	if live > 1 && s.chance(0.4) {
 		w.gone = true
-		s.Retire(n)
 	}
 	for i := range s.workers {
 		s.workers[i].idle = false // what was lost may be for anyone
