@@ -1,0 +1,16 @@
+//go:build peers
+
+package main
+
+import "testing"
+
+// TestDocumentedPythonCommands runs what the documents show about Python; see
+// TestDocumentedCommands.
+func TestDocumentedPythonCommands(t *testing.T) {
+	testDocuments(t, "python")
+}
+
+// TestDocumentedWorker runs the worker that docs/protocol.md shows.
+func TestDocumentedWorker(t *testing.T) {
+	testDocuments(t, "stream")
+}
