@@ -113,6 +113,9 @@ func (r *Reader) next(at phase) (*Packet, error) {
 			break
 		}
 		i += r.scan
+		if r.gap {
+			i = lastOfRun(held, i)
+		}
 		where, before := place(held, i, at == ended)
 		if where == unfinished {
 			return r.text(held, before), nil
@@ -148,6 +151,15 @@ func (r *Reader) next(at phase) (*Packet, error) {
 		return r.text(held, len(held)), nil
 	}
 	return r.text(held, len(held)-halfCharacter(held)), nil
+}
+
+// lastOfRun goes to the last of the signatures that stand side by side from
+// held[i] on: no other can begin a packet.
+func lastOfRun(held []byte, i int) int {
+	for i+1 < len(held) && held[i+1] == signature {
+		i++
+	}
+	return i
 }
 
 // consume goes past n octets of what is held.

@@ -141,7 +141,7 @@ func (r *Reader) damaged(held []byte, length int, at phase) error {
 	var l layout
 	f := l.walk(held[:length], length, probedTags)
 	if f != (fault{}) {
-		return r.contradictory(held, length, f, at)
+		return r.contradictory(held, length, &l, f, at)
 	}
 	g, inner := r.find(held, 1, length, anywhere, at)
 	if inner == none {
@@ -191,16 +191,16 @@ func (r *Reader) endsEarly(held []byte, l *layout, length int) bool {
 	return v == good
 }
 
-// contradictory is damaged for a candidate with a fault f: most likely it is
-// text, unless its length leads to a packet past nothing that looks like one.
-func (r *Reader) contradictory(held []byte, length int, f fault, at phase) error {
-	if _, inner := r.find(held, 1, length, anywhere, at); inner == none {
-		switch r.follows(held, length, at) {
-		case good:
+// contradictory is damaged for a candidate of layout l with a fault f: most
+// likely it is text, unless its length leads to a packet.
+func (r *Reader) contradictory(held []byte, length int, l *layout, f fault, at phase) error {
+	switch r.follows(held, length, at) {
+	case good:
+		if g, inner := r.find(held, 1, length, anywhere, stalled); inner != good || !r.torn(held, l, g) {
 			return r.damage(held, length, f.reason())
-		case open:
-			return nil
 		}
+	case open:
+		return nil
 	}
 	return r.damage(held, 1, f.reason())
 }
