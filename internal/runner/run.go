@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"testr/internal/event"
 	"testr/internal/instance"
+	"testr/internal/protocol"
 	"testr/internal/repo"
 	"testr/internal/scheduler"
 	"testr/internal/supervisor"
@@ -88,8 +90,11 @@ type session struct {
 
 	unlisted bool // the test command runs what it finds, whatever that is
 	// listing is the whole listing, for the next run; nil if there was none.
-	// The lister's goroutine sets it, and ends before the supervisor's Run does.
+	// torn says that it lacks tests, because something could not be imported or
+	// built. The lister's goroutine sets both, and ends before the supervisor's
+	// Run does.
 	listing []string
+	torn    bool
 }
 
 func newSession(req Request) (*session, error) {
@@ -143,7 +148,7 @@ func (s *session) full() bool { return s.req.Select.all() && !s.req.Partial }
 // it should have had; that its command broke off is the only sign.
 func (s *session) partial(o *event.Outcomes, err error) bool {
 	c := o.Counts()
-	if s.unlisted && o.Get(event.ReturnCode) != nil {
+	if s.torn || s.unlisted && o.Get(event.ReturnCode) != nil {
 		return true
 	}
 	return !s.full() || err != nil || o.Interrupted() || c.NotRun > 0 || c.Unaccounted() > 0 || c.InProgress > 0
@@ -266,6 +271,7 @@ func (s *session) list(ctx context.Context) (listing supervisor.Listing, err err
 		}
 		return listing, hint(err, "what lists the tests is: %s", shell)
 	}
+	s.torn = slices.ContainsFunc(listing.Packets, func(p *protocol.Packet) bool { return p.Status == protocol.StatusFail })
 	if len(s.req.Select.Args) == 0 {
 		s.listing = listing.Tests
 	}
