@@ -11,6 +11,7 @@ import (
 
 	"testr/internal/event"
 	"testr/internal/protocol"
+	"testr/internal/report"
 )
 
 func newSubunitCommand(env *environment) *cli.Command {
@@ -38,7 +39,11 @@ func newToJSONCommand(env *environment) *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return unlessGone(toJSON(env.stdin, env.stdout))
+			out := env.stdout
+			if _, ok := terminal(out); ok { // JSON itself escapes less than a terminal needs
+				out = report.NewEscapeWriter(out)
+			}
+			return unlessGone(toJSON(env.stdin, out))
 		},
 	}
 }
