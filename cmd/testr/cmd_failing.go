@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -75,17 +77,16 @@ func listFailing(env *environment, failing []repo.Failing) error {
 	return report.WriteIDs(env.stdout, ids, isTerminal)
 }
 
-// showFailing gives a sink the stored events of the tests that fail.
+// showFailing gives a sink the stored events of the tests that fail, run by run
+// and in their order.
 func showFailing(r *repo.Repository, failing []repo.Failing, sink event.Sink) error {
+	runs := map[int][]repo.Span{}
 	for _, f := range failing {
-		events, err := r.Details(f.Run, f.ID, f.FirstSeq, f.LastSeq)
-		if err != nil {
+		runs[f.Run] = append(runs[f.Run], repo.Span{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq})
+	}
+	for _, run := range slices.Sorted(maps.Keys(runs)) {
+		if err := r.Excerpt(run, repo.Wanted{Tests: runs[run]}, sink.Event); err != nil {
 			return err
-		}
-		for _, e := range events {
-			if err := sink.Event(e); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

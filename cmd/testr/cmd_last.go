@@ -8,6 +8,7 @@ import (
 
 	"testr/internal/event"
 	"testr/internal/repo"
+	"testr/internal/report"
 )
 
 func newLastCommand(env *environment) *cli.Command {
@@ -42,26 +43,46 @@ func runLast(ctx context.Context, env *environment, subunit bool) (err error) {
 		return err
 	}
 	if subunit {
-		_, err := replay(ctx, r, info.ID, &subunitOutput{w: env.stdout})
-		return unlessGone(err)
+		return unlessGone(replay(ctx, r, info.ID, &subunitOutput{w: env.stdout}))
 	}
 	filterTags, err := env.filterTags()
 	if err != nil {
 		return err
 	}
+	tests, err := r.Tests(info.ID, repo.DefaultProfile)
+	if err != nil {
+		return err
+	}
 	text := newTextOutput(env, filterTags, true)
-	outcomes, err := replay(ctx, r, info.ID, text)
+	interrupted := false
+	err = r.Excerpt(info.ID, worthShowing(tests), func(e event.Event) error {
+		interrupted = interrupted || e.Kind == event.KindInterrupted
+		return text.Event(e)
+	})
 	if err != nil {
 		return unlessGone(err)
 	}
-	if info.State == repo.Interrupted && !outcomes.Interrupted() { // nobody was left to say so
+	if info.State == repo.Interrupted && !interrupted { // nobody was left to say so
 		cut := event.Event{Kind: event.KindInterrupted, Detail: "the run did not come to its end"}
 		if err := text.Event(cut); err != nil {
 			return unlessGone(err)
 		}
 	}
-	if err := summarize(text, r, info.ID, outcomes); err != nil {
+	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests}
+	if err := summarize(text, r, s); err != nil {
 		return unlessGone(err)
 	}
-	return judge(outcomes.Counts())
+	return judge(info.Counts)
+}
+
+// worthShowing is what people are shown of a run: what failed, and what was
+// said beside tests.
+func worthShowing(tests []*event.Test) repo.Wanted {
+	want := repo.Wanted{Beside: true}
+	for _, t := range tests {
+		if t.Failed() {
+			want.Tests = append(want.Tests, repo.Span{ID: t.ID, First: t.FirstSeq, Last: t.LastSeq})
+		}
+	}
+	return want
 }

@@ -107,7 +107,7 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if res.Recorded {
 		err = errors.Join(err, f.wait())
 		if !o.subunit {
-			err = errors.Join(err, unlessGone(summarize(text, r, res.Run, res.Outcomes)))
+			err = errors.Join(err, unlessGone(summarize(text, r, summaryOf(res.Run, res.Outcomes))))
 		}
 	}
 	switch {

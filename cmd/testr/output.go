@@ -173,38 +173,39 @@ func unlessGone(err error) error {
 	return err
 }
 
-// replay shows a run that is over.
-func replay(ctx context.Context, r *repo.Repository, run int, out output) (*event.Outcomes, error) {
-	outcomes := event.NewOutcomes()
+// replay gives an output all events of a run that is over.
+func replay(ctx context.Context, r *repo.Repository, run int, out output) error {
 	cursor, err := r.Replay(run)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for {
 		batch, err := cursor.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			outcomes.Finish()
-			return outcomes, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, e := range batch {
-			_ = outcomes.Event(e)
 			if err := out.Event(e); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if err := out.flush(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
 
+// summaryOf is what a run that is over comes to.
+func summaryOf(run int, o *event.Outcomes) report.Summary {
+	return report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests()}
+}
+
 // summarize prints the last lines of a run, which compare it with the one before.
-func summarize(out *textOutput, r *repo.Repository, run int, o *event.Outcomes) error {
-	s := report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests()}
-	previous, err := r.Run(run - 1)
+func summarize(out *textOutput, r *repo.Repository, s report.Summary) error {
+	previous, err := r.Run(s.RunID - 1)
 	switch {
 	case err == nil:
 		s.Previous = &report.Previous{Counts: previous.Counts, Duration: previous.Span}

@@ -118,23 +118,31 @@ func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// decodeChunk returns the events of a stored chunk.
-func decodeChunk(value []byte, pack *codec) ([]event.Event, error) {
+// openChunk returns what a stored chunk holds: the number of its first event,
+// how many there are, and these one after the other.
+func openChunk(value []byte, pack *codec) (first, count uint64, raw []byte, err error) {
 	d := decoder{b: value}
-	first := d.uvarint()
-	count := d.uvarint()
+	first, count = d.uvarint(), d.uvarint()
 	if d.bad {
-		return nil, errors.New("chunk: bad head")
+		return 0, 0, nil, errors.New("chunk: bad head")
 	}
-	raw, err := pack.unpack(d.b)
-	if err != nil {
-		return nil, fmt.Errorf("chunk of event %d: %w", first, err)
+	if raw, err = pack.unpack(d.b); err != nil {
+		return 0, 0, nil, fmt.Errorf("chunk of event %d: %w", first, err)
 	}
 	if count == 0 || count > uint64(len(raw)) {
-		return nil, fmt.Errorf("chunk of event %d: bad count", first)
+		return 0, 0, nil, fmt.Errorf("chunk of event %d: bad count", first)
+	}
+	return first, count, raw, nil
+}
+
+// decodeChunk returns the events of a stored chunk.
+func decodeChunk(value []byte, pack *codec) ([]event.Event, error) {
+	first, count, raw, err := openChunk(value, pack)
+	if err != nil {
+		return nil, err
 	}
 	events := make([]event.Event, 0, min(count, uint64(len(raw)/2)))
-	d = decoder{b: raw}
+	d := decoder{b: raw}
 	prev := int64(0)
 	for i := range count {
 		e := d.event(&prev)
@@ -232,15 +240,18 @@ func (d *decoder) varint() int64 {
 	return int64(v>>1) ^ -int64(v&1)
 }
 
-func (d *decoder) string() string {
+func (d *decoder) string() string { return string(d.bytes()) }
+
+// bytes reads what appendString wrote; it is shared.
+func (d *decoder) bytes() []byte {
 	n := d.uvarint()
 	if d.bad || n > uint64(len(d.b)) {
 		d.bad = true
-		return ""
+		return nil
 	}
-	s := string(d.b[:n])
+	b := d.b[:n]
 	d.b = d.b[n:]
-	return s
+	return b
 }
 
 // splitTests cuts an event that names very many tests into several that name

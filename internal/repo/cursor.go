@@ -115,12 +115,7 @@ func (w *RunWriter) since(next uint64) ([]event.Event, <-chan struct{}, error) {
 // read returns the events of a run from number next to the end of its chunk;
 // that they aren't there is an error.
 func (r *Repository) read(id int, next uint64) ([]event.Event, error) {
-	var value []byte
-	err := r.view(func(tx *bolt.Tx) error {
-		v, err := r.chunkOf(tx, id, next)
-		value = bytes.Clone(v)
-		return err
-	})
+	value, err := r.chunk(id, next)
 	if err != nil {
 		return nil, err
 	}

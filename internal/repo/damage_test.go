@@ -195,7 +195,8 @@ func askAll(dir string) error {
 	for _, info := range runs {
 		_, err := r.Tests(info.ID, DefaultProfile)
 		_, err6 := r.foldRun(context.Background(), info.ID)
-		errs = append(errs, err, err6)
+		err7 := r.Excerpt(info.ID, Wanted{Beside: true}, func(event.Event) error { return nil })
+		errs = append(errs, err, err6, err7)
 	}
 	errs = append(errs, r.Close())
 	if r, err = Open(dir); err != nil {

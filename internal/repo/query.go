@@ -163,26 +163,6 @@ func (r *Repository) Failing(profile string) ([]Failing, error) {
 	return failing, nil
 }
 
-// Details returns the events of one test in a run: those whose packets have its
-// id. first and last are where they begin and end, as event.Test and Failing
-// say; only what lies between is read.
-func (r *Repository) Details(run int, id string, first, last uint64) ([]event.Event, error) {
-	var found []event.Event
-	for next := first; next <= last; {
-		events, err := r.read(run, next)
-		if err != nil {
-			return nil, fmt.Errorf("events of a test in run %d: %w", run, err)
-		}
-		for _, e := range events {
-			if p := packetOf(e); p != nil && p.TestID == id && e.Seq <= last {
-				found = append(found, e)
-			}
-		}
-		next += uint64(len(events))
-	}
-	return found, nil
-}
-
 // Timing returns how long tests take in a profile, by their ids: the mean of
 // their durations, of which the last counts half, the one before it a quarter,
 // and so on.

@@ -1,0 +1,229 @@
+package repo
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+
+	"testr/internal/event"
+	"testr/internal/protocol"
+)
+
+// Wanted says which of a run's events an excerpt has.
+type Wanted struct {
+	// Tests are those whose packets are wanted.
+	Tests []Span
+	// Beside asks for what people are shown beside tests: packets of no test,
+	// warnings and interruptions.
+	Beside bool
+}
+
+// Span is where the packets of a test begin and end, as event.Test and Failing
+// say.
+type Span struct {
+	ID          string
+	First, Last uint64
+}
+
+// Excerpt gives each the events of a run that are wanted, in their order. It
+// reads no more of the run than it has to, and makes events of the wanted ones
+// alone. Its error may be each's.
+func (r *Repository) Excerpt(run int, want Wanted, each func(event.Event) error) error {
+	x := excerpt{ids: make(map[string]bool, len(want.Tests)), beside: want.Beside, each: each}
+	for _, s := range want.Tests {
+		x.ids[s.ID] = true
+	}
+	spans := want.Tests
+	if want.Beside {
+		var total uint64
+		if err := r.view(func(tx *bolt.Tx) (err error) {
+			total, err = r.count(tx, run)
+			return err
+		}); err != nil || total == 0 {
+			return err
+		}
+		spans = []Span{{Last: total - 1}}
+	}
+	next := uint64(0)
+	for _, s := range union(spans) {
+		for next = max(next, s.First); next <= s.Last; {
+			value, err := r.chunk(run, next)
+			if err != nil {
+				return fmt.Errorf("read run %d: %w", run, err)
+			}
+			over, err := x.chunk(value, r.codec)
+			switch {
+			case errors.Is(err, errDamage) || err == nil && over <= next:
+				return r.damaged("run %d: event %d: %v", run, next, err)
+			case err != nil:
+				return err
+			}
+			next = over
+		}
+	}
+	return nil
+}
+
+// union returns spans, in order, that cover what the given ones cover and don't
+// overlap.
+func union(spans []Span) []Span {
+	spans = slices.Clone(spans)
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.First, b.First) })
+	covered := spans[:0]
+	for _, s := range spans {
+		if n := len(covered); n > 0 && s.First <= covered[n-1].Last {
+			covered[n-1].Last = max(covered[n-1].Last, s.Last)
+			continue
+		}
+		covered = append(covered, s)
+	}
+	return covered
+}
+
+// excerpt picks the wanted events out of chunks.
+type excerpt struct {
+	ids    map[string]bool
+	beside bool
+	each   func(event.Event) error
+}
+
+var errDamage = errors.New("a chunk can't be read")
+
+// chunk gives the wanted events of a stored chunk to each, and returns the
+// number of the event after the last. The error is each's, or errDamage.
+func (x *excerpt) chunk(value []byte, pack *codec) (over uint64, err error) {
+	first, count, raw, err := openChunk(value, pack)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errDamage, err)
+	}
+	d := decoder{b: raw}
+	prev := int64(0)
+	for i := range count {
+		from, before := d.b, prev
+		if seen := d.pass(&prev); d.bad || !x.wants(seen) {
+			continue
+		}
+		again := decoder{b: from}
+		e := again.event(&before)
+		if again.bad {
+			return 0, errDamage
+		}
+		e.Seq = first + i
+		if err := x.each(e); err != nil {
+			return 0, err
+		}
+	}
+	if d.bad || len(d.b) > 0 {
+		return 0, errDamage
+	}
+	return first + count, nil
+}
+
+func (x *excerpt) wants(seen glance) bool {
+	switch seen.kind {
+	case event.KindPacket:
+		if seen.hasTest {
+			return x.ids[string(seen.test)]
+		}
+		return x.beside
+	case event.KindWarning, event.KindInterrupted:
+		return x.beside
+	default:
+		return false
+	}
+}
+
+// glance is what is seen of an event in going past it.
+type glance struct {
+	kind    event.Kind
+	hasTest bool   // it is a packet with a test id
+	test    []byte // which
+}
+
+// pass goes past one event, as event reads it.
+func (d *decoder) pass(prev *int64) (seen glance) {
+	seen.kind = event.Kind(d.byte())
+	flags := d.byte()
+	if flags&hasTime != 0 {
+		*prev += d.varint()
+	}
+	if flags&hasWorker != 0 {
+		d.varint()
+	}
+	if flags&hasPacket != 0 {
+		seen.test, seen.hasTest = d.passPacket()
+	}
+	if flags&hasTests != 0 {
+		for n := d.uvarint(); n > 0 && !d.bad; n-- {
+			d.bytes()
+		}
+	}
+	if flags&hasDetail != 0 {
+		d.bytes()
+	}
+	return seen
+}
+
+// passPacket goes past a packet as it is on the wire, and returns its test id.
+func (d *decoder) passPacket() (id []byte, ok bool) {
+	const head = 3 // signature and flags
+	if d.bad || len(d.b) < head {
+		d.bad = true
+		return nil, false
+	}
+	has := protocol.Fields(binary.BigEndian.Uint16(d.b[1:]))
+	p := decoder{b: d.b[head:]}
+	length := p.number()
+	if p.bad || length < head || length > len(d.b) {
+		d.bad = true
+		return nil, false
+	}
+	d.b = d.b[length:]
+	if has&protocol.HasTestID == 0 {
+		return nil, false
+	}
+	if has&protocol.HasTime != 0 {
+		p.take(4)
+		p.number()
+	}
+	id = p.take(p.number())
+	d.bad = d.bad || p.bad
+	return id, true
+}
+
+// number reads one of the wire's numbers, whose first two bits say how many
+// more bytes it has.
+func (d *decoder) number() int {
+	c := d.byte()
+	n := int(c & 0x3F)
+	for _, c := range d.take(int(c >> 6)) {
+		n = n<<8 | int(c)
+	}
+	return n
+}
+
+// take takes n bytes, which are shared.
+func (d *decoder) take(n int) []byte {
+	if d.bad || n > len(d.b) {
+		d.bad = true
+		return nil
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
+}
+
+// chunk returns the stored chunk of a run that has the event number next.
+func (r *Repository) chunk(run int, next uint64) (value []byte, err error) {
+	err = r.view(func(tx *bolt.Tx) error {
+		v, err := r.chunkOf(tx, run, next)
+		value = bytes.Clone(v)
+		return err
+	})
+	return value, err
+}
