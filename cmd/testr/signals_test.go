@@ -190,8 +190,8 @@ func TestReaderGone(t *testing.T) {
 	p.want(0, "init")
 	p.want(1, "run")
 	for _, args := range []string{"last", "last --subunit", "failing", "failing --list", "failing --subunit",
-		"slowest --all", "stats", "list-tests", "help", "help run", "commands", "quickstart", "completion bash", "completion fish",
-		"version", "last --subunit | testr subunit to-json"} {
+		"slowest --all", "stats", "list-tests", "help", "help run", "commands", "quickstart", "completion bash",
+		"completion fish", "version", "last --subunit | testr subunit to-json"} {
 		// The reader is gone before testr has written anything.
 		script := "{ until [ -e gone ]; do :; done; testr " + args + "; echo ${PIPESTATUS[*]} >&2; } | " +
 			"{ exec <&-; touch gone; }; rm gone"
