@@ -105,7 +105,7 @@ func unknownCommand(commands []*cli.Command, parents []string, name string) erro
 	}
 	full := strings.Join(append(parents, name), " ")
 	err := fmt.Errorf("unknown command %q; the commands are: %s", full, strings.Join(names, ", "))
-	if s := cli.SuggestCommand(commands, name); s != "" {
+	if s := cli.SuggestCommand(commands, name); s != "" && !strings.Contains(s, `""`) {
 		return fmt.Errorf("%w. %s", err, s)
 	}
 	return err

@@ -14,8 +14,8 @@ import (
 )
 
 type failingOptions struct {
-	subunit bool
-	list    bool
+	stream streamOptions
+	list   bool
 }
 
 func newFailingCommand(env *environment) *cli.Command {
@@ -27,10 +27,9 @@ func newFailingCommand(env *environment) *cli.Command {
 failure or a lost machine kept from running. "testr run --failing" runs them.
 
 The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
+		Flags: append(o.stream.flags(),
 			&cli.BoolFlag{Name: "list", Destination: &o.list, Usage: "only list the ids, one a line"},
-		},
+		),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -53,8 +52,8 @@ func runFailing(env *environment, o failingOptions) (err error) {
 	switch {
 	case o.list:
 		err = listFailing(env, failing)
-	case o.subunit:
-		out := &subunitOutput{w: env.stdout}
+	case o.stream.subunit:
+		out := newSubunitOutput(env, o.stream)
 		if err = showFailing(r, failing, out); err == nil {
 			err = out.flush()
 		}

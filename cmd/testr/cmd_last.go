@@ -12,7 +12,7 @@ import (
 )
 
 func newLastCommand(env *environment) *cli.Command {
-	var subunit bool
+	var o streamOptions
 	return &cli.Command{
 		Name:  "last",
 		Usage: "show the last run",
@@ -20,19 +20,17 @@ func newLastCommand(env *environment) *cli.Command {
 events instead, in the order in which they came.
 
 The exit status is 0 if it passed, 1 if tests failed; with --subunit it is 0.`,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "subunit", Destination: &subunit, Usage: "write a subunit stream to stdout"},
-		},
+		Flags: o.flags(),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return runLast(c.Context, env, subunit)
+			return runLast(c.Context, env, o)
 		},
 	}
 }
 
-func runLast(ctx context.Context, env *environment, subunit bool) (err error) {
+func runLast(ctx context.Context, env *environment, o streamOptions) (err error) {
 	r, err := env.openToRead()
 	if err != nil {
 		return err
@@ -42,14 +40,16 @@ func runLast(ctx context.Context, env *environment, subunit bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if subunit {
-		return unlessGone(replay(ctx, r, info.ID, &subunitOutput{w: env.stdout}))
+	if o.subunit {
+		return unlessGone(replay(ctx, r, info.ID, newSubunitOutput(env, o)))
 	}
 	filterTags, err := env.filterTags()
 	if err != nil {
 		return err
 	}
-	tests, err := r.Tests(info.ID, repo.DefaultProfile)
+	tests, err := r.Tests(info.ID, repo.DefaultProfile, func(t *event.Test) bool {
+		return t.Failed() || t.NotRun != "" || len(filterTags) > 0 // what a summary is made of
+	})
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,7 @@ func runLast(ctx context.Context, env *environment, subunit bool) (err error) {
 			return unlessGone(err)
 		}
 	}
+	info.Counts.Interrupted = info.State == repo.Interrupted
 	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests}
 	if err := summarize(text, r, s); err != nil {
 		return unlessGone(err)

@@ -17,18 +17,17 @@ import (
 type loadOptions struct {
 	partial   bool
 	forceInit bool
-	subunit   bool
+	stream    streamOptions
 	files     []string
 }
 
 func (o *loadOptions) flags() []cli.Flag {
-	return []cli.Flag{
+	return append(o.stream.flags(),
 		&cli.BoolFlag{Name: "partial", Destination: &o.partial,
 			Usage: "the run says nothing about the tests that it doesn't have"},
 		&cli.BoolFlag{Name: "force-init", Destination: &o.forceInit, Usage: "make a repository if there is none"},
-		&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
 		&cli.BoolFlag{Name: "full-results", Hidden: true, Usage: "accepted for old scripts; has no effect"},
-	}
+	)
 }
 
 func newLoadCommand(env *environment) *cli.Command {
@@ -64,20 +63,10 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	text := newTextOutput(env, filterTags, len(streams) > 1)
-	var out output = text
-	if o.subunit {
-		out = &subunitOutput{w: env.stdout}
-	}
-	f := newFollower(out)
+	f := newFollower(env, o.stream, filterTags, len(streams) > 1)
 	info := repo.RunInfo{Start: time.Now(), Partial: o.partial, Command: os.Args[1:]}
 	res, err := runner.Load(ctx, r, streams, info, f.begin)
-	if res.Recorded {
-		err = errors.Join(err, f.wait())
-		if !o.subunit {
-			err = errors.Join(err, unlessGone(summarize(text, r, summaryOf(res.Run, res.Outcomes))))
-		}
-	}
+	err = f.end(r, res, err)
 	switch {
 	case res.Interrupted:
 		return errors.Join(context.Cause(ctx), err)

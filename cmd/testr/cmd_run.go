@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,7 +22,7 @@ type runOptions struct {
 	parallel    bool
 	concurrency int
 	partial     bool
-	subunit     bool
+	stream      streamOptions
 	forceInit   bool
 }
 
@@ -41,16 +42,15 @@ func (o *selectionOptions) flags() []cli.Flag {
 }
 
 func (o *runOptions) flags() []cli.Flag {
-	return append(o.selection.flags(),
+	return slices.Concat(o.selection.flags(), o.stream.flags(), []cli.Flag{
 		&cli.BoolFlag{Name: "parallel", Destination: &o.parallel, Usage: "run tests on all processors"},
 		&cli.IntFlag{Name: "concurrency", Destination: &o.concurrency,
 			Usage: "with --parallel, run `N` workers (default: test_run_concurrency, else the processors)"},
 		&cli.BoolFlag{Name: "partial", Destination: &o.partial,
 			Usage: "the run says nothing about the tests that it doesn't have"},
-		&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
 		&cli.BoolFlag{Name: "force-init", Destination: &o.forceInit, Usage: "make a repository if there is none"},
 		&cli.BoolFlag{Name: "full-results", Hidden: true, Usage: "accepted for old scripts; has no effect"},
-	)
+	})
 }
 
 func newRunCommand(env *environment) *cli.Command {
@@ -87,15 +87,10 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	req.Repo, req.Parallel, req.Concurrency, req.Partial = r, o.parallel, o.concurrency, o.partial
 
-	text := newTextOutput(env, req.Config.FilterTags, o.parallel)
-	var out output = text
-	if o.subunit {
-		out = &subunitOutput{w: env.stdout}
-	}
-	f := newFollower(out)
+	f := newFollower(env, o.stream, req.Config.FilterTags, o.parallel)
 	req.Begun = f.begin
 	req.Announce = env.announce
-	if _, isTerminal := terminal(env.stdout); isTerminal && !o.subunit {
+	if _, isTerminal := terminal(env.stdout); isTerminal && f.text != nil {
 		req.Status = f.tell
 		req.Announce = func(shell string) {
 			if !f.begun.Load() { // from then on the status line tells what goes on
@@ -104,19 +99,14 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 		}
 	}
 	res, err := runner.Run(ctx, req)
-	if res.Recorded {
-		err = errors.Join(err, f.wait())
-		if !o.subunit {
-			err = errors.Join(err, unlessGone(summarize(text, r, summaryOf(res.Run, res.Outcomes))))
-		}
-	}
+	err = f.end(r, res, err)
 	switch {
 	case res.Interrupted:
 		return errors.Join(context.Cause(ctx), err)
 	case err != nil:
 		return err
 	case !res.Recorded:
-		return env.nothingFails(o.subunit)
+		return env.nothingFails(o.stream.subunit)
 	}
 	return judge(res.Outcomes.Counts())
 }

@@ -83,16 +83,10 @@ func newFromJSONCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "from-json",
 		Usage: "turn JSON, an event a line, into a subunit stream",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "protocol", Destination: &version, Value: "2.1",
-				Usage: "subunit `VERSION` to write: 2 leaves parent test ids out"},
-		},
+		Flags: []cli.Flag{protocolFlag(&version)},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
-			}
-			if version != "2" && version != "2.1" {
-				return usage(fmt.Errorf("--protocol %q: want 2 or 2.1", version))
 			}
 			return unlessGone(fromJSON(env.stdin, env.stdout, version == "2"))
 		},

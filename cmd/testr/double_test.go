@@ -121,6 +121,10 @@ func (d *double) run(id string) {
 	has := func(what string) bool { return strings.Contains(id, what) }
 	d.send(protocol.Packet{TestID: id, Status: protocol.StatusInProgress, Runnable: true})
 	p := protocol.Packet{TestID: id, Status: protocol.StatusSuccess, Runnable: true}
+	if has("parent") {
+		d.send(protocol.Packet{TestID: id + " (i=1)", ParentID: id, Status: protocol.StatusFail,
+			FileName: "traceback", Content: []byte("the part is broken\n")})
+	}
 	switch {
 	case has("fixed"):
 		if _, err := os.Stat("mended"); err != nil {
@@ -147,8 +151,6 @@ func (d *double) run(id string) {
 	case has("prints"):
 		_, _ = io.WriteString(d.out, "chatter on stdout\n")
 		_, _ = io.WriteString(d.err, "chatter on stderr\n")
-	case has("parent"):
-		d.send(protocol.Packet{TestID: id + " (i=1)", ParentID: id, Status: protocol.StatusFail})
 	case has("sleeps"):
 		hang()
 	case has("waits"):

@@ -128,7 +128,7 @@ func (e *environment) openToWrite(force bool) (*repo.Repository, error) {
 func (e *environment) say(level string, err error) {
 	w := e.errWriter()
 	_, _ = fmt.Fprintf(w, "testr: %s: %s\n", level, err)
-	for _, hint := range hints(err) {
+	for _, hint := range e.hints(err) {
 		_, _ = fmt.Fprintf(w, "testr: hint: %s\n", strings.ReplaceAll(hint, "\n", "\n    "))
 	}
 }
@@ -148,7 +148,7 @@ func isConfigError(err error) bool {
 }
 
 // hints returns the remedies for an error that has known ones.
-func hints(err error) []string {
+func (e *environment) hints(err error) []string {
 	var out []string
 	var (
 		ce       *config.Error
@@ -163,9 +163,9 @@ func hints(err error) []string {
 	)
 	switch {
 	case errors.As(err, &many):
-		for _, e := range many {
-			if e.Hint != "" {
-				out = append(out, e.Hint)
+		for _, one := range many {
+			if one.Hint != "" {
+				out = append(out, one.Hint)
 			}
 		}
 	case errors.As(err, &ce) && ce.Hint != "":
@@ -184,7 +184,7 @@ func hints(err error) []string {
 	case errors.As(err, &ex) && ex.status == statusUsage:
 		out = append(out, `"testr help" lists the commands, "testr help COMMAND" the options`)
 	case notFound:
-		out = append(out, config.Suggest("."))
+		out = append(out, strings.TrimSpace(config.Suggest(e.here)))
 	}
 	return out
 }

@@ -10,10 +10,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"testr/internal/event"
 	"testr/internal/protocol"
 	"testr/internal/repo"
 	"testr/internal/report"
+	"testr/internal/runner"
 	"testr/internal/supervisor"
 )
 
@@ -25,10 +28,40 @@ type output interface {
 	tick(supervisor.Status) error
 }
 
+// streamOptions are those of the commands that can write a stream instead of text.
+type streamOptions struct {
+	subunit bool
+	version string
+}
+
+func (o *streamOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
+		protocolFlag(&o.version),
+	}
+}
+
+// protocolFlag is that of every command that writes a stream.
+func protocolFlag(version *string) cli.Flag {
+	return &cli.StringFlag{Name: "protocol", Destination: version, Value: "2.1",
+		Usage: "subunit `VERSION` to write: 2 leaves parent test ids out",
+		Action: func(_ *cli.Context, v string) error {
+			if v != "2" && v != "2.1" {
+				return usage(fmt.Errorf("--protocol %q: want 2 or 2.1", v))
+			}
+			return nil
+		}}
+}
+
 // subunitOutput writes a run's packets, and nothing else.
 type subunitOutput struct {
-	w   io.Writer
-	buf []byte
+	w         io.Writer
+	version20 bool // without parent test ids
+	buf       []byte
+}
+
+func newSubunitOutput(env *environment, o streamOptions) *subunitOutput {
+	return &subunitOutput{w: env.stdout, version20: o.version == "2"}
 }
 
 // Event takes the packet of an event, if it has one.
@@ -36,7 +69,13 @@ func (o *subunitOutput) Event(e event.Event) (err error) {
 	if e.Kind != event.KindPacket {
 		return nil
 	}
-	if o.buf, err = protocol.AppendPacket(o.buf, e.Packet); err != nil {
+	p := e.Packet
+	if o.version20 && p.Has&protocol.HasParent != 0 {
+		without := *p
+		without.Has, without.ParentID = p.Has&^protocol.HasParent, ""
+		p = &without
+	}
+	if o.buf, err = protocol.AppendPacket(o.buf, p); err != nil {
 		return fmt.Errorf("write event %d as a packet: %w", e.Seq, err)
 	}
 	if len(o.buf) >= 64<<10 {
@@ -83,14 +122,22 @@ func (o *textOutput) tick(s supervisor.Status) error {
 // the cursor, the other owns the output. Both end with the run.
 type follower struct {
 	out    output
+	text   *textOutput // out, or nil where that is a stream
 	begun  atomic.Bool
 	status chan supervisor.Status
 	done   chan struct{}
 	err    error // after done
 }
 
-func newFollower(out output) *follower {
-	return &follower{out: out, status: make(chan supervisor.Status, 1), done: make(chan struct{})}
+func newFollower(env *environment, o streamOptions, filterTags []string, several bool) *follower {
+	f := &follower{status: make(chan supervisor.Status, 1), done: make(chan struct{})}
+	if o.subunit {
+		f.out = newSubunitOutput(env, o)
+	} else {
+		f.text = newTextOutput(env, filterTags, several)
+		f.out = f.text
+	}
+	return f
 }
 
 // begin follows a run from its first event.
@@ -158,10 +205,20 @@ func (f *follower) tell(s supervisor.Status) {
 	f.status <- s
 }
 
-// wait waits until everything of the run was shown. Begin must have been called.
-func (f *follower) wait() error {
+// end waits until everything of the run was shown, and adds the last lines. err
+// is what the run ended with.
+func (f *follower) end(r *repo.Repository, res runner.Result, err error) error {
+	if !res.Recorded {
+		return err
+	}
 	<-f.done
-	return unlessGone(f.err)
+	if err == nil { // else showing may have ended for the same reason
+		err = unlessGone(f.err)
+	}
+	if f.text == nil || res.Outcomes == nil {
+		return err
+	}
+	return errors.Join(err, unlessGone(summarize(f.text, r, summaryOf(res.Run, res.Outcomes))))
 }
 
 // unlessGone forgets that nobody reads the output any more: who went away
@@ -221,6 +278,9 @@ func judge(c event.Counts) error {
 	case event.Failed:
 		return errFailed
 	case event.Incomplete:
+		if c.Interrupted {
+			return errors.New("the run was stopped before its end")
+		}
 		return fmt.Errorf("of %d tests that were asked for, %d did not run", c.Asked, c.NotRun+c.Unaccounted())
 	}
 	return nil

@@ -53,11 +53,13 @@ type Counts struct {
 	InProgress int // begun and not ended
 	NotRun     int // asked for, without an outcome, for a known reason
 	NotAsked   int // runnable, with an outcome, though nobody asked for them
+
+	Interrupted bool // somebody stopped the run, so that there may be more to it
 }
 
 // Unaccounted is the number of tests that were asked for and have neither an
-// outcome nor a reason for having none.
-func (c Counts) Unaccounted() int { return c.Asked - c.askedSettled() - c.NotRun }
+// outcome, nor a reason for having none, nor begun.
+func (c Counts) Unaccounted() int { return max(0, c.Asked-c.askedSettled()-c.NotRun-c.InProgress) }
 
 func (c Counts) askedSettled() int {
 	if c.Asked == 0 {
@@ -76,7 +78,8 @@ const (
 	Passed
 	// Failed: something failed.
 	Failed
-	// Incomplete: nothing failed, but something that was asked for did not run.
+	// Incomplete: nothing failed, but something that was asked for did not run,
+	// or may not have.
 	Incomplete
 )
 
@@ -90,7 +93,7 @@ func (c Counts) Verdict() Verdict {
 	switch {
 	case c.Failed > 0:
 		return Failed
-	case c.NotRun > 0 || c.Unaccounted() > 0:
+	case c.NotRun > 0 || c.Unaccounted() > 0 || c.Interrupted:
 		return Incomplete
 	}
 	return Passed
@@ -126,6 +129,7 @@ func (o *Outcomes) Counts() Counts {
 	if o.over {
 		c.Failed += c.InProgress
 	}
+	c.Interrupted = o.interrupted
 	return c
 }
 

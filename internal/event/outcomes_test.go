@@ -81,6 +81,8 @@ func TestCounts(t *testing.T) {
 			Counts{Asked: 1, Tests: 1, Passed: 1, NotAsked: 1}, Passed},
 		{"a worker that never says runnable", []Event{asked("a"), other("a", pass)},
 			Counts{Asked: 1, Tests: 1, Passed: 1}, Passed},
+		{"interrupted", []Event{asked(), status("a", pass, 1), {Kind: KindInterrupted}},
+			Counts{NotAsked: 1, Interrupted: true}, Incomplete},
 		{"a pseudo test is none", []Event{status("process-returncode", fail, 1)}, Counts{Failed: 1}, Failed},
 	}
 	for _, test := range tests {

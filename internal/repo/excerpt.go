@@ -16,7 +16,7 @@ import (
 
 // Wanted says which of a run's events an excerpt has.
 type Wanted struct {
-	// Tests are those whose packets are wanted.
+	// Tests are those whose packets are wanted, with what names them as its parent.
 	Tests []Span
 	// Beside asks for what people are shown beside tests: packets of no test,
 	// warnings and interruptions.
@@ -105,13 +105,17 @@ func (x *excerpt) chunk(value []byte, pack *codec) (over uint64, err error) {
 	prev := int64(0)
 	for i := range count {
 		from, before := d.b, prev
-		if seen := d.pass(&prev); d.bad || !x.wants(seen) {
+		seen := d.pass(&prev)
+		if d.bad || !x.wants(seen) && !seen.hasParent {
 			continue
 		}
 		again := decoder{b: from}
 		e := again.event(&before)
 		if again.bad {
 			return 0, errDamage
+		}
+		if !x.wants(seen) && !x.ids[e.Packet.ParentID] {
+			continue
 		}
 		e.Seq = first + i
 		if err := x.each(e); err != nil {
@@ -140,9 +144,10 @@ func (x *excerpt) wants(seen glance) bool {
 
 // glance is what is seen of an event in going past it.
 type glance struct {
-	kind    event.Kind
-	hasTest bool   // it is a packet with a test id
-	test    []byte // which
+	kind      event.Kind
+	hasTest   bool   // it is a packet with a test id
+	test      []byte // which
+	hasParent bool
 }
 
 // pass goes past one event, as event reads it.
@@ -156,7 +161,7 @@ func (d *decoder) pass(prev *int64) (seen glance) {
 		d.varint()
 	}
 	if flags&hasPacket != 0 {
-		seen.test, seen.hasTest = d.passPacket()
+		d.passPacket(&seen)
 	}
 	if flags&hasTests != 0 {
 		for n := d.uvarint(); n > 0 && !d.bad; n-- {
@@ -169,31 +174,30 @@ func (d *decoder) pass(prev *int64) (seen glance) {
 	return seen
 }
 
-// passPacket goes past a packet as it is on the wire, and returns its test id.
-func (d *decoder) passPacket() (id []byte, ok bool) {
+// passPacket goes past a packet as it is on the wire, and notes its test id.
+func (d *decoder) passPacket(seen *glance) {
 	const head = 3 // signature and flags
 	if d.bad || len(d.b) < head {
 		d.bad = true
-		return nil, false
+		return
 	}
 	has := protocol.Fields(binary.BigEndian.Uint16(d.b[1:]))
 	p := decoder{b: d.b[head:]}
 	length := p.number()
 	if p.bad || length < head || length > len(d.b) {
 		d.bad = true
-		return nil, false
+		return
 	}
 	d.b = d.b[length:]
 	if has&protocol.HasTestID == 0 {
-		return nil, false
+		return
 	}
 	if has&protocol.HasTime != 0 {
 		p.take(4)
 		p.number()
 	}
-	id = p.take(p.number())
+	seen.test, seen.hasTest, seen.hasParent = p.take(p.number()), true, has&protocol.HasParent != 0
 	d.bad = d.bad || p.bad
-	return id, true
 }
 
 // number reads one of the wire's numbers, whose first two bits say how many

@@ -89,6 +89,8 @@ type storedCounts struct {
 	InProgress int `json:"inprogress"`
 	NotRun     int `json:"notrun"`
 	NotAsked   int `json:"notasked"`
+
+	Interrupted bool `json:"interrupted,omitempty"`
 }
 
 // encode returns the run's description with a checksum behind it.

@@ -19,6 +19,9 @@ import (
 // version 2.
 var ErrNoPackets = errors.New("no subunit version 2 packet in it")
 
+// ErrEmpty means that the streams have nothing in them.
+var ErrEmpty = errors.New("there is nothing in the stream")
+
 // Stream is a subunit stream to be loaded.
 type Stream struct {
 	Name   string // for messages
@@ -106,17 +109,18 @@ func (s *storer) event(e event.Event) error {
 	return s.writer.Event(e)
 }
 
-// finish closes the run. What was read before an error or an interruption
-// stays; streams without a packet are a run too, unless something went wrong.
+// finish closes the run, if there is one. What was read before an error or an
+// interruption stays.
 func (s *storer) finish(ctx context.Context, err error) (Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
 	interrupted := ctx.Err() != nil
-	if err == nil && !interrupted {
-		err = s.begin()
-	}
 	if s.writer == nil {
+		if err == nil && !interrupted {
+			err = hint(ErrEmpty, "an empty run would say that nothing fails any more; "+
+				"did the command that writes the stream end well?")
+		}
 		return Result{Interrupted: interrupted}, err
 	}
 	end := repo.End{State: repo.Finished, Partial: s.info.Partial, Time: time.Now()}
@@ -126,9 +130,12 @@ func (s *storer) finish(ctx context.Context, err error) (Result, error) {
 	if err != nil || interrupted {
 		end.State, end.Partial = repo.Interrupted, true
 	}
-	_, closeErr := s.writer.Close(end)
-	err = errors.Join(err, closeErr)
-	return Result{Run: s.writer.ID(), Recorded: true, Outcomes: s.writer.Outcomes(), Interrupted: interrupted}, err
+	res := Result{Run: s.writer.ID(), Recorded: true, Interrupted: interrupted}
+	if _, err := s.writer.Close(end); err != nil {
+		return res, err // whatever else went wrong came of it
+	}
+	res.Outcomes = s.writer.Outcomes()
+	return res, err
 }
 
 // streamReader takes the packets from one stream. Until the first whole packet

@@ -75,8 +75,8 @@ type Request struct {
 // Result is a run that is over.
 type Result struct {
 	Run         int
-	Recorded    bool // there is a run: false when nothing was to be done
-	Outcomes    *event.Outcomes
+	Recorded    bool            // there is a run: false when nothing was to be done
+	Outcomes    *event.Outcomes // nil if not everything of the run could be stored
 	Interrupted bool
 }
 

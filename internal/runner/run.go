@@ -49,9 +49,12 @@ func Run(ctx context.Context, req Request) (res Result, err error) {
 	if outcomes.Interrupted() || runErr != nil {
 		end.State = repo.Interrupted
 	}
-	_, closeErr := w.Close(end)
-	err = errors.Join(runErr, closeErr)
-	return Result{Run: w.ID(), Recorded: true, Outcomes: outcomes, Interrupted: outcomes.Interrupted()}, err
+	res = Result{Run: w.ID(), Recorded: true, Outcomes: outcomes, Interrupted: outcomes.Interrupted()}
+	if _, err := w.Close(end); err != nil {
+		res.Outcomes = nil
+		return res, err // the sink's error is the same one
+	}
+	return res, runErr
 }
 
 // List lists the tests that Run would run, in the order of the listing.

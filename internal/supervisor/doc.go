@@ -3,8 +3,8 @@
 // that happens, in order, into an event.Sink.
 //
 // One goroutine, the loop, owns the queue, the outcomes and the state of every
-// worker. Each process has four goroutines more, which own one end of a pipe
-// each and nothing else:
+// worker. Each process has five goroutines more (four without an outbox), which
+// own one end of a pipe each and nothing else:
 //
 //	goroutine   owns                 ends when                      joined by
 //	pump        reading stdout       stdout ends                    packets

@@ -35,6 +35,7 @@ type loop struct {
 	began       bool                     // some worker began a test
 	batches     bool                     // streaming workers were given up
 	held        map[string][]event.Event // verdicts on ids that the listing may not have
+	gone        map[string]bool          // remembered ids that the listing does not have
 	last        *process                 // the last one that ended fruitlessly
 	lastExit    string
 	timer       *time.Timer
@@ -83,6 +84,7 @@ func newLoop(cfg Config) *loop {
 		inbox:    make(chan message, 64),
 		batches:  cfg.Worker.Stream == nil,
 		held:     map[string][]event.Event{},
+		gone:     map[string]bool{},
 		timer:    time.NewTimer(time.Hour),
 		queue: scheduler.New(scheduler.Options{
 			Workers: len(cfg.Slots), Group: cfg.Group, Estimate: cfg.Estimate, Order: order,
@@ -116,7 +118,10 @@ func (l *loop) run(ctx context.Context) error {
 	l.wg.Wait()
 	l.timer.Stop()
 	l.settleRest(time.Now())
-	return errors.Join(l.err, l.sinkErr)
+	if l.sinkErr != nil {
+		return l.sinkErr // whatever else went wrong came of it
+	}
+	return l.err
 }
 
 // step handles everything that is ready, and waits for the first thing.
@@ -193,6 +198,7 @@ func (l *loop) takeListing(ctx context.Context, r listResult, now time.Time) {
 		remembered[id] = true
 		if !listed[id] {
 			stale = append(stale, id)
+			l.gone[id] = true
 		}
 	}
 	for _, id := range r.listing.Tests {

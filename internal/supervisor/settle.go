@@ -66,9 +66,11 @@ func (l *loop) packet(p *process, packet *protocol.Packet, now time.Time) {
 			l.changed = true
 		}
 	}
-	if l.holds(packet) {
+	switch {
+	case l.gone[id] && unknown(packet): // it was never asked for
+	case l.holds(packet):
 		l.held[id] = append(l.held[id], event.Event{Kind: event.KindPacket, Worker: p.slot.index, Packet: packet})
-	} else {
+	default:
 		l.emitPacket(p.slot.index, packet, now)
 	}
 	if packet.Status.Final() {
@@ -83,7 +85,12 @@ func (l *loop) holds(packet *protocol.Packet) bool {
 		return false
 	}
 	_, held := l.held[packet.TestID]
-	return held || packet.Has&protocol.HasFile != 0 && packet.FileName == unknownTest && !packet.Runnable
+	return held || unknown(packet)
+}
+
+// unknown says whether a worker says by this packet that it knows no such test.
+func unknown(p *protocol.Packet) bool {
+	return p.Has&protocol.HasFile != 0 && p.FileName == unknownTest && !p.Runnable
 }
 
 // unknownTest is the file by which a worker says that it knows no such test.
@@ -283,7 +290,7 @@ func (l *loop) settleRest(now time.Time) {
 	for _, it := range l.queue.Outstanding() {
 		left = append(left, it.Test)
 	}
-	if len(left) == 0 || l.unlisted {
+	if len(left) == 0 || l.unlisted || l.sinkErr != nil {
 		return
 	}
 	reason := reasonNoWorker

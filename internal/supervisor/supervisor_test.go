@@ -374,9 +374,14 @@ func TestHeadStart(t *testing.T) {
 }
 
 // TestUnknownTestIsHeldBack: a worker's "I know no such test" on a remembered id
-// waits for the listing.
+// waits for the listing, and counts for nothing if it comes after one that lacks
+// the id.
 func TestUnknownTestIsHeldBack(t *testing.T) {
-	for _, listed := range []bool{true, false} {
+	for _, when := range []struct {
+		listed  bool
+		answers time.Duration
+	}{{true, 0}, {false, 0}, {true, 2 * time.Second}, {false, 2 * time.Second}} {
+		listed := when.listed
 		synctest.Test(t, func(t *testing.T) {
 			worker := func(_ context.Context, p *fakeProcess) int {
 				r := protocol.NewReader(p.in)
@@ -392,6 +397,7 @@ func TestUnknownTestIsHeldBack(t *testing.T) {
 						p.send(packet.TestID, pass)
 						continue
 					}
+					time.Sleep(when.answers) //nolint:forbidigo // the bubble's time
 					_ = protocol.NewWriter(p.out).WritePacket(&protocol.Packet{
 						Has: protocol.HasTestID | protocol.HasFile, TestID: "gone", Status: fail, FileName: unknownTest})
 				}
