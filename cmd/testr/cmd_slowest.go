@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"errors"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
-	"testr/internal/event"
 	"testr/internal/repo"
 	"testr/internal/report"
 )
@@ -42,26 +39,18 @@ func runSlowest(env *environment, all bool) (err error) {
 	if err != nil {
 		return err
 	}
-	tests, err := r.Tests(info.ID, repo.DefaultProfile)
+	limit := slowestShown
+	if all {
+		limit = -1
+	}
+	tests, err := r.Slowest(info.ID, repo.DefaultProfile, limit)
 	if err != nil {
 		return err
 	}
-	timings := slowest(tests)
-	if !all && len(timings) > slowestShown {
-		timings = timings[:slowestShown]
+	timings := make([]report.Timing, len(tests))
+	for i, t := range tests {
+		timings[i] = report.Timing{ID: t.ID, Duration: t.Duration}
 	}
 	_, isTerminal := terminal(env.stdout)
 	return unlessGone(report.WriteSlowest(env.stdout, timings, isTerminal))
-}
-
-// slowest returns the durations that are known, the longest first.
-func slowest(tests []*event.Test) []report.Timing {
-	var timings []report.Timing
-	for _, t := range tests {
-		if t.Timed && t.Runnable {
-			timings = append(timings, report.Timing{ID: t.ID, Duration: t.Duration})
-		}
-	}
-	slices.SortStableFunc(timings, func(a, b report.Timing) int { return cmp.Compare(b.Duration, a.Duration) })
-	return timings
 }

@@ -133,7 +133,11 @@ func BenchmarkQuery(b *testing.B) {
 	}{
 		{"Latest", func(r *Repository) error { _, err := r.Latest(); return err }},
 		{"Failing", func(r *Repository) error { _, err := r.Failing(DefaultProfile); return err }},
-		{"Tests", func(r *Repository) error { _, err := r.Tests(9, DefaultProfile); return err }},
+		{"Tests", func(r *Repository) error { _, err := r.Tests(9, DefaultProfile, nil); return err }},
+		{"Slowest", func(r *Repository) error { _, err := r.Slowest(9, DefaultProfile, 10); return err }},
+		{"Excerpt", func(r *Repository) error {
+			return r.Excerpt(9, Wanted{Beside: true}, func(event.Event) error { return nil })
+		}},
 		{"Timing", func(r *Repository) error { _, err := r.Timing(DefaultProfile); return err }},
 		{"Listing", func(r *Repository) error { _, err := r.Listing(DefaultProfile); return err }},
 		{"Stats", func(r *Repository) error { _, err := r.Stats(); return err }},

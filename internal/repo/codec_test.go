@@ -112,20 +112,28 @@ func FuzzColumns(f *testing.F) {
 			return
 		}
 		num := numbers{}
-		for i, test := range c.tests {
-			test.ID, test.ParentID = string(be64(c.ids[i])), string(be64(c.parents[i]))
+		tests := testsOf(c)
+		for i, test := range tests {
 			num[test.ID], num[test.ParentID] = c.ids[i], c.parents[i]
 		}
-		once := encodeTests(c.tests, num)
+		once := encodeTests(tests, num)
 		again, err := decodeTests(once)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, test := range again.tests {
-			test.ID, test.ParentID = string(be64(again.ids[i])), string(be64(again.parents[i]))
-		}
-		if !bytes.Equal(once, encodeTests(again.tests, num)) {
+		if !bytes.Equal(once, encodeTests(testsOf(again), num)) {
 			t.Error("columns that were read and written again differ")
 		}
 	})
+}
+
+// testsOf makes tests of columns, with their numbers as ids.
+func testsOf(c *columns) []*event.Test {
+	var tests []*event.Test
+	for i := range c.ids {
+		t := c.test(i)
+		t.ID, t.ParentID = string(be64(c.ids[i])), string(be64(c.parents[i]))
+		tests = append(tests, &t)
+	}
+	return tests
 }

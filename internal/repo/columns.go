@@ -2,11 +2,9 @@ package repo
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"testr/internal/event"
-	"testr/internal/protocol"
 )
 
 // blockTests is how many tests' columns are stored as one value.
@@ -106,123 +104,4 @@ func (x *table) index(s string) uint64 {
 	x.at[s] = i
 	x.list = append(x.list, s)
 	return i
-}
-
-// columns are decoded columns: tests that lack their ids and texts.
-type columns struct {
-	tests   []*event.Test
-	ids     []uint64
-	parents []uint64
-}
-
-// decodeTests is the inverse of encodeTests.
-func decodeTests(raw []byte) (*columns, error) {
-	d := decoder{b: raw}
-	n := d.uvarint()
-	if d.bad || n > blockTests || n > uint64(len(raw)) {
-		return nil, errors.New("columns of tests: bad count")
-	}
-	c := &columns{ids: make([]uint64, n), parents: make([]uint64, n), tests: make([]*event.Test, n)}
-	all := make([]event.Test, n)
-	number := int64(0)
-	for i := range all {
-		c.tests[i] = &all[i]
-		number += d.varint()
-		c.ids[i] = uint64(number)
-	}
-	for i := range all {
-		c.parents[i] = d.uvarint()
-	}
-	c.numbers(&d)
-	c.texts(&d)
-	if d.bad || len(d.b) > 0 {
-		return nil, errors.New("columns of tests: can't be read")
-	}
-	return c, nil
-}
-
-// numbers reads the columns of numbers, times and flags.
-func (c *columns) numbers(d *decoder) {
-	for _, t := range c.tests {
-		t.Status = protocol.Status(d.byte())
-		d.bad = d.bad || t.Status > protocol.StatusXFail
-	}
-	flags := make([]byte, len(c.tests))
-	for i, t := range c.tests {
-		flags[i] = d.byte()
-		d.bad = d.bad || flags[i]&^testAll != 0
-		t.Open, t.Runnable, t.Asked = flags[i]&testOpen != 0, flags[i]&testRunnable != 0, flags[i]&testAsked != 0
-		t.Timed, t.Measured = flags[i]&testTimed != 0, flags[i]&testMeasured != 0
-	}
-	for _, t := range c.tests {
-		t.Attempts = int(d.uvarint())
-	}
-	at := int64(0)
-	for i, t := range c.tests {
-		if flags[i]&testStart != 0 {
-			at += d.varint()
-			t.Start = time.Unix(0, at).UTC()
-		}
-	}
-	for i, t := range c.tests {
-		if flags[i]&testEnd != 0 {
-			at += d.varint()
-			t.End = time.Unix(0, at).UTC()
-		}
-	}
-	for _, t := range c.tests {
-		t.Duration = time.Duration(d.varint())
-	}
-	seq := uint64(0)
-	for _, t := range c.tests {
-		seq += uint64(d.varint())
-		t.FirstSeq = seq
-	}
-	for _, t := range c.tests {
-		t.LastSeq = t.FirstSeq + d.uvarint()
-	}
-}
-
-// texts reads the columns of texts and the table that they point into.
-func (c *columns) texts(d *decoder) {
-	routes, reasons := make([]uint64, len(c.tests)), make([]uint64, len(c.tests))
-	tags := make([][]uint64, len(c.tests))
-	for i := range routes {
-		routes[i] = d.uvarint()
-	}
-	for i := range reasons {
-		reasons[i] = d.uvarint()
-	}
-	for i := range tags {
-		n := d.uvarint()
-		if n > uint64(len(d.b)) {
-			d.bad = true
-			return
-		}
-		for range n {
-			tags[i] = append(tags[i], d.uvarint())
-		}
-	}
-	n := d.uvarint()
-	if n > uint64(len(d.b)) {
-		d.bad = true
-		return
-	}
-	list := make([]string, n)
-	for i := range list {
-		list[i] = d.string()
-	}
-	text := func(i uint64) string {
-		if i >= n {
-			d.bad = true
-			return ""
-		}
-		return list[i]
-	}
-	for i, t := range c.tests {
-		t.Route, t.NotRun = text(routes[i]), text(reasons[i])
-		for _, tag := range tags[i] {
-			t.Tags = append(t.Tags, text(tag))
-		}
-	}
 }

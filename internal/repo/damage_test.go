@@ -193,7 +193,7 @@ func askAll(dir string) error {
 	runs, err5 := r.Runs()
 	errs := []error{err1, err2, err3, err4, err5}
 	for _, info := range runs {
-		_, err := r.Tests(info.ID, DefaultProfile)
+		_, err := r.Tests(info.ID, DefaultProfile, nil)
 		_, err6 := r.foldRun(context.Background(), info.ID)
 		err7 := r.Excerpt(info.ID, Wanted{Beside: true}, func(event.Event) error { return nil })
 		errs = append(errs, err, err6, err7)

@@ -36,7 +36,7 @@ func TestExcerpt(t *testing.T) {
 	r := newRepo(t)
 	store(t, r, RunInfo{}, End{}, events...)
 	stored := replay(t, r, 0)
-	tests, err := r.Tests(0, DefaultProfile)
+	tests, err := r.Tests(0, DefaultProfile, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

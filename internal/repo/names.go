@@ -115,8 +115,9 @@ func (r *Repository) names(tx *bolt.Tx, wanted []uint64) ([]string, error) {
 	ids := make([]string, len(wanted))
 	c := byNumber.Cursor()
 	var key, value []byte
+	want := make([]byte, 8)
 	for n, i := range order {
-		want := be64(wanted[i])
+		binary.BigEndian.PutUint64(want, wanted[i])
 		// The next key is the one, more often than not.
 		if n > 0 && key != nil && !bytes.Equal(key, want) {
 			key, value = c.Next()

@@ -61,21 +61,119 @@ func (r *Repository) Runs() ([]RunInfo, error) {
 }
 
 // Tests returns what a run that is over says of a profile's tests, in the order
-// in which they first appeared; none if the run doesn't cover the profile.
-func (r *Repository) Tests(run int, profile string) ([]*event.Test, error) {
-	blocks, err := r.blocks(run, profile)
+// in which they first appeared; none if the run doesn't cover the profile. Want,
+// if it isn't nil, chooses among them: what it is asked about has no ids yet.
+// Tests may share their lists of tags.
+func (r *Repository) Tests(run int, profile string, want func(*event.Test) bool) ([]*event.Test, error) {
+	blocks, err := r.columns(run, profile)
 	if err != nil {
 		return nil, fmt.Errorf("tests of run %d: %w", run, err)
 	}
-	var tests []*event.Test
-	for _, block := range blocks {
-		more, err := r.decodeBlock(block)
-		if err != nil {
-			return nil, fmt.Errorf("tests of run %d: %w", run, err)
+	var rows rows
+	t := new(event.Test) // most are often not wanted
+	for _, c := range blocks {
+		for i := range c.ids {
+			if *t = c.test(i); want == nil || want(t) {
+				rows.add(t, c, i)
+				t = new(event.Test)
+			}
 		}
-		tests = append(tests, more...)
 	}
-	return tests, nil
+	if err := r.identify(&rows); err != nil {
+		return nil, fmt.Errorf("tests of run %d: %w", run, err)
+	}
+	return rows.tests, nil
+}
+
+// Slowest returns the runnable tests of a run whose durations are known, the
+// longest first, and of equal ones that which appeared first; no more than limit
+// of them, unless limit is negative. Otherwise it is like Tests.
+func (r *Repository) Slowest(run int, profile string, limit int) ([]*event.Test, error) {
+	blocks, err := r.columns(run, profile)
+	if err != nil {
+		return nil, fmt.Errorf("slowest tests of run %d: %w", run, err)
+	}
+	type place struct {
+		duration int64
+		c        *columns
+		row      int
+	}
+	var order []place
+	for _, c := range blocks {
+		for i, flags := range c.flags {
+			if flags&testTimed != 0 && flags&testRunnable != 0 {
+				order = append(order, place{c.durations[i], c, i})
+			}
+		}
+	}
+	slices.SortStableFunc(order, func(a, b place) int { return cmp.Compare(b.duration, a.duration) })
+	if limit >= 0 && len(order) > limit {
+		order = order[:limit]
+	}
+	var rows rows
+	for _, p := range order {
+		t := p.c.test(p.row)
+		rows.add(&t, p.c, p.row)
+	}
+	if err := r.identify(&rows); err != nil {
+		return nil, fmt.Errorf("slowest tests of run %d: %w", run, err)
+	}
+	return rows.tests, nil
+}
+
+// rows are tests that were made of columns, and the numbers of their ids.
+type rows struct {
+	tests []*event.Test
+	ids   []uint64
+
+	children []*event.Test // those that have a parent
+	parents  []uint64
+}
+
+func (x *rows) add(t *event.Test, c *columns, row int) {
+	x.tests, x.ids = append(x.tests, t), append(x.ids, c.ids[row])
+	if parent := c.parents[row]; parent != 0 {
+		x.children, x.parents = append(x.children, t), append(x.parents, parent)
+	}
+}
+
+// identify gives tests their ids.
+func (r *Repository) identify(x *rows) error {
+	return r.view(func(tx *bolt.Tx) error {
+		ids, err := r.names(tx, x.ids)
+		if err != nil {
+			return err
+		}
+		for i, id := range ids {
+			x.tests[i].ID = id
+		}
+		ids, err = r.names(tx, x.parents)
+		for i, id := range ids {
+			x.children[i].ParentID = id
+		}
+		return err
+	})
+}
+
+// columns returns a run's tests, block by block.
+func (r *Repository) columns(run int, profile string) ([]*columns, error) {
+	blocks, err := r.blocks(run, profile)
+	if err != nil {
+		return nil, err
+	}
+	var all []*columns
+	for _, block := range blocks {
+		raw, err := r.codec.unpack(block)
+		if err != nil {
+			return nil, r.damaged("%v", err)
+		}
+		c, err := decodeTests(raw)
+		if err != nil {
+			return nil, r.damaged("%v", err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 // blocks returns the stored columns of a run's tests.
@@ -96,37 +194,6 @@ func (r *Repository) blocks(run int, profile string) ([][]byte, error) {
 		})
 	})
 	return blocks, err
-}
-
-func (r *Repository) decodeBlock(block []byte) ([]*event.Test, error) {
-	raw, err := r.codec.unpack(block)
-	if err != nil {
-		return nil, r.damaged("%v", err)
-	}
-	c, err := decodeTests(raw)
-	if err != nil {
-		return nil, r.damaged("%v", err)
-	}
-	err = r.view(func(tx *bolt.Tx) error {
-		ids, err := r.names(tx, c.ids)
-		if err != nil {
-			return err
-		}
-		var children []*event.Test
-		var parents []uint64
-		for i, t := range c.tests {
-			t.ID = ids[i]
-			if c.parents[i] != 0 {
-				children, parents = append(children, t), append(parents, c.parents[i])
-			}
-		}
-		ids, err = r.names(tx, parents)
-		for i := range ids {
-			children[i].ParentID = ids[i]
-		}
-		return err
-	})
-	return c.tests, err
 }
 
 // Failing returns a profile's failing set, sorted by test id.

@@ -236,7 +236,7 @@ func checkEvents(t *testing.T, r *Repository, events []event.Event) {
 	for _, e := range events {
 		f.take(e)
 	}
-	tests, err := r.Tests(0, DefaultProfile)
+	tests, err := r.Tests(0, DefaultProfile, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
