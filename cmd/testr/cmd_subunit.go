@@ -74,6 +74,7 @@ func toJSON(in io.Reader, out io.Writer) error {
 			if err := line(p); err != nil {
 				return fmt.Errorf("write JSON: %w", err)
 			}
+			r.Recycle(p)
 		}
 	}
 }
