@@ -120,8 +120,9 @@ func TestDamagedForWriting(t *testing.T) {
 		"garbage": bytes.Repeat([]byte("garbage "), 4096),
 		"no meta": append(make([]byte, 8192), whole[8192:]...),
 	} {
-		p := newProject(t, map[string]string{".testr.conf": streaming, repositoryFile: string(b)})
-		for _, args := range []string{"run", "run --force-init", "load /dev/null", "init"} {
+		p := newProject(t, map[string]string{".testr.conf": streaming, repositoryFile: string(b),
+			"stream": passing(t)})
+		for _, args := range []string{"run", "run --force-init", "load stream", "init"} {
 			res := p.want(3, strings.Fields(args)...)
 			wantNoPanic(t, name+": testr "+args, res.err)
 			if args != "init" {
@@ -150,7 +151,8 @@ func TestNewerFormat(t *testing.T) {
 	if err := os.WriteFile(p.path(repositoryFile), changed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	writing := [][]string{{"run"}, {"run", "--force-init"}, {"load", "/dev/null"}}
+	writing := [][]string{{"run"}, {"run", "--force-init"}, {"load", "stream"}}
+	p.write("stream", passing(t))
 	for _, args := range append(reading(), writing...) {
 		res := p.want(3, args...)
 		wantText(t, res.err, "format 99", "format 1", "newer")

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"testr/internal/protocol"
 )
 
 // patience is how long a test waits for a state that comes at once unless
@@ -298,4 +300,15 @@ func wantNoPanic(t *testing.T, what, stderr string) {
 			t.Errorf("%s: got %q on stderr:\n%s", what, word, stderr)
 		}
 	}
+}
+
+// passing is a stream of one test that passes.
+func passing(t *testing.T) string {
+	t.Helper()
+	b, err := protocol.AppendPacket(nil, &protocol.Packet{Has: protocol.HasTestID, TestID: "m.C.test_loaded",
+		Status: protocol.StatusSuccess, Runnable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

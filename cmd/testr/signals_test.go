@@ -213,14 +213,15 @@ func lastLine(s string) string {
 // repository.
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
-	p := newProject(t, map[string]string{".testr.conf": streaming, "tests": "m.C.test_waits\n", "go": ""})
+	p := newProject(t, map[string]string{".testr.conf": streaming, "tests": "m.C.test_waits\n", "go": "",
+		"stream": passing(t)})
 	p.want(0, "init")
 	p.want(0, "run")
 	p.remove("go", "begun")
 	b := p.start("run")
 	p.awaitFile("begun")
 	t.Run("others", func(t *testing.T) { // each waits for a second
-		for _, args := range []string{"run", "run --subunit", "load /dev/null", "last", "last --subunit", "failing",
+		for _, args := range []string{"run", "run --subunit", "load stream", "last", "last --subunit", "failing",
 			"failing --list", "slowest", "stats", "run --failing", "list-tests --failing"} {
 			t.Run(args, func(t *testing.T) {
 				t.Parallel()
@@ -241,4 +242,28 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	wantText(t, p.want(0, "last").out, "PASSED (id=1)")
 	wantText(t, p.want(0, "stats").out, "runs=2")
+}
+
+// TestForgotten runs a test that is remembered and gone: that a worker knows
+// nothing of it is no failure, whenever it says so.
+func TestForgotten(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, map[string]string{".testr.conf": streaming, "tests": "m.C.test_waits\nm.C.test_z_gone\n", "go": ""})
+	p.want(0, "init")
+	p.want(0, "run")
+	before := len(p.workers())
+	p.remove("go", "begun")
+	p.write("tests", "m.C.test_waits\n")
+	b := p.start("run")
+	p.awaitFile("begun")
+	await(t, "the end of the listing", func() bool {
+		all := p.workers()
+		living := slices.DeleteFunc(slices.Clone(all), func(pid int) bool { return !alive(pid) })
+		return len(all) == before+2 && len(living) == 1
+	})
+	p.write("go", "")
+	if res := b.wait(); res.status != 0 {
+		t.Errorf("got exit status %d; want 0\n%s%s", res.status, res.out, res.err)
+	}
+	wantText(t, p.want(0, "last").out, "PASSED (id=1)")
 }

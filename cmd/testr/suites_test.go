@@ -245,7 +245,8 @@ func TestUnimportable(t *testing.T) {
 func TestPythonsOwn(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{}
-	lines := filter(t, "", "/bin/sh", "-c", python+" testdata/peers/outcomes.py test.test_json test.test_unittest 2>/dev/null")
+	const reference = python + " testdata/peers/outcomes.py test.test_json test.test_unittest 2>/dev/null"
+	lines := filter(t, "", "/bin/sh", "-c", reference)
 	for line := range strings.Lines(lines) {
 		status, id, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if !ok {
