@@ -177,7 +177,7 @@ func (r *Repository) checkColumns(info RunInfo, tests []*event.Test) error {
 			return err
 		}
 		for i, block := range blocks {
-			raw, err := r.codec.unpack(block)
+			raw, err := r.codec.unpack(block, nil)
 			if err != nil {
 				return r.damaged("run %d: %v", info.ID, err)
 			}

@@ -119,14 +119,15 @@ func appendString(dst []byte, s string) []byte {
 }
 
 // openChunk returns what a stored chunk holds: the number of its first event,
-// how many there are, and these one after the other.
-func openChunk(value []byte, pack *codec) (first, count uint64, raw []byte, err error) {
+// how many there are, and these one after the other, in the memory of dst if
+// that is enough.
+func openChunk(value []byte, pack *codec, dst []byte) (first, count uint64, raw []byte, err error) {
 	d := decoder{b: value}
 	first, count = d.uvarint(), d.uvarint()
 	if d.bad {
 		return 0, 0, nil, errors.New("chunk: bad head")
 	}
-	if raw, err = pack.unpack(d.b); err != nil {
+	if raw, err = pack.unpack(d.b, dst); err != nil {
 		return 0, 0, nil, fmt.Errorf("chunk of event %d: %w", first, err)
 	}
 	if count == 0 || count > uint64(len(raw)) {
@@ -137,7 +138,7 @@ func openChunk(value []byte, pack *codec) (first, count uint64, raw []byte, err 
 
 // decodeChunk returns the events of a stored chunk.
 func decodeChunk(value []byte, pack *codec) ([]event.Event, error) {
-	first, count, raw, err := openChunk(value, pack)
+	first, count, raw, err := openChunk(value, pack, nil)
 	if err != nil {
 		return nil, err
 	}

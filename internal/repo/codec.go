@@ -37,14 +37,17 @@ func (c *codec) pack(dst, raw []byte) []byte {
 	return c.enc.EncodeAll(raw, dst)
 }
 
-// unpack returns what pack was given, in memory of its own, or an error if b
-// isn't exactly what pack made of it.
-func (c *codec) unpack(b []byte) ([]byte, error) {
+// unpack returns what pack was given, in the memory of dst if that is enough, or
+// an error if b isn't exactly what pack made of it.
+func (c *codec) unpack(b, dst []byte) ([]byte, error) {
 	size, n := binary.Uvarint(b)
 	if n <= 0 || size > maxRaw {
 		return nil, errors.New("packed value: bad length")
 	}
-	raw, err := c.dec.DecodeAll(b[n:], make([]byte, 0, size))
+	if uint64(cap(dst)) < size {
+		dst = make([]byte, 0, size)
+	}
+	raw, err := c.dec.DecodeAll(b[n:], dst[:0])
 	if err != nil {
 		return nil, fmt.Errorf("packed value: %w", err)
 	}

@@ -30,11 +30,11 @@ func TestBomb(t *testing.T) {
 		"empty":         nil,
 		"says too much": append([]byte{6}, c.pack(nil, []byte("hello"))[1:]...),
 	} {
-		if _, err := c.unpack(value); err == nil {
+		if _, err := c.unpack(value, nil); err == nil {
 			t.Errorf("%s: unpacked", name)
 		}
 	}
-	if raw, err := c.unpack(c.pack([]byte{}, []byte("hello"))); err != nil || string(raw) != "hello" {
+	if raw, err := c.unpack(c.pack([]byte{}, []byte("hello")), nil); err != nil || string(raw) != "hello" {
 		t.Errorf("got %q, %v", raw, err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 
 // Wanted says which of a run's events an excerpt has.
 type Wanted struct {
-	// Tests are those whose packets are wanted, with what names them as its parent.
+	// Tests are those whose packets are wanted, with what names them as its parent
+	// between these.
 	Tests []Span
 	// Beside asks for what people are shown beside tests: packets of no test,
 	// warnings and interruptions.
@@ -38,7 +39,8 @@ func (r *Repository) Excerpt(run int, want Wanted, each func(event.Event) error)
 	for _, s := range want.Tests {
 		x.ids[s.ID] = true
 	}
-	spans := want.Tests
+	spans := union(want.Tests)
+	x.spans = spans
 	if want.Beside {
 		var total uint64
 		if err := r.view(func(tx *bolt.Tx) (err error) {
@@ -50,7 +52,7 @@ func (r *Repository) Excerpt(run int, want Wanted, each func(event.Event) error)
 		spans = []Span{{Last: total - 1}}
 	}
 	next := uint64(0)
-	for _, s := range union(spans) {
+	for _, s := range spans {
 		for next = max(next, s.First); next <= s.Last; {
 			value, err := r.chunk(run, next)
 			if err != nil {
@@ -85,11 +87,13 @@ func union(spans []Span) []Span {
 	return covered
 }
 
-// excerpt picks the wanted events out of chunks.
+// excerpt picks the wanted events out of chunks, which it is given in order.
 type excerpt struct {
 	ids    map[string]bool
+	spans  []Span // those of the tests that aren't over yet; they don't overlap
 	beside bool
 	each   func(event.Event) error
+	raw    []byte // of the last chunk, for the next one
 }
 
 var errDamage = errors.New("a chunk can't be read")
@@ -97,16 +101,16 @@ var errDamage = errors.New("a chunk can't be read")
 // chunk gives the wanted events of a stored chunk to each, and returns the
 // number of the event after the last. The error is each's, or errDamage.
 func (x *excerpt) chunk(value []byte, pack *codec) (over uint64, err error) {
-	first, count, raw, err := openChunk(value, pack)
+	first, count, raw, err := openChunk(value, pack, x.raw)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errDamage, err)
 	}
+	x.raw = raw
 	d := decoder{b: raw}
 	prev := int64(0)
 	for i := range count {
 		from, before := d.b, prev
-		seen := d.pass(&prev)
-		if d.bad || !x.wants(seen) && !seen.hasParent {
+		if seen := d.pass(&prev); d.bad || !x.promising(first+i, seen) {
 			continue
 		}
 		again := decoder{b: from}
@@ -114,7 +118,7 @@ func (x *excerpt) chunk(value []byte, pack *codec) (over uint64, err error) {
 		if again.bad {
 			return 0, errDamage
 		}
-		if !x.wants(seen) && !x.ids[e.Packet.ParentID] {
+		if p := packetOf(e); p != nil && !x.ids[p.TestID] && !x.ids[p.ParentID] {
 			continue
 		}
 		e.Seq = first + i
@@ -128,13 +132,20 @@ func (x *excerpt) chunk(value []byte, pack *codec) (over uint64, err error) {
 	return first + count, nil
 }
 
-func (x *excerpt) wants(seen glance) bool {
+// promising reports whether an event is wanted, or may be: whose child a test is
+// shows in the packet alone.
+func (x *excerpt) promising(seq uint64, seen glance) bool {
 	switch seen.kind {
 	case event.KindPacket:
-		if seen.hasTest {
-			return x.ids[string(seen.test)]
+		switch {
+		case seen.has&protocol.HasTestID == 0:
+			return x.beside
+		case !x.covers(seq):
+			return false
+		case seen.has&protocol.HasParent != 0:
+			return true
 		}
-		return x.beside
+		return x.ids[string(testID(seen))]
 	case event.KindWarning, event.KindInterrupted:
 		return x.beside
 	default:
@@ -142,12 +153,20 @@ func (x *excerpt) wants(seen glance) bool {
 	}
 }
 
+// covers reports whether an event lies between the packets of a wanted test. It
+// is asked in order.
+func (x *excerpt) covers(seq uint64) bool {
+	for len(x.spans) > 0 && x.spans[0].Last < seq {
+		x.spans = x.spans[1:]
+	}
+	return len(x.spans) > 0 && x.spans[0].First <= seq
+}
+
 // glance is what is seen of an event in going past it.
 type glance struct {
-	kind      event.Kind
-	hasTest   bool   // it is a packet with a test id
-	test      []byte // which
-	hasParent bool
+	kind   event.Kind
+	has    protocol.Fields // of its packet
+	fields []byte          // likewise: what follows the length
 }
 
 // pass goes past one event, as event reads it.
@@ -161,7 +180,7 @@ func (d *decoder) pass(prev *int64) (seen glance) {
 		d.varint()
 	}
 	if flags&hasPacket != 0 {
-		d.passPacket(&seen)
+		seen.has, seen.fields = d.passPacket()
 	}
 	if flags&hasTests != 0 {
 		for n := d.uvarint(); n > 0 && !d.bad; n-- {
@@ -174,30 +193,33 @@ func (d *decoder) pass(prev *int64) (seen glance) {
 	return seen
 }
 
-// passPacket goes past a packet as it is on the wire, and notes its test id.
-func (d *decoder) passPacket(seen *glance) {
+// passPacket goes past a packet as it is on the wire.
+func (d *decoder) passPacket() (has protocol.Fields, fields []byte) {
 	const head = 3 // signature and flags
 	if d.bad || len(d.b) < head {
 		d.bad = true
-		return
+		return 0, nil
 	}
-	has := protocol.Fields(binary.BigEndian.Uint16(d.b[1:]))
 	p := decoder{b: d.b[head:]}
 	length := p.number()
-	if p.bad || length < head || length > len(d.b) {
+	over := length - (len(d.b) - len(p.b)) // of what follows the length
+	if p.bad || over < 0 || over > len(p.b) {
 		d.bad = true
-		return
+		return 0, nil
 	}
-	d.b = d.b[length:]
-	if has&protocol.HasTestID == 0 {
-		return
+	has = protocol.Fields(binary.BigEndian.Uint16(d.b[1:]))
+	d.b = p.b[over:]
+	return has, p.b[:over]
+}
+
+// testID returns the test id of a packet that has one.
+func testID(seen glance) []byte {
+	d := decoder{b: seen.fields}
+	if seen.has&protocol.HasTime != 0 {
+		d.take(4)
+		d.number()
 	}
-	if has&protocol.HasTime != 0 {
-		p.take(4)
-		p.number()
-	}
-	seen.test, seen.hasTest, seen.hasParent = p.take(p.number()), true, has&protocol.HasParent != 0
-	d.bad = d.bad || p.bad
+	return d.take(d.number())
 }
 
 // number reads one of the wire's numbers, whose first two bits say how many

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"testr/internal/event"
 	"testr/internal/protocol"
@@ -25,12 +28,20 @@ func excerptOf(t testing.TB, r *Repository, run int, want Wanted) []event.Event 
 	return events
 }
 
-// An excerpt is what is left of the whole run without the rest.
+// An excerpt is what is left of the whole run without the rest, subtests of the
+// wanted tests included.
 func TestExcerpt(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(11, 2026))
 	var events []event.Event
 	for i := range 4000 {
-		events = append(events, randomEvent(rnd, i))
+		e := randomEvent(rnd, i)
+		if e.Packet != nil && i%5 == 0 {
+			e.Packet.Has, e.Packet.ParentID = e.Packet.Has|protocol.HasParent, fmt.Sprint("test ", i-1-rnd.IntN(30))
+		}
+		events = append(events, e)
+		if i%7 == 0 && i > 30 {
+			events = append(events, status(fmt.Sprint("test ", i-rnd.IntN(30)), protocol.StatusSuccess, i))
+		}
 	}
 	events = append(events, file("large", "f", noise(200<<10)), status("large", protocol.StatusFail, 9))
 	r := newRepo(t)
@@ -53,14 +64,20 @@ func TestExcerpt(t *testing.T) {
 		for _, e := range stored {
 			p := packetOf(e)
 			shown := p == nil && e.Kind == event.KindPacket || e.Kind == event.KindWarning || e.Kind == event.KindInterrupted
-			if p != nil && ids[p.TestID] || shown && want.Beside {
+			child := p != nil && p.Has&protocol.HasParent != 0 && ids[p.ParentID] && between(want.Tests, e.Seq)
+			if p != nil && ids[p.TestID] || child || shown && want.Beside {
 				expected = append(expected, e)
 			}
 		}
-		if got := excerptOf(t, r, 0, want); !reflect.DeepEqual(got, expected) { // cmp would take minutes
-			t.Errorf("%d tests, beside %v: got events %v; want %v", len(ids), want.Beside, numbersOf(got), numbersOf(expected))
+		if got := excerptOf(t, r, 0, want); !reflect.DeepEqual(got, expected) { // cmp takes minutes for large contents
+			t.Errorf("%d tests, beside %v: -want +got:\n%s", len(ids), want.Beside,
+				cmp.Diff(numbersOf(expected), numbersOf(got)))
 		}
 	}
+}
+
+func between(spans []Span, seq uint64) bool {
+	return slices.ContainsFunc(spans, func(s Span) bool { return s.First <= seq && seq <= s.Last })
 }
 
 func numbersOf(events []event.Event) []uint64 {
@@ -115,13 +132,14 @@ func FuzzPass(f *testing.F) {
 		if read.bad {
 			return
 		}
-		got := fmt.Sprint(passed.bad, len(passed.b), before, seen.kind, seen.hasTest, string(seen.test))
-		id := ""
+		want := fmt.Sprint(false, len(read.b), prev, e.Kind)
+		got := fmt.Sprint(passed.bad, len(passed.b), before, seen.kind)
 		if p := packetOf(e); p != nil {
-			id = p.TestID
+			want += p.TestID
+			got += string(testID(seen))
 		}
-		if want := fmt.Sprint(false, len(read.b), prev, e.Kind, packetOf(e) != nil, id); got != want {
-			t.Errorf("got %s; want %s", got, want)
+		if got != want {
+			t.Errorf("got %q; want %q", got, want)
 		}
 	})
 }

@@ -217,7 +217,7 @@ func (r *Repository) decodeTiming(value []byte) (map[uint64]time.Duration, error
 	if value == nil {
 		return map[uint64]time.Duration{}, nil
 	}
-	raw, err := r.codec.unpack(value)
+	raw, err := r.codec.unpack(value, nil)
 	if err != nil {
 		return nil, r.damaged("timing: %v", err)
 	}
@@ -252,7 +252,7 @@ func (r *Repository) decodeListing(value []byte) ([]uint64, error) {
 	if value == nil {
 		return nil, nil
 	}
-	raw, err := r.codec.unpack(value)
+	raw, err := r.codec.unpack(value, nil)
 	if err != nil {
 		return nil, r.damaged("listing: %v", err)
 	}

@@ -163,7 +163,7 @@ func (r *Repository) columns(run int, profile string) ([]*columns, error) {
 	}
 	var all []*columns
 	for _, block := range blocks {
-		raw, err := r.codec.unpack(block)
+		raw, err := r.codec.unpack(block, nil)
 		if err != nil {
 			return nil, r.damaged("%v", err)
 		}

@@ -40,7 +40,8 @@ func TestChosenTests(t *testing.T) {
 	}
 	same := func(what string, want, got []*event.Test, err error) {
 		t.Helper()
-		if diff := gocmp.Diff(want, got, cmpopts.IgnoreUnexported(event.Test{}), cmpopts.EquateEmpty()); diff != "" || err != nil {
+		diff := gocmp.Diff(want, got, cmpopts.IgnoreUnexported(event.Test{}), cmpopts.EquateEmpty())
+		if diff != "" || err != nil {
 			t.Errorf("%s: %v -want +got:\n%s", what, err, diff)
 		}
 	}

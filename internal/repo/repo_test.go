@@ -244,7 +244,7 @@ func checkEvents(t *testing.T, r *Repository, events []event.Event) {
 		t.Errorf("Tests: -want +got:\n%s", diff)
 	}
 	excerpt := excerptOf(t, r, 0, Wanted{Tests: []Span{{"pkg.b", tests[1].FirstSeq, tests[1].LastSeq}}})
-	if diff := cmp.Diff([]event.Event{events[4], events[5], events[8]}, excerpt); diff != "" {
+	if diff := cmp.Diff([]event.Event{events[4], events[5], events[7], events[8]}, excerpt); diff != "" {
 		t.Errorf("Excerpt: -want +got:\n%s", diff)
 	}
 }
