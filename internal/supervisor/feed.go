@@ -63,7 +63,8 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 	switch state {
 	case scheduler.Done:
 		if s.proc != nil {
-			l.end(s.proc, now.Add(l.cfg.EndGrace))
+			l.end(s.proc)
+			l.idle(s.proc, now)
 		}
 		return
 	case scheduler.Have:
@@ -112,13 +113,26 @@ func (l *loop) withdraw(s *slot) {
 }
 
 // end tells a streaming worker that there are no more tests.
-func (l *loop) end(p *process, deadline time.Time) {
-	if !p.ending {
-		p.ending = true
-		p.closeOutbox()
+func (l *loop) end(p *process) {
+	p.ending = true
+	p.closeOutbox()
+}
+
+// idle limits the time that a worker may take to tear down, once it was told
+// that there is no more and has ended what it had.
+func (l *loop) idle(p *process, now time.Time) {
+	if p.ending && len(p.open)+len(p.sent) == 0 {
+		l.expect(p, now.Add(l.cfg.EndGrace))
 	}
-	p.deadline = deadline
-	l.wake(deadline)
+}
+
+// expect ends a process that has not ended by itself at that time, unless a
+// shorter time is set already.
+func (l *loop) expect(p *process, end time.Time) {
+	if p.deadline.IsZero() || end.Before(p.deadline) {
+		p.deadline = end
+		l.wake(end)
+	}
 }
 
 // feedBatch starts a batch worker with the next batch.

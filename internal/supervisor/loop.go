@@ -254,7 +254,8 @@ func (l *loop) interrupt(cause error, now time.Time) {
 			p.kill(cause)
 		case !p.closed:
 			l.withdraw(s)
-			l.end(p, now.Add(l.cfg.Grace))
+			l.end(p)
+			l.expect(p, now.Add(l.cfg.Grace))
 		}
 	}
 }
@@ -280,8 +281,7 @@ func (l *loop) handle(m message, now time.Time) {
 	case m.closed:
 		p.closed = true
 		p.closeOutbox()
-		p.deadline = now.Add(l.cfg.Grace)
-		l.wake(p.deadline)
+		l.expect(p, now.Add(l.cfg.Grace))
 	case m.exit != nil:
 		l.flush(p, now)
 		l.exited(p, m.exit, now)

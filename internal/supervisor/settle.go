@@ -153,6 +153,7 @@ func (l *loop) ended(p *process, packet *protocol.Packet, now time.Time) {
 	p.settled++
 	p.slot.fruitless = 0
 	l.began = true
+	l.idle(p, now)
 }
 
 func (p *process) isOpen(id string) bool {

@@ -540,6 +540,38 @@ func TestClosesStdoutAndLivesOn(t *testing.T) {
 	})
 }
 
+// TestLongLastTest: the time to tear down begins when the last test has ended.
+func TestLongLastTest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := stream(func(_ *fakeProcess, id string) (protocol.Status, bool) {
+			if id == "long" {
+				time.Sleep(time.Hour) //nolint:forbidigo // the bubble's time
+			}
+			return pass, true
+		})
+		cfg, _ := setup(t, 2, worker, "a", "long", "b", "c")
+		check(t, cfg, all("success", "a", "long", "b", "c"))
+	})
+}
+
+// TestNeverTearsDown: a worker that does not end after its last test is ended.
+func TestNeverTearsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := func(ctx context.Context, p *fakeProcess) int {
+			passing(ctx, p)
+			<-ctx.Done()
+			return 0
+		}
+		cfg, _ := setup(t, 1, worker, "a")
+		began := time.Now()
+		want := map[string]string{"a": "success", event.ReturnCode: "fail"}
+		check(t, cfg, want)
+		if took := time.Since(began); took < time.Minute || took > 2*time.Minute {
+			t.Errorf("took %v; want the minute of grace", took)
+		}
+	})
+}
+
 // TestInterrupt: running tests get the time of grace, waiting ones don't run.
 func TestInterrupt(t *testing.T) {
 	tests := []struct {
