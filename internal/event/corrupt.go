@@ -43,3 +43,15 @@ func FromCorrupt(e *protocol.CorruptError) []*protocol.Packet {
 		EOF:      true,
 	})
 }
+
+// Storable returns p in packets that have a form on the wire: p itself, as a
+// rule. To a packet that was as large as one can be, a route or a time may have
+// been added: then they are pieces of its file, see protocol.Split. What is too
+// large even so is reported like damage.
+func Storable(p *protocol.Packet) []*protocol.Packet {
+	pieces, err := protocol.Split(p)
+	if err != nil {
+		return FromCorrupt(&protocol.CorruptError{Reason: "it can't be stored: " + err.Error()})
+	}
+	return pieces
+}

@@ -90,7 +90,12 @@ func (s *storer) packet(p *protocol.Packet) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	return s.event(event.Event{Kind: event.KindPacket, Packet: p})
+	for _, p := range event.Storable(p) {
+		if err := s.event(event.Event{Kind: event.KindPacket, Packet: p}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *storer) begin() (err error) {

@@ -59,7 +59,9 @@ func (l *loop) annotate(p *process, packet *protocol.Packet, now time.Time) {
 }
 
 func (l *loop) emitPacket(worker int, packet *protocol.Packet, now time.Time) {
-	l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Packet: packet}, now)
+	for _, p := range event.Storable(packet) {
+		l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Packet: p}, now)
+	}
 }
 
 // emitFailure makes up the outcome of a test that its worker owes us.

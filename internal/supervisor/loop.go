@@ -212,8 +212,8 @@ func (l *loop) takeListing(ctx context.Context, r listResult, now time.Time) {
 	l.queue.Add(items(fresh)...)
 	l.queue.ListingDone()
 	for _, id := range r.listing.Tests {
-		for _, p := range l.held[id] {
-			l.emit(p, now)
+		for _, e := range l.held[id] {
+			l.emitPacket(e.Worker, e.Packet, now)
 		}
 	}
 	l.held = map[string][]event.Event{}

@@ -519,6 +519,43 @@ func TestGarbage(t *testing.T) {
 	})
 }
 
+// TestLargestPacket: a packet as large as one can be has no room for a route.
+func TestLargestPacket(t *testing.T) {
+	for _, extra := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			large := &protocol.Packet{Has: protocol.HasTestID | protocol.HasFile, TestID: "a", FileName: "f",
+				Content: make([]byte, protocol.MaxPacket-21), EOF: true}
+			if extra > 0 { // nor can it be cut
+				large = &protocol.Packet{Has: protocol.HasTestID, TestID: strings.Repeat("x", protocol.MaxPacket-13)}
+			}
+			worker := stream(func(p *fakeProcess, _ string) (protocol.Status, bool) {
+				if err := protocol.NewWriter(p.out).WritePacket(large); err != nil {
+					t.Error(err)
+				}
+				return pass, true
+			})
+			cfg, rec := setup(t, 1, worker, "a")
+			want := all("success", "a")
+			if extra > 0 {
+				want[event.ParserID] = "fail"
+			}
+			check(t, cfg, want)
+			size := 0
+			for _, e := range rec.events {
+				if e.Packet != nil {
+					size += len(e.Packet.Content)
+					if _, err := protocol.AppendPacket(nil, e.Packet); err != nil {
+						t.Errorf("event %d can't be stored: %v", e.Seq, err)
+					}
+				}
+			}
+			if extra == 0 && size != len(large.Content) {
+				t.Errorf("got %d octets of the file; want %d", size, len(large.Content))
+			}
+		})
+	}
+}
+
 // TestClosesStdoutAndLivesOn: it is ended after the time of grace.
 func TestClosesStdoutAndLivesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
