@@ -15,19 +15,8 @@ import (
 )
 
 type loadOptions struct {
-	partial   bool
-	forceInit bool
-	stream    streamOptions
-	files     []string
-}
-
-func (o *loadOptions) flags() []cli.Flag {
-	return append(o.stream.flags(),
-		&cli.BoolFlag{Name: "partial", Destination: &o.partial,
-			Usage: "the run says nothing about the tests that it doesn't have"},
-		&cli.BoolFlag{Name: "force-init", Destination: &o.forceInit, Usage: "make a repository if there is none"},
-		&cli.BoolFlag{Name: "full-results", Hidden: true, Usage: "accepted for old scripts; has no effect"},
-	)
+	record recordOptions
+	files  []string
 }
 
 func newLoadCommand(env *environment) *cli.Command {
@@ -40,7 +29,7 @@ func newLoadCommand(env *environment) *cli.Command {
 run. Of several streams, each is kept apart by its place, like a worker.
 
 The exit status is 0 if all tests in it passed, 1 if some failed.`,
-		Flags: o.flags(),
+		Flags: o.record.flags(),
 		Action: func(c *cli.Context) error {
 			o.files = c.Args().Slice()
 			return runLoad(c.Context, env, o)
@@ -58,13 +47,13 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := env.openToWrite(o.forceInit)
+	r, err := env.openToWrite(o.record.forceInit)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	f := newFollower(env, o.stream, filterTags, len(streams) > 1)
-	info := repo.RunInfo{Start: time.Now(), Partial: o.partial, Command: os.Args[1:]}
+	f := newFollower(env, o.record.stream, filterTags, len(streams) > 1)
+	info := repo.RunInfo{Start: time.Now(), Partial: o.record.partial, Command: os.Args[1:]}
 	res, err := runner.Load(ctx, r, streams, info, f.begin)
 	err = f.end(r, res, err)
 	switch {

@@ -19,37 +19,16 @@ import (
 
 type runOptions struct {
 	selection   selectionOptions
+	record      recordOptions
 	parallel    bool
 	concurrency int
-	partial     bool
-	stream      streamOptions
-	forceInit   bool
-}
-
-// selectionOptions are those that run and list-tests share.
-type selectionOptions struct {
-	failing  bool
-	loadList string
-	filters  []string
-}
-
-func (o *selectionOptions) flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{Name: "failing", Destination: &o.failing, Usage: "only the tests that fail"},
-		&cli.StringFlag{Name: "load-list", Destination: &o.loadList,
-			Usage: "only the tests whose ids are in `FILE`, one a line"},
-	}
 }
 
 func (o *runOptions) flags() []cli.Flag {
-	return slices.Concat(o.selection.flags(), o.stream.flags(), []cli.Flag{
+	return slices.Concat(o.selection.flags(), o.record.flags(), []cli.Flag{
 		&cli.BoolFlag{Name: "parallel", Destination: &o.parallel, Usage: "run tests on all processors"},
 		&cli.IntFlag{Name: "concurrency", Destination: &o.concurrency,
 			Usage: "with --parallel, run `N` workers (default: test_run_concurrency, else the processors)"},
-		&cli.BoolFlag{Name: "partial", Destination: &o.partial,
-			Usage: "the run says nothing about the tests that it doesn't have"},
-		&cli.BoolFlag{Name: "force-init", Destination: &o.forceInit, Usage: "make a repository if there is none"},
-		&cli.BoolFlag{Name: "full-results", Hidden: true, Usage: "accepted for old scripts; has no effect"},
 	})
 }
 
@@ -80,14 +59,14 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := env.openToWrite(o.forceInit)
+	r, err := env.openToWrite(o.record.forceInit)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	req.Repo, req.Parallel, req.Concurrency, req.Partial = r, o.parallel, o.concurrency, o.partial
+	req.Repo, req.Parallel, req.Concurrency, req.Partial = r, o.parallel, o.concurrency, o.record.partial
 
-	f := newFollower(env, o.stream, req.Config.FilterTags, o.parallel)
+	f := newFollower(env, o.record.stream, req.Config.FilterTags, o.parallel)
 	req.Begun = f.begin
 	req.Announce = env.announce
 	if _, isTerminal := terminal(env.stdout); isTerminal && f.text != nil {
@@ -106,7 +85,7 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	case err != nil:
 		return err
 	case !res.Recorded:
-		return env.nothingFails(o.stream.subunit)
+		return env.nothingFails(o.record.stream.subunit)
 	}
 	return judge(res.Outcomes.Counts())
 }

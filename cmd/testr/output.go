@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"testr/internal/event"
 	"testr/internal/protocol"
 	"testr/internal/repo"
@@ -26,31 +24,6 @@ type output interface {
 	// flush is called when nothing more is known at the moment.
 	flush() error
 	tick(supervisor.Status) error
-}
-
-// streamOptions are those of the commands that can write a stream instead of text.
-type streamOptions struct {
-	subunit bool
-	version string
-}
-
-func (o *streamOptions) flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
-		protocolFlag(&o.version),
-	}
-}
-
-// protocolFlag is that of every command that writes a stream.
-func protocolFlag(version *string) cli.Flag {
-	return &cli.StringFlag{Name: "protocol", Destination: version, Value: "2.1",
-		Usage: "subunit `VERSION` to write: 2 leaves parent test ids out",
-		Action: func(_ *cli.Context, v string) error {
-			if v != "2" && v != "2.1" {
-				return usage(fmt.Errorf("--protocol %q: want 2 or 2.1", v))
-			}
-			return nil
-		}}
 }
 
 // subunitOutput writes a run's packets, and nothing else.

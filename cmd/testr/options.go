@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+// selectionOptions are those that run and list-tests share.
+type selectionOptions struct {
+	failing  bool
+	loadList string
+	filters  []string
+}
+
+func (o *selectionOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "failing", Destination: &o.failing, Usage: "only the tests that fail"},
+		&cli.StringFlag{Name: "load-list", Destination: &o.loadList,
+			Usage: "only the tests whose ids are in `FILE`, one a line"},
+	}
+}
+
+// recordOptions are those of the commands that record a run.
+type recordOptions struct {
+	partial   bool
+	forceInit bool
+	stream    streamOptions
+}
+
+func (o *recordOptions) flags() []cli.Flag {
+	return append(o.stream.flags(),
+		&cli.BoolFlag{Name: "partial", Destination: &o.partial,
+			Usage: "the run says nothing about the tests that it doesn't have"},
+		&cli.BoolFlag{Name: "force-init", Destination: &o.forceInit, Usage: "make a repository if there is none"},
+		&cli.BoolFlag{Name: "full-results", Hidden: true, Usage: "accepted for old scripts; has no effect"},
+	)
+}
+
+// streamOptions are those of the commands that can write a stream instead of text.
+type streamOptions struct {
+	subunit bool
+	version string
+}
+
+func (o *streamOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
+		protocolFlag(&o.version),
+	}
+}
+
+// protocolFlag is that of every command that writes a stream.
+func protocolFlag(version *string) cli.Flag {
+	return &cli.StringFlag{Name: "protocol", Destination: version, Value: "2.1",
+		Usage: "subunit `VERSION` to write: 2 leaves parent test ids out",
+		Action: func(_ *cli.Context, v string) error {
+			if v != "2" && v != "2.1" {
+				return usage(fmt.Errorf("--protocol %q: want 2 or 2.1", v))
+			}
+			return nil
+		}}
+}
