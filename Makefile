@@ -50,7 +50,8 @@ fuzz: peers ## run each fuzz target for FUZZTIME (60s)
 
 .PHONY: soak
 soak: peers ## run the long forms of the tests, and fuzz for five minutes each
-	TESTR_SOAK=1 $(GO) test -race -tags peers -timeout 2h $(GOTESTFLAGS) $(PKG)
+	TESTR_SEEDS=20000 TESTR_KILLS=1000 TESTR_MUTANTS=10000 TESTR_STORE_MB=1024 \
+		$(GO) test -race -tags peers -timeout 2h $(GOTESTFLAGS) $(PKG)
 	@scripts/fuzz 5m
 
 .PHONY: lint
