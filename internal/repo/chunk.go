@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"testr/internal/event"
 	"testr/internal/protocol"
 )
@@ -236,10 +238,7 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
-func (d *decoder) varint() int64 {
-	v := d.uvarint()
-	return int64(v>>1) ^ -int64(v&1)
-}
+func (d *decoder) varint() int64 { return signed(d.uvarint()) }
 
 func (d *decoder) string() string { return string(d.bytes()) }
 
@@ -270,4 +269,15 @@ func splitTests(e event.Event) []event.Event {
 	}
 	e.Tests = e.Tests[from:]
 	return append(parts, e)
+}
+
+func be64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// getBE64 returns the number that is stored under key.
+func getBE64(b *bolt.Bucket, key []byte) (uint64, error) {
+	v := b.Get(key)
+	if len(v) != 8 {
+		return 0, fmt.Errorf("%s: not a number", key)
+	}
+	return binary.BigEndian.Uint64(v), nil
 }

@@ -131,9 +131,10 @@ func FuzzColumns(f *testing.F) {
 func testsOf(c *columns) []*event.Test {
 	var tests []*event.Test
 	for i := range c.ids {
-		t := c.test(i)
+		t := new(event.Test)
+		c.test(i, t)
 		t.ID, t.ParentID = string(be64(c.ids[i])), string(be64(c.parents[i]))
-		tests = append(tests, &t)
+		tests = append(tests, t)
 	}
 	return tests
 }

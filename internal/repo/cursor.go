@@ -115,7 +115,7 @@ func (w *RunWriter) since(next uint64) ([]event.Event, <-chan struct{}, error) {
 // read returns the events of a run from number next to the end of its chunk;
 // that they aren't there is an error.
 func (r *Repository) read(id int, next uint64) ([]event.Event, error) {
-	value, err := r.chunk(id, next)
+	value, err := r.chunk(id, next, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ type columns struct {
 	statuses, flags []byte
 	attempts        []uint64
 	starts, ends    []int64
-	durations       []int64
+	durations       []uint64 // with signs: see duration
 	firsts, lengths []uint64
 	routes, reasons []uint64 // places in texts
 	tags            []int    // places in lists
@@ -34,36 +34,42 @@ func decodeTests(raw []byte) (*columns, error) {
 		return nil, errors.New("columns of tests: bad count")
 	}
 	n := int(count)
-	c := &columns{ids: make([]uint64, n), firsts: make([]uint64, n), starts: make([]int64, n), ends: make([]int64, n),
-		tags: make([]int, n), listed: map[string]int{}}
-	d.sums(c.ids)
+	c := &columns{tags: make([]int, n), listed: map[string]int{}}
+	c.ids = d.sums(n)
 	c.parents = d.uvarints(n)
 	c.statuses, c.flags = d.take(n), d.take(n)
 	c.attempts = d.uvarints(n)
 	at := int64(0)
-	for i, flags := range c.flags {
-		if flags&testStart != 0 {
-			at += d.varint()
-			c.starts[i] = at
-		}
-	}
-	for i, flags := range c.flags {
-		if flags&testEnd != 0 {
-			at += d.varint()
-			c.ends[i] = at
-		}
-	}
-	c.durations = make([]int64, n)
-	for i := range c.durations {
-		c.durations[i] = d.varint()
-	}
-	d.sums(c.firsts)
+	c.starts, at = c.times(&d, testStart, at)
+	c.ends, _ = c.times(&d, testEnd, at)
+	c.durations = d.uvarints(n)
+	c.firsts = d.sums(n)
 	c.lengths = d.uvarints(n)
 	c.readTexts(&d)
 	if d.bad || len(d.b) > 0 || !c.valid() {
 		return nil, errors.New("columns of tests: can't be read")
 	}
 	return c, nil
+}
+
+// times reads the column of times that those tests have that the flag says; at
+// is the time before.
+func (c *columns) times(d *decoder, flag byte, at int64) (times []int64, last int64) {
+	n := 0
+	for _, flags := range c.flags {
+		if flags&flag != 0 {
+			n++
+		}
+	}
+	steps := d.uvarints(n)
+	times = make([]int64, len(c.flags))
+	for i, flags := range c.flags {
+		if flags&flag != 0 {
+			at += signed(steps[0])
+			times[i], steps = at, steps[1:]
+		}
+	}
+	return times, at
 }
 
 // readTexts reads the columns of texts and the table that they point into.
@@ -111,9 +117,9 @@ func (c *columns) valid() bool {
 }
 
 // test makes the test of a row, without its ids. Tests share lists of tags.
-func (c *columns) test(i int) event.Test {
+func (c *columns) test(i int, t *event.Test) {
 	flags := c.flags[i]
-	t := event.Test{
+	*t = event.Test{
 		Route:    c.texts[c.routes[i]],
 		Status:   protocol.Status(c.statuses[i]),
 		Open:     flags&testOpen != 0,
@@ -122,7 +128,7 @@ func (c *columns) test(i int) event.Test {
 		Tags:     c.lists[c.tags[i]],
 		NotRun:   c.texts[c.reasons[i]],
 		Attempts: int(c.attempts[i]),
-		Duration: time.Duration(c.durations[i]),
+		Duration: c.duration(i),
 		Timed:    flags&testTimed != 0,
 		Measured: flags&testMeasured != 0,
 		FirstSeq: c.firsts[i],
@@ -134,8 +140,12 @@ func (c *columns) test(i int) event.Test {
 	if flags&testEnd != 0 {
 		t.End = time.Unix(0, c.ends[i]).UTC()
 	}
-	return t
 }
+
+func (c *columns) duration(i int) time.Duration { return time.Duration(signed(c.durations[i])) }
+
+// signed is what binary.AppendVarint wrote, read as a value without a sign.
+func signed(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
 
 // length reads how many values follow, each of a byte at least.
 func (d *decoder) length() int {
@@ -165,11 +175,13 @@ func (d *decoder) uvarints(n int) []uint64 {
 	return column
 }
 
-// sums reads values that are stored as differences.
-func (d *decoder) sums(column []uint64) {
+// sums reads n values that are stored as differences.
+func (d *decoder) sums(n int) []uint64 {
+	column := d.uvarints(n)
 	sum := uint64(0)
-	for i := range column {
-		sum += uint64(d.varint())
+	for i, step := range column {
+		sum += uint64(signed(step))
 		column[i] = sum
 	}
+	return column
 }

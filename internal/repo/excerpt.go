@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -52,9 +51,11 @@ func (r *Repository) Excerpt(run int, want Wanted, each func(event.Event) error)
 		spans = []Span{{Last: total - 1}}
 	}
 	next := uint64(0)
+	var value []byte
 	for _, s := range spans {
 		for next = max(next, s.First); next <= s.Last; {
-			value, err := r.chunk(run, next)
+			var err error
+			value, err = r.chunk(run, next, value)
 			if err != nil {
 				return fmt.Errorf("read run %d: %w", run, err)
 			}
@@ -171,8 +172,12 @@ type glance struct {
 
 // pass goes past one event, as event reads it.
 func (d *decoder) pass(prev *int64) (seen glance) {
-	seen.kind = event.Kind(d.byte())
-	flags := d.byte()
+	if d.bad || len(d.b) < 2 {
+		d.bad = true
+		return seen
+	}
+	flags := d.b[1]
+	seen.kind, d.b = event.Kind(d.b[0]), d.b[2:]
 	if flags&hasTime != 0 {
 		*prev += d.varint()
 	}
@@ -200,37 +205,49 @@ func (d *decoder) passPacket() (has protocol.Fields, fields []byte) {
 		d.bad = true
 		return 0, nil
 	}
-	p := decoder{b: d.b[head:]}
-	length := p.number()
-	over := length - (len(d.b) - len(p.b)) // of what follows the length
-	if p.bad || over < 0 || over > len(p.b) {
+	length, n := wireNumber(d.b[head:])
+	if n == 0 || length < head+n || length > len(d.b) {
 		d.bad = true
 		return 0, nil
 	}
-	has = protocol.Fields(binary.BigEndian.Uint16(d.b[1:]))
-	d.b = p.b[over:]
-	return has, p.b[:over]
+	has, fields = protocol.Fields(binary.BigEndian.Uint16(d.b[1:])), d.b[head+n:length]
+	d.b = d.b[length:]
+	return has, fields
 }
 
-// testID returns the test id of a packet that has one.
+// testID returns the test id of a packet that has one, or nil where it ends
+// before that.
 func testID(seen glance) []byte {
-	d := decoder{b: seen.fields}
+	b := seen.fields
 	if seen.has&protocol.HasTime != 0 {
-		d.take(4)
-		d.number()
+		if len(b) < 4 {
+			return nil
+		}
+		_, n := wireNumber(b[4:])
+		b = b[4+n:]
 	}
-	return d.take(d.number())
+	size, n := wireNumber(b)
+	if n+size > len(b) {
+		return nil
+	}
+	return b[n : n+size]
 }
 
-// number reads one of the wire's numbers, whose first two bits say how many
-// more bytes it has.
-func (d *decoder) number() int {
-	c := d.byte()
-	n := int(c & 0x3F)
-	for _, c := range d.take(int(c >> 6)) {
-		n = n<<8 | int(c)
+// wireNumber reads the number that b begins with, whose first two bits say how
+// many more bytes it has, and tells how many it has in all; 0, if they aren't
+// there.
+func wireNumber(b []byte) (v, n int) {
+	if len(b) == 0 {
+		return 0, 0
 	}
-	return n
+	v, n = int(b[0]&0x3F), 1+int(b[0]>>6)
+	if n > len(b) {
+		return 0, 0
+	}
+	for _, c := range b[1:n] {
+		v = v<<8 | int(c)
+	}
+	return v, n
 }
 
 // take takes n bytes, which are shared.
@@ -244,12 +261,13 @@ func (d *decoder) take(n int) []byte {
 	return b
 }
 
-// chunk returns the stored chunk of a run that has the event number next.
-func (r *Repository) chunk(run int, next uint64) (value []byte, err error) {
-	err = r.view(func(tx *bolt.Tx) error {
+// chunk returns the stored chunk of a run that has the event number next, in the
+// memory of dst if that is enough.
+func (r *Repository) chunk(run int, next uint64, dst []byte) ([]byte, error) {
+	err := r.view(func(tx *bolt.Tx) error {
 		v, err := r.chunkOf(tx, run, next)
-		value = bytes.Clone(v)
+		dst = append(dst[:0], v...)
 		return err
 	})
-	return value, err
+	return dst, err
 }

@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -66,6 +65,7 @@ type Repository struct {
 	mu       sync.Mutex
 	running  *RunWriter      // guarded by mu
 	verified map[string]bool // parts of the file whose pages were looked at; guarded by mu
+	block    []byte          // what pages were last read into; guarded by mu
 	broken   error           // a panic of bbolt, after which its locks may be held for ever; guarded by mu
 	closed   bool            // guarded by mu
 
@@ -386,15 +386,4 @@ func (r *Repository) guard(fn func() error) (err error) {
 
 func (r *Repository) damaged(format string, args ...any) error {
 	return &DamagedError{r.path, fmt.Sprintf(format, args...)}
-}
-
-func be64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
-
-// getBE64 returns the number that is stored under key.
-func getBE64(b *bolt.Bucket, key []byte) (uint64, error) {
-	v := b.Get(key)
-	if len(v) != 8 {
-		return 0, fmt.Errorf("%s: not a number", key)
-	}
-	return binary.BigEndian.Uint64(v), nil
 }

@@ -73,7 +73,7 @@ func (r *Repository) Tests(run int, profile string, want func(*event.Test) bool)
 	t := new(event.Test) // most are often not wanted
 	for _, c := range blocks {
 		for i := range c.ids {
-			if *t = c.test(i); want == nil || want(t) {
+			if c.test(i, t); want == nil || want(t) {
 				rows.add(t, c, i)
 				t = new(event.Test)
 			}
@@ -94,15 +94,18 @@ func (r *Repository) Slowest(run int, profile string, limit int) ([]*event.Test,
 		return nil, fmt.Errorf("slowest tests of run %d: %w", run, err)
 	}
 	type place struct {
-		duration int64
-		c        *columns
-		row      int
+		duration   time.Duration
+		block, row int32
 	}
-	var order []place
+	count := 0
 	for _, c := range blocks {
+		count += len(c.ids)
+	}
+	order := make([]place, 0, count)
+	for n, c := range blocks {
 		for i, flags := range c.flags {
 			if flags&testTimed != 0 && flags&testRunnable != 0 {
-				order = append(order, place{c.durations[i], c, i})
+				order = append(order, place{c.duration(i), int32(n), int32(i)})
 			}
 		}
 	}
@@ -112,8 +115,9 @@ func (r *Repository) Slowest(run int, profile string, limit int) ([]*event.Test,
 	}
 	var rows rows
 	for _, p := range order {
-		t := p.c.test(p.row)
-		rows.add(&t, p.c, p.row)
+		t := new(event.Test)
+		blocks[p.block].test(int(p.row), t)
+		rows.add(t, blocks[p.block], int(p.row))
 	}
 	if err := r.identify(&rows); err != nil {
 		return nil, fmt.Errorf("slowest tests of run %d: %w", run, err)

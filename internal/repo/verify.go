@@ -77,12 +77,14 @@ func (r *Repository) trust(id int) {
 }
 
 func (r *Repository) verifyBucket(tx *bolt.Tx, b *bolt.Bucket, deep bool) error {
-	p := newPages(r, tx)
 	root := uint64(b.Root())
-	switch {
-	case root == 0:
+	if root == 0 {
 		return nil
-	case deep:
+	}
+	p := newPages(r, tx)
+	p.block = r.block[:0]
+	defer func() { r.block = p.block }()
+	if deep {
 		return p.deep(root, 0)
 	}
 	_, err := p.walk(root, 0)
