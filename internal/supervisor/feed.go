@@ -174,17 +174,30 @@ func (l *loop) refuse(s *slot, refused []Refused, now time.Time) {
 	}
 }
 
-// minBatch keeps the start-up cost of a process in proportion.
-const minBatch = 8
+const (
+	// minBatch is the least that a batch has while nothing is known of the cost
+	// of starting a process.
+	minBatch = 8
+	// startWorth is how much longer than its start a batch is to run, at least.
+	startWorth = 2
+)
 
 // batchSize is guided self-scheduling: half of a fair share of what waits, so
-// that the last batches are small. A single slot gets everything.
+// that the last batches are small; but in fewer parts, and one in the end, when
+// more would spend their time in starting processes. A single slot gets
+// everything.
 func (l *loop) batchSize() int {
-	waiting, n := l.queue.Counts().Waiting, len(l.slots)
-	if n == 1 {
-		return max(1, waiting)
+	c, parts := l.queue.Counts(), 2*len(l.slots)
+	share := func(parts int) int { return max(1, (c.Waiting+parts-1)/parts) }
+	left := l.queue.EstimatedRemaining()
+	switch {
+	case len(l.slots) == 1:
+		return share(1)
+	case l.startup == 0 || left == 0:
+		return max(share(parts), min(minBatch, share(len(l.slots))))
 	}
-	return max(min(minBatch, (waiting+n-1)/n), (waiting+2*n-1)/(2*n), 1)
+	waiting := float64(left) / float64(c.Remaining()) * float64(c.Waiting)
+	return share(max(1, min(parts, int(waiting/float64(startWorth*l.startup)))))
 }
 
 // start starts a process in a slot. When that fails the slot's tests go back,
@@ -199,7 +212,7 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 		l.notStarted(s, err, now)
 		return false
 	}
-	p := &process{slot: s, inst: inst, cancel: cancel, done: b.Done,
+	p := &process{slot: s, inst: inst, started: now, cancel: cancel, done: b.Done,
 		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"}, errTail: tail{limit: 4 << 10}}
 	if l.cfg.Worker.Plain == nil && !l.batches {
 		p.outbox = make(chan *protocol.Packet, outboxSize(l.cfg.LookAhead))

@@ -34,6 +34,7 @@ type loop struct {
 	live        int                      // processes whose exit has not been seen
 	began       bool                     // some worker began a test
 	batches     bool                     // streaming workers were given up
+	startup     time.Duration            // how long the last process took to its first test
 	held        map[string][]event.Event // verdicts on ids that the listing may not have
 	gone        map[string]bool          // remembered ids that the listing does not have
 	last        *process                 // the last one that ended fruitlessly

@@ -40,6 +40,7 @@ type process struct {
 	open         []openTest      // begun and not settled
 	withdrawn    map[string]bool // asked back, without an answer yet
 	outboxClosed bool
+	started      time.Time
 	begun        int  // tests that it ever began
 	settled      int  // of the tests that it was given
 	failed       bool // something failed in it

@@ -118,6 +118,9 @@ func (l *loop) begun(p *process, id string, now time.Time) {
 		p.open = p.open[:0]
 	}
 	p.open = append(p.open, openTest{id, now})
+	if p.begun == 0 {
+		l.startup = now.Sub(p.started)
+	}
 	p.begun++
 	p.slot.fruitless = 0
 	l.began = true

@@ -245,6 +245,31 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// TestBatchesAreWorthTheirStart: where starting is dear, there are few batches.
+func TestBatchesAreWorthTheirStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tests := ids(400)
+		cfg, rec := setup(t, 2, func(_ context.Context, p *fakeProcess) int {
+			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
+			for _, id := range p.cmd.Args {
+				p.send(id, protocol.StatusInProgress)
+				time.Sleep(time.Millisecond) //nolint:forbidigo // the bubble's time
+				p.send(id, pass)
+			}
+			return 0
+		}, tests...)
+		cfg.Worker = Worker{Batch: batchOf}
+		began := time.Now()
+		check(t, cfg, all("success", tests...))
+		if n := len(rec.of(event.KindWorkerStarted)); n > 3 {
+			t.Errorf("got %d processes; want few", n)
+		}
+		if took := time.Since(began); took > 2500*time.Millisecond {
+			t.Errorf("took %v; want about the time of two starts", took)
+		}
+	})
+}
+
 func TestBatchOddities(t *testing.T) {
 	batch := func(do func(p *fakeProcess) int) func(*testing.T) (Config, *recorder) {
 		return func(t *testing.T) (Config, *recorder) {
