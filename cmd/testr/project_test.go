@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -263,10 +264,20 @@ func (p *project) wantNobodyLeft(atLeast int) {
 	if len(pids) < atLeast {
 		p.t.Fatalf("got %d processes of workers; want %d at least, or this shows nothing", len(pids), atLeast)
 	}
-	for _, pid := range pids {
-		if alive(pid) {
-			p.t.Errorf("process %d of a worker is left", pid)
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+	// Who was killed may take a moment to be gone.
+	for deadline := time.After(5 * time.Second); ; {
+		left := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return !alive(pid) })
+		if len(left) == 0 {
+			return
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			p.t.Errorf("got the processes %v of workers; want them gone", left)
+			for _, pid := range left {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			return
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,6 +34,7 @@ func TestScript(t *testing.T) {
 			return os.Mkdir(filepath.Join(env.WorkDir, ".temporary"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"bytes": cmdBytes,
 			"exits": cmdExits,
 			"empty": cmdEmpty,
 			"stamp": cmdStamp,
@@ -59,6 +61,18 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	if want := args[0]; fmt.Sprint(got) != want {
 		ts.Fatalf("got exit status %d; want %s", got, want)
 	}
+}
+
+// cmdBytes writes a file with bytes that a script can't have, in Go's notation:
+//
+//	bytes FILE 'one\r\ntwo\x00'
+func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: bytes FILE TEXT")
+	}
+	text, err := strconv.Unquote(`"` + args[1] + `"`)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // cmdEmpty wants a directory to be empty:
