@@ -166,11 +166,13 @@ func (r *Repository) latest(tx *bolt.Tx) (int, error) {
 	if key == nil {
 		return -1, nil
 	}
-	return r.runID(key)
+	return r.runID(tx, key)
 }
 
-func (r *Repository) runID(key []byte) (int, error) {
-	if len(key) != 8 || key[0] >= 0x80 {
+// runID returns the number of a run by its key, which a cursor came upon. Where
+// keys are out of order it may not be found again.
+func (r *Repository) runID(tx *bolt.Tx, key []byte) (int, error) {
+	if len(key) != 8 || key[0] >= 0x80 || tx.Bucket(bucketRuns).Bucket(key) == nil {
 		return 0, r.damaged("a run has the key %x", key)
 	}
 	return int(binary.BigEndian.Uint64(key)), nil

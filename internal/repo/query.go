@@ -45,7 +45,7 @@ func (r *Repository) Runs() ([]RunInfo, error) {
 	err := r.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketRuns).Cursor()
 		for key, _ := c.First(); key != nil; key, _ = c.Next() {
-			id, err := r.runID(key)
+			id, err := r.runID(tx, key)
 			if err != nil {
 				return err
 			}
