@@ -95,8 +95,7 @@ func TestExcerptOfNothing(t *testing.T) {
 		t.Errorf("got %v of an empty run", got)
 	}
 	err := r.Excerpt(0, Wanted{Tests: []Span{{"a", 0, 3}}}, func(event.Event) error { return nil })
-	var damaged *DamagedError
-	if !errors.As(err, &damaged) {
+	if _, ok := errors.AsType[*DamagedError](err); !ok {
 		t.Errorf("events that aren't there: got %v; want a *DamagedError", err)
 	}
 	if err := r.Excerpt(1, Wanted{Beside: true}, nil); !errors.Is(err, ErrNoRun) {
