@@ -233,7 +233,7 @@ func descendants(t *testing.T, pid int) (all []int) {
 	}
 	for _, task := range tasks {
 		children, _ := os.ReadFile(task) // a thread may have ended
-		for _, word := range strings.Fields(string(children)) {
+		for word := range strings.FieldsSeq(string(children)) {
 			child, err := strconv.Atoi(word)
 			if err != nil {
 				t.Fatal(err)

@@ -121,7 +121,8 @@ func TestStatusLine(t *testing.T) {
 		t.Errorf("got exit status %s; want 1", got)
 	}
 	lines := linesOf(screen)
-	if len(lines) < 2 || !regexp.MustCompile(`^Ran 4 tests in \d+\.\d{3}s \(\+\d+\.\d{3}s\)$`).MatchString(lines[len(lines)-2]) ||
+	ran := regexp.MustCompile(`^Ran 4 tests in \d+\.\d{3}s \(\+\d+\.\d{3}s\)$`)
+	if len(lines) < 2 || !ran.MatchString(lines[len(lines)-2]) ||
 		lines[len(lines)-1] != "FAILED (id=1, failures=2)" {
 		t.Errorf("got these last lines:\n%s", screen)
 	}
@@ -145,10 +146,12 @@ func TestHostileIDs(t *testing.T) {
 		tests += fmt.Sprintf("%d_%s_%s\n", i, does, line)
 	}
 	p := newProject(t, map[string]string{"tests": tests,
-		".testr.conf": strings.Replace(streaming, "=test-double --stream", "=cat text text >&2; exec test-double --stream", 1),
+		".testr.conf": strings.Replace(streaming, "=test-double --stream",
+			"=cat text text >&2; exec test-double --stream", 1),
 		"text":        hostileBytes + "\n"})
 	p.want(0, "init")
-	q := newPane(p, "testr run; testr last; testr failing; testr failing --list; testr slowest; testr list-tests; testr last")
+	q := newPane(p, "testr run; testr last; testr failing; testr failing --list; testr slowest; "+
+		"testr list-tests; testr last")
 	q.awaitScreen(`running.*; \d+s 0: .*\\u2066x\\x7f\\x08\\x0b\\x0c`)
 	p.write("go", "")
 	p.awaitFile("status")
@@ -177,6 +180,7 @@ func TestInterruptAtTerminal(t *testing.T) {
 		t.Errorf("got exit status %s; want 130", got)
 	}
 	screen := q.awaitScreen(`(?m)^FAILED \(id=0`)
-	wantText(t, screen, "Interrupted: interrupted by SIGINT\n", "1 test did not complete\n", "1 test not run: interrupted\n")
+	wantText(t, screen, "Interrupted: interrupted by SIGINT\n", "1 test did not complete\n",
+		"1 test not run: interrupted\n")
 	p.wantNobodyLeft(2)
 }
