@@ -148,7 +148,7 @@ func TestHostileIDs(t *testing.T) {
 	p := newProject(t, map[string]string{"tests": tests,
 		".testr.conf": strings.Replace(streaming, "=test-double --stream",
 			"=cat text text >&2; exec test-double --stream", 1),
-		"text":        hostileBytes + "\n"})
+		"text": hostileBytes + "\n"})
 	p.want(0, "init")
 	q := newPane(p, "testr run; testr last; testr failing; testr failing --list; testr slowest; "+
 		"testr list-tests; testr last")
