@@ -52,7 +52,7 @@ func (l *loop) feedPlain(s *slot, now time.Time) {
 }
 
 func (l *loop) feedStream(s *slot, now time.Time) {
-	room := l.cfg.LookAhead
+	room := l.lookAhead()
 	if s.proc != nil {
 		room -= len(s.proc.sent)
 	}
@@ -83,6 +83,24 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 		s.proc.sent = append(s.proc.sent, id)
 		s.proc.post(request(id, protocol.StatusExists))
 	}
+}
+
+const (
+	minAhead  = 2
+	maxAhead  = 16
+	aheadWork = time.Millisecond // what a worker is to have before it
+)
+
+// lookAhead is how many tests a worker may hold that it has not begun.
+func (l *loop) lookAhead() int {
+	if l.cfg.LookAhead > 0 {
+		return l.cfg.LookAhead
+	}
+	left, n := l.queue.EstimatedRemaining(), l.queue.Counts().Remaining()
+	if left == 0 {
+		return minAhead
+	}
+	return int(min(maxAhead, max(minAhead, time.Duration(n)*aheadWork/left)))
 }
 
 // steal asks the other workers for what they have not begun: this one has
@@ -215,7 +233,7 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 	p := &process{slot: s, inst: inst, started: now, cancel: cancel, done: b.Done,
 		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"}, errTail: tail{limit: 4 << 10}}
 	if l.cfg.Worker.Plain == nil && !l.batches {
-		p.outbox = make(chan *protocol.Packet, outboxSize(l.cfg.LookAhead))
+		p.outbox = make(chan *protocol.Packet, outboxSize(max(l.cfg.LookAhead, maxAhead)))
 	}
 	s.proc = p
 	if p.outbox != nil {

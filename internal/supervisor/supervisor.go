@@ -64,7 +64,8 @@ type Config struct {
 	Estimate func(scheduler.Item) (time.Duration, bool)
 
 	// LookAhead is how many tests a streaming worker may hold that it has not
-	// begun; zero means 2, which hides the round trip of a pipe.
+	// begun; zero means as many as hide the round trip of a pipe: 2, and up to 16
+	// of those that take next to no time.
 	LookAhead int
 	// Grace is how long running tests may go on once the context has ended, and
 	// a worker once it has closed its stdout; zero means 10 s.
@@ -135,9 +136,6 @@ func Run(ctx context.Context, cfg Config) (*event.Outcomes, error) {
 }
 
 func (cfg *Config) setDefaults() {
-	if cfg.LookAhead == 0 {
-		cfg.LookAhead = 2
-	}
 	if cfg.Grace == 0 {
 		cfg.Grace = 10 * time.Second
 	}
