@@ -19,7 +19,7 @@ import (
 
 // patience is how long a test waits for a state that comes at once unless
 // something is wrong.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // The configurations of the test double.
 const (
@@ -118,12 +118,20 @@ func (p *project) testr(args ...string) result {
 	return p.run(p.command("testr", args...))
 }
 
-// run runs a command to its end.
+// run runs a command to its end, for which it has a limit.
 func (p *project) run(cmd *exec.Cmd) result {
 	p.t.Helper()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	err := cmd.Run()
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Start()
+	if err == nil {
+		limit := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		err = cmd.Wait()
+		if !limit.Stop() {
+			p.t.Fatalf("%q does not end\nstdout:\n%s\nstderr:\n%s", cmd.Args, out.String(), errOut.String())
+		}
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		p.t.Fatalf("run %v: %v", cmd.Args, err)
