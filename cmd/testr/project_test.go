@@ -171,7 +171,7 @@ func (p *project) start(args ...string) *background {
 	p.t.Helper()
 	b := &background{Cmd: p.command("testr", args...), p: p, out: newTap(), err: newTap(), exited: make(chan struct{})}
 	b.Stdout, b.Stderr = b.out, b.err
-	b.Cmd.WaitDelay = patience
+	b.WaitDelay = patience
 	if err := b.Start(); err != nil {
 		p.t.Fatal(err)
 	}
