@@ -121,7 +121,8 @@ func rounds(b *testing.B, body func()) (median time.Duration) {
 		times = append(times, b.Elapsed()-before)
 	}
 	slices.Sort(times)
-	median = times[len(times)/2]
+	n := len(times)
+	median = (times[(n-1)/2] + times[n/2]) / 2
 	b.ReportMetric(milliseconds(median), "ms-median")
 	b.ReportMetric(milliseconds(times[0]), "ms-min")
 	return median
