@@ -40,6 +40,9 @@ The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`
 }
 
 func runFailing(env *environment, o failingOptions) (err error) {
+	if err := o.stream.check(env); err != nil {
+		return err
+	}
 	r, err := env.openToRead()
 	if err != nil {
 		return err

@@ -31,6 +31,9 @@ The exit status is 0 if it passed, 1 if tests failed; with --subunit it is 0.`,
 }
 
 func runLast(ctx context.Context, env *environment, o streamOptions) (err error) {
+	if err := o.check(env); err != nil {
+		return err
+	}
 	r, err := env.openToRead()
 	if err != nil {
 		return err

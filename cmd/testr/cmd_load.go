@@ -38,6 +38,9 @@ The exit status is 0 if all tests in it passed, 1 if some failed.`,
 }
 
 func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
+	if err := o.record.stream.check(env); err != nil {
+		return err
+	}
 	filterTags, err := env.filterTags()
 	if err != nil {
 		return err

@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,6 +50,9 @@ run them all.`,
 func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if o.concurrency < 0 {
 		return usage(fmt.Errorf("--concurrency %d: want 0 or more", o.concurrency))
+	}
+	if err := o.record.stream.check(env); err != nil {
+		return err
 	}
 	req, err := newRequest(env, o.selection)
 	if err != nil {
@@ -130,37 +129,4 @@ func newRequest(env *environment, o selectionOptions) (runner.Request, error) {
 	}
 	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
 		Kill: env.kill}, nil
-}
-
-// readList reads test ids, one a line, in their order. Empty lines and the
-// white space around ids are left out, as testrepository does.
-func readList(path string) ([]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the list of tests: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	var ids []string
-	seen := map[string]bool{}
-	r := bufio.NewReader(f)
-	for number := 1; ; number++ {
-		line, err := r.ReadString('\n')
-		id := strings.TrimSpace(line)
-		if number == 1 {
-			id = strings.TrimPrefix(id, "\ufeff")
-		}
-		if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
-			return nil, usage(fmt.Errorf("%s:%d: a test id has to be UTF-8 without NUL", path, number))
-		}
-		if id != "" && !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return ids, nil
-		case err != nil:
-			return nil, fmt.Errorf("read the list of tests: %w", err)
-		}
-	}
 }

@@ -89,6 +89,9 @@ func newFromJSONCommand(env *environment) *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
+			if err := notToTerminal(env); err != nil {
+				return err
+			}
 			return unlessGone(fromJSON(env.stdin, env.stdout, version == "2"))
 		},
 	}

@@ -191,7 +191,11 @@ func TestTerminal(t *testing.T) {
 		{hostile + " --generate-bash-completion", 0, ""},
 		{"subunit " + hostile, 2, ""},
 		{"subunit from-json --protocol " + hostile, 2, ""},
-		{"subunit from-json", 3, "{\"test_id\":\"x\u202e\u009b\n"},
+		{"subunit from-json", 2, "{\"test_id\":\"x\u202e\u009b\"}\n"}, // no stream goes to a terminal
+		{"run --subunit", 2, ""},
+		{"load --subunit stream", 2, ""},
+		{"last --subunit", 2, ""},
+		{"failing --subunit", 2, ""},
 		{"subunit to-json", 0, hostileStream(t)},
 		{"worker " + hostile, 2, ""},
 		{"worker go -- " + hostile, 0, "\n"},

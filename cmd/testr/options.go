@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -48,6 +49,22 @@ func (o *streamOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "subunit", Destination: &o.subunit, Usage: "write a subunit stream to stdout"},
 		protocolFlag(&o.version),
 	}
+}
+
+// check refuses to write a stream to a terminal: what others wrote stands in it
+// as it is, and would be commands to the terminal.
+func (o *streamOptions) check(env *environment) error {
+	if !o.subunit {
+		return nil
+	}
+	return notToTerminal(env)
+}
+
+func notToTerminal(env *environment) error {
+	if _, ok := terminal(env.stdout); ok {
+		return usage(errors.New("a subunit stream is not for a terminal: redirect it, or pipe it into testr subunit to-json"))
+	}
+	return nil
 }
 
 // protocolFlag is that of every command that writes a stream.

@@ -237,6 +237,7 @@ func TestUnimportable(t *testing.T) {
 	if got := len(outcomesOf(t, stream)); got != len(listed)+1 {
 		t.Errorf("got %d results; want %d tests and what failed to import", got, len(listed))
 	}
+	wantSameRun(t, p, stream)
 }
 
 // TestPythonsOwn runs tests of Python itself through the streaming worker, and

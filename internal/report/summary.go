@@ -122,6 +122,7 @@ func (t *Text) appendNotes(dst []byte, s Summary) []byte {
 		}
 	}
 	note(s.Counts.InProgress, "%s did not complete", "test", "tests")
+	note(besideTests(s.Tests), "+%s beside the tests", "failure", "failures")
 	note(s.Counts.UxSuccess, "%s", "unexpected success", "unexpected successes")
 	left := s.Counts.NotRun
 	for _, r := range notRun(s.Tests) {
@@ -136,6 +137,17 @@ func (t *Text) appendNotes(dst []byte, s Summary) []byte {
 		dst = append(append(dst, n...), '\n')
 	}
 	return dst
+}
+
+// besideTests counts the failures of what is no test: of set-up, imports,
+// streams, and parts of tests.
+func besideTests(tests []*event.Test) (n int) {
+	for _, t := range tests {
+		if t.Failed() && !t.Asked && !t.Runnable {
+			n++
+		}
+	}
+	return n
 }
 
 type reason struct {

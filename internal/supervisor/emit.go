@@ -48,13 +48,18 @@ func (l *loop) emitFrom(p *process, packet *protocol.Packet, now time.Time) {
 func (l *loop) annotate(p *process, packet *protocol.Packet, now time.Time) {
 	packet.Route = protocol.PrefixRoute(p.slot.Route, packet.Route)
 	packet.Has |= protocol.HasRoute
-	if packet.Has&protocol.HasTime == 0 {
-		packet.Has |= protocol.HasTime
-		packet.Time = now.UTC().Round(0)
-	}
+	stamp(packet, now)
 	if packet.Has&protocol.HasTestID != 0 && !slices.Contains(packet.Tags, p.slot.tag) {
 		packet.Has |= protocol.HasTags
 		packet.Tags = append(packet.Tags, p.slot.tag)
+	}
+}
+
+// stamp gives a packet a time if it has none.
+func stamp(packet *protocol.Packet, now time.Time) {
+	if packet.Has&protocol.HasTime == 0 {
+		packet.Has |= protocol.HasTime
+		packet.Time = now.UTC().Round(0)
 	}
 }
 

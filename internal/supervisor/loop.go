@@ -184,6 +184,7 @@ func (l *loop) takeListing(ctx context.Context, r listResult, now time.Time) {
 		return
 	}
 	for _, p := range r.listing.Packets {
+		stamp(p, now)
 		l.emitPacket(event.NoWorker, p, now)
 	}
 	if d := r.listing.Duplicates; len(d) > 0 {
