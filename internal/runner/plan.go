@@ -65,7 +65,7 @@ func (p *plan) builtIn() (err error) {
 	c, args := p.req.Config, p.req.Select.Args
 	d := worker.Detect(c.TestCommand.Text)
 	if want := c.Worker; want != config.WorkerAuto && want != d.Kind.String() {
-		return fmt.Errorf("worker=%s does not fit test_command: %s", want, d.Reason)
+		return fmt.Errorf("worker=%s (line %d) does not fit test_command: %s", want, c.WorkerLine, d.Reason)
 	}
 	switch d.Kind {
 	case worker.KindPython:

@@ -181,6 +181,9 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		return nil, err
 	}
 	cfg.Slots = slots
+	if mode != modeStream {
+		req.Log.Info("no streaming worker", "reason", s.plan.why)
+	}
 	s.unlisted = mode == modePlain
 	if cfg.Worker, err = s.plan.worker(mode); err != nil {
 		return nil, err

@@ -345,7 +345,7 @@ func TestMode(t *testing.T) {
 
 func TestForcedWorkerThatDoesNotFit(t *testing.T) {
 	_, err := newPlan(newRequest(t, "test_command=make check | tee log\nworker=python\n", Selection{}), t.TempDir())
-	if err == nil || !strings.Contains(err.Error(), "worker=python does not fit") {
+	if err == nil || !strings.Contains(err.Error(), "worker=python (line 3) does not fit") {
 		t.Errorf("got %v; want an error that says why it does not fit", err)
 	}
 }

@@ -195,8 +195,8 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 // one had begun.
 func (l *loop) lost(p *process, how string, now time.Time) (broke bool) {
 	requeued, begun, abandoned := l.queue.Lost(p.slot.index, now)
-	if l.interrupted && p.killed {
-		begun = nil // whoever stopped the run stopped these: they have no outcome
+	if l.stopping() && p.killed {
+		begun = nil // whoever or whatever stopped the run stopped these: they have no outcome
 	}
 	for _, it := range begun {
 		l.emitFailure(p, it.Test, fmt.Sprintf("The worker ended in the middle of this test: %s.", how), now)
@@ -204,7 +204,7 @@ func (l *loop) lost(p *process, how string, now time.Time) (broke bool) {
 	if l.cfg.Worker.Plain != nil {
 		begun = nil
 		for _, t := range l.outcomes.Tests() {
-			if t.Open && !l.interrupted {
+			if t.Open && !l.stopping() {
 				begun = append(begun, item(t.ID))
 				l.emitFailure(p, t.ID, fmt.Sprintf("The worker ended in the middle of this test: %s.", how), now)
 			}

@@ -458,6 +458,26 @@ func TestListingFails(t *testing.T) {
 	})
 }
 
+// TestListingFailsBesideATest: what our own trouble stops did not fail.
+func TestListingFailsBesideATest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := func(ctx context.Context, p *fakeProcess) int {
+			p.send("a", protocol.StatusInProgress)
+			<-ctx.Done()
+			return 0
+		}
+		cfg, _ := setup(t, 1, worker, "a")
+		cfg.List = func(context.Context) (Listing, error) {
+			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
+			return Listing{}, errors.New("no listing")
+		}
+		o, err := Run(t.Context(), cfg)
+		if err == nil || o.Get("a").Status == fail {
+			t.Errorf("got %v and %+v; want an error, and no verdict on the test", err, o.Get("a"))
+		}
+	})
+}
+
 // TestSinkFails shows F24: what could not be stored is not taken for done.
 func TestSinkFails(t *testing.T) {
 	for n := 1; n < 30; n++ {
