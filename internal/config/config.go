@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -186,9 +185,4 @@ func (c *Config) Group(id string) string {
 		return ""
 	}
 	return c.GroupRegex.FindString(id)
-}
-
-// DefaultIDs returns the ids of test_id_list_default.
-func (c *Config) DefaultIDs() []string {
-	return strings.Fields(c.TestIDListDefault.Text)
 }

@@ -49,9 +49,6 @@ worker_command=serve $LISTOPT
 	if err := c.CheckRun(); err != nil {
 		t.Errorf("got %v of CheckRun; want nil", err)
 	}
-	if diff := cmp.Diff([]string{"a.b", "a.c"}, c.DefaultIDs()); diff != "" {
-		t.Errorf("default ids differ (-want +got):\n%s", diff)
-	}
 }
 
 func TestGroup(t *testing.T) {

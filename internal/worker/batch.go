@@ -38,15 +38,6 @@ func (b Batch) Command(ids, args []string) (argv []string, cleanup func() error,
 	return shell(command), cleanup, nil
 }
 
-// ListCommand returns the program that lists the tests.
-func (b Batch) ListCommand(args []string) ([]string, error) {
-	command, err := b.Template.List(args)
-	if err != nil {
-		return nil, err
-	}
-	return shell(command), nil
-}
-
 // writeIDs writes a new file with one id a line. The ids have no newlines:
 // Template.Run has seen to that.
 func writeIDs(path string, ids []string) error {
