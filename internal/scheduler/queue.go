@@ -67,6 +67,13 @@ type Options struct {
 	Estimate func(Item) (time.Duration, bool)
 	// Order is the order of handing out.
 	Order Order
+	// Segment is the number of the segment of an item. Segments are handed out
+	// one after another, from 0 up: each to its end before the next. Nil means
+	// that all items are in segment 0.
+	Segment func(Item) int
+	// Concurrency is how many workers may have items of a segment at a time, by
+	// its number; 0, and one that is not there, means any number.
+	Concurrency []int
 	// MaxAttempts is how often an item that had not begun may be taken back
 	// from lost workers; once more, and it is abandoned. Zero means 3.
 	MaxAttempts int

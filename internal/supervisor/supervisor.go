@@ -60,8 +60,27 @@ type Config struct {
 	// that Tests is all. Its error ends the run.
 	List func(context.Context) (Listing, error)
 
-	Group    func(scheduler.Item) string
-	Estimate func(scheduler.Item) (time.Duration, bool)
+	// Group, Estimate, Order, Segment and Concurrency are the queue's; see
+	// scheduler.Options.
+	Group       func(scheduler.Item) string
+	Estimate    func(scheduler.Item) (time.Duration, bool)
+	Order       scheduler.Order
+	Segment     func(scheduler.Item) int
+	Concurrency []int
+
+	// Isolated gives each test a process of its own.
+	Isolated bool
+	// Timeout is how long a test may take before it fails and its worker is
+	// ended; zero means as long as it likes.
+	Timeout time.Duration
+	// Slow is how long a test may take before people are told; zero means that
+	// they are not.
+	Slow time.Duration
+	// Retries is how often a test that failed is run again.
+	Retries int
+	// MaxFail is how many tests may fail, retries included, before no more are
+	// handed out; zero means any number.
+	MaxFail int
 
 	// LookAhead is how many tests a streaming worker may hold that it has not
 	// begun; zero means as many as hide the round trip of a pipe: 2, and up to 16
@@ -76,6 +95,9 @@ type Config struct {
 
 	// Kill, once closed, ends all workers without any time of grace.
 	Kill <-chan struct{}
+	// Inspect carries questions: each function is called by the loop, once, with
+	// what every slot does at that moment. It must not block.
+	Inspect <-chan func([]SlotState)
 
 	Sink event.Sink
 	// Status, if set, is called by the loop after every change, and must not
@@ -97,6 +119,17 @@ type Running struct {
 	Test  string
 	Route string
 	Since time.Time
+}
+
+// SlotState is what one slot does at the moment.
+type SlotState struct {
+	Route   string
+	PID     int       // 0 for none, or where it is unknown
+	Since   time.Time // when its worker was started; zero without one
+	Running []Running // tests that it has begun, the one begun first first
+	Waiting int       // tests that it was given and has not begun
+	Last    string    // the end of what it wrote beside packets, stderr included
+	Heard   time.Time // when anything came from it last; zero for never
 }
 
 // ErrNoWorkers means that tests were left and no worker to run them.
