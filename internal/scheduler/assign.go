@@ -18,24 +18,37 @@ func (q *Queue) worker(n int) *worker {
 	return &q.workers[n]
 }
 
-// Next hands up to limit items to the worker, which is to run them in this
-// order after those it has. They are its own until Finished, Returned or Lost.
+// Limit is how much a worker asks for.
+type Limit struct {
+	// Items is how many items it may get at most.
+	Items int
+	// Work is how much it is to get: it gets no more once what it got is
+	// expected to take as long. Zero means that Items is the only limit.
+	Work time.Duration
+}
+
+// Next hands items to the worker, which is to run them in this order after
+// those it has. They are its own until Finished, Returned or Lost.
 //
 // Without items the State says whether to ask again: Wait, until something else
-// has happened; Done, never, for nothing waits and nothing that was sent can
-// come back. Only begun items can be left then.
-func (q *Queue) Next(worker int, _ time.Time, limit int) ([]Item, State) {
+// has happened; Done, when nothing waits and nothing that was sent can come
+// back. Only begun items can be left then, so that nothing more comes unless
+// one of them is to go Again.
+func (q *Queue) Next(worker int, _ time.Time, limit Limit) ([]Item, State) {
 	w := q.worker(worker)
 	if w == nil {
 		return nil, Done
 	}
 	var items []Item
-	for len(items) < limit {
+	var work length
+	for len(items) < limit.Items && (limit.Work <= 0 || len(items) == 0 || work < lengthOf(limit.Work)) {
 		b := q.pick(w)
 		if b == nil {
 			break
 		}
-		items = append(items, q.hand(b, worker))
+		at := q.hand(b, worker)
+		work += q.entries[at].estimate()
+		items = append(items, q.entries[at].item)
 	}
 	switch {
 	case len(items) > 0:
@@ -75,7 +88,7 @@ func near(l, longer length) bool {
 }
 
 // hand gives the bin's best item to the worker.
-func (q *Queue) hand(b *bin, n int) Item {
+func (q *Queue) hand(b *bin, n int) int32 {
 	w := &q.workers[n]
 	at := q.take(b)
 	e := &q.entries[at]
@@ -93,7 +106,7 @@ func (q *Queue) hand(b *bin, n int) Item {
 		}
 	}
 	q.rerank(b)
-	return e.item
+	return at
 }
 
 // held returns the entry of an item that the worker has, or nil.
@@ -192,6 +205,26 @@ func (q *Queue) Returned(worker int, it Item) bool {
 	q.leave(e)
 	q.put(q.index[it])
 	q.free(e.bin)
+	return true
+}
+
+// Again says that an item that is done is to run once more: it waits again, in
+// its old place. False means that it is not done: nothing has changed.
+func (q *Queue) Again(it Item) bool {
+	at, ok := q.index[it]
+	if !ok {
+		return false
+	}
+	e := &q.entries[at]
+	if e.state != settled || int(e.takenBack) > q.opts.MaxAttempts {
+		return false
+	}
+	q.counts.Done--
+	if e.length == unknown {
+		e.class.open++
+	}
+	q.left += e.estimate()
+	q.put(at)
 	return true
 }
 

@@ -87,7 +87,7 @@ func drain(q *Queue, workers int) {
 			for _, it := range has[w] {
 				q.Finished(w, it, now)
 			}
-			has[w], _ = q.Next(w, now, 1)
+			has[w], _ = q.Next(w, now, Limit{Items: 1})
 			for _, it := range has[w] {
 				q.Started(w, it, now)
 			}

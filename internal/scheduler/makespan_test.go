@@ -77,7 +77,7 @@ func makespan(seed uint64, workers int, memory string, order Order) (ratio, setu
 	var events heap[free]
 	last := make([]string, workers)
 	ask := func(w int, at time.Duration) {
-		got, _ := q.Next(w, start.Add(at), 1)
+		got, _ := q.Next(w, start.Add(at), Limit{Items: 1})
 		for _, it := range got {
 			q.Started(w, it, start.Add(at))
 			events.push(free{at + took[it], w, it})

@@ -144,7 +144,7 @@ func (m *model) ListingDone() {
 // is one the worker may have.
 func (m *model) Next(worker int, now time.Time, limit int) ([]Item, State) {
 	m.t.Helper()
-	got, state := m.q.Next(worker, now, limit)
+	got, state := m.q.Next(worker, now, Limit{Items: limit})
 	if worker < 0 || worker >= len(m.workers) {
 		m.same("items for nobody", got, nil)
 		if state != Done {

@@ -161,7 +161,7 @@ func TestOrder(t *testing.T) {
 			// The learner gets its tests before the others are there, and
 			// finishes them when those wait already.
 			q.Add(learn.items...)
-			q.Next(learner, start, len(learn.items))
+			q.Next(learner, start, Limit{Items: len(learn.items)})
 			q.Add(listing.items...)
 			for _, it := range learn.items {
 				q.Started(learner, it, start)
@@ -182,7 +182,7 @@ func popAll(q *Queue, workers []int) (ids []string) {
 	for got := true; got; {
 		got = false
 		for _, w := range workers {
-			items, _ := q.Next(w, start, 1)
+			items, _ := q.Next(w, start, Limit{Items: 1})
 			for _, it := range items {
 				got = true
 				ids = append(ids, it.Test)

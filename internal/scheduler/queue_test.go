@@ -18,7 +18,7 @@ func tests(ids ...string) []Item {
 // next has the worker ask and demands what it gets.
 func next(t *testing.T, q *Queue, worker, limit int, state State, ids ...string) {
 	t.Helper()
-	items, s := q.Next(worker, start, limit)
+	items, s := q.Next(worker, start, Limit{Items: limit})
 	if !slices.Equal(items, tests(ids...)) || s != state {
 		t.Fatalf("worker %d asks: got %q, %v; want %q, %v", worker, items, s, ids, state)
 	}
@@ -170,7 +170,7 @@ func TestGroupsOfTwoProfilesAreTwo(t *testing.T) {
 	q := New(Options{Workers: 2, Group: beforeDotOf})
 	q.Add(Item{"g.1", "py27"}, Item{"g.1", "py34"})
 	for w := range 2 {
-		if items, _ := q.Next(w, start, 1); len(items) != 1 {
+		if items, _ := q.Next(w, start, Limit{Items: 1}); len(items) != 1 {
 			t.Errorf("worker %d got %q; want one test", w, items)
 		}
 	}

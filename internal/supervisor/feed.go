@@ -59,7 +59,7 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 	if room <= 0 {
 		return
 	}
-	its, state := l.queue.Next(s.index, now, room)
+	its, state := l.queue.Next(s.index, now, scheduler.Limit{Items: room})
 	switch state {
 	case scheduler.Done:
 		if s.proc != nil {
@@ -155,7 +155,7 @@ func (l *loop) expect(p *process, end time.Time) {
 
 // feedBatch starts a batch worker with the next batch.
 func (l *loop) feedBatch(s *slot, now time.Time) {
-	its, state := l.queue.Next(s.index, now, l.batchSize())
+	its, state := l.queue.Next(s.index, now, scheduler.Limit{Items: l.batchSize()})
 	if state != scheduler.Have {
 		return
 	}
