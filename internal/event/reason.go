@@ -1,0 +1,50 @@
+package event
+
+import "strings"
+
+// Why tests that were asked for did not run: the details of KindNotRun that
+// mean something to whoever reads them later.
+const (
+	ReasonInterrupted = "interrupted"
+	ReasonStopped     = "the run was stopped"
+	ReasonMaxFail     = "enough tests have failed"
+)
+
+const setUpFailed = " failed"
+
+// SetUpFailed is the reason of tests that a fixture kept from running, by the
+// pseudo id of the fixture: "setUpClass (m.X) failed".
+func SetUpFailed(fixture string) string { return fixture + setUpFailed }
+
+// The prefixes of pseudo ids of fixtures that run before tests, with what
+// encloses the name of what they are for.
+var setUps = []struct{ before, after string }{
+	{"setUpClass (", ")"},
+	{"setUpModule (", ")"},
+	{"unittest.loader._FailedTest.", ""},
+	{"unittest.loader.ModuleImportFailure.", ""},
+}
+
+// Fixture says whether id is the pseudo id of a fixture, or of an import, that
+// keeps tests from running if it fails.
+func Fixture(id string) bool {
+	_, ok := fixtureOf(id)
+	return ok
+}
+
+// Needs says whether the test needs that fixture: "m.X.test_a" needs
+// "setUpClass (m.X)" and "setUpModule (m)".
+func Needs(test, fixture string) bool {
+	of, ok := fixtureOf(fixture)
+	return ok && strings.HasPrefix(test, of+".")
+}
+
+// fixtureOf is the name of the class or module that a fixture is for.
+func fixtureOf(id string) (string, bool) {
+	for _, s := range setUps {
+		if of, ok := strings.CutPrefix(id, s.before); ok {
+			return strings.CutSuffix(of, s.after)
+		}
+	}
+	return "", false
+}
