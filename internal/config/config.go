@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // Name is the name of the file.
@@ -37,8 +38,14 @@ type Config struct {
 	TestListOption     Value
 	TestRunConcurrency Value // a command that prints how many workers to use
 
-	FilterTags []string       // tags whose tests are not counted unless they fail
-	GroupRegex *regexp.Regexp // what Group uses; nil if tests aren't grouped
+	FilterTags []string // tags whose tests are not counted unless they fail
+
+	GroupRegex    *regexp.Regexp // what Group uses without ParallelClass; nil if there is none
+	ParallelClass bool           // the tests of a class are a group
+
+	Timeout time.Duration // how long a test may take; 0 for as long as it likes
+	Slow    time.Duration // how long a test may take before people are told; 0 for any time
+	Retries int           // how often a test that failed is run again
 
 	Worker        string // one of the Worker constants
 	WorkerLine    int    // 0 if the option isn't set
@@ -177,12 +184,18 @@ func (c *Config) hooks() []hook {
 	}
 }
 
-// Group returns what the tests that must stay together have in common: the part
-// of id that group_regex matches at its beginning. The empty string means that
-// the test is on its own.
+// Grouped reports whether there are tests that must stay together.
+func (c *Config) Grouped() bool { return c.ParallelClass || c.GroupRegex != nil }
+
+// Group returns what the tests that must stay together have in common: their
+// class, or the part of id that group_regex matches at its beginning. The empty
+// string means that the test is on its own.
 func (c *Config) Group(id string) string {
-	if c.GroupRegex == nil {
-		return ""
+	switch {
+	case c.ParallelClass:
+		return class(id)
+	case c.GroupRegex != nil:
+		return c.GroupRegex.FindString(id)
 	}
-	return c.GroupRegex.FindString(id)
+	return ""
 }

@@ -42,6 +42,7 @@ worker_command=serve $LISTOPT
 		FilterTags:         []string{"worker-0", "slow"},
 		Worker:             WorkerStream, WorkerLine: 10,
 		WorkerCommand: Value{"serve $LISTOPT", 11},
+		Slow:          time.Minute,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config differs (-want +got):\n%s", diff)
@@ -100,6 +101,14 @@ func TestLoadErrors(t *testing.T) {
 		{"profile's option", "[profile x]\ntest_comand=y\nenv.X=1\n",
 			`.testr.conf:3: option "test_comand" is not known in [profile x]; did you mean "test_command"?`},
 		{"profile without a name", "[profile]\n", ".testr.conf:2: section [profile] has no name (write [profile NAME])"},
+		{"timeout", "timeout=3 min\n", `.testr.conf:2: option "timeout": "3 min" is no length of time ` +
+			`(want a length of time such as 90, 1.5s, 2m or 1h30m, or 0 for none)`},
+		{"slow", "slow=-1\n", `.testr.conf:2: option "slow": "-1" is no length of time ` +
+			`(want a length of time such as 90, 1.5s, 2m or 1h30m, or 0 for none)`},
+		{"retries", "\nretries=twice\n", `.testr.conf:3: option "retries": "twice" is no number (want 0 or more)`},
+		{"fewer than no retries", "retries=-1\n", `.testr.conf:2: option "retries": "-1" is no number (want 0 or more)`},
+		{"parallel_class", "parallel_class=maybe\n",
+			`.testr.conf:2: option "parallel_class": "maybe" is neither true nor false (write true or false)`},
 		{"several, by line", "worker=x\nword\n[instance a]\nslot=3\n", strings.Join([]string{
 			`.testr.conf:2: worker "x" is not known (the workers are auto, stream, batch, python, go)`,
 			`.testr.conf:3: the line has neither "=" nor ":" (indent a line that continues the value above it)`,
@@ -136,8 +145,8 @@ func TestWarnings(t *testing.T) {
 		{"no near one", "[DEFAULT]\nfavourite=x\n", `.testr.conf:2: option "favourite" is not known`},
 		{"of the user's configuration", "[DEFAULT]\ntrusted_directories=/\n",
 			`.testr.conf:2: option "trusted_directories" is not known`},
-		{"later option", "[DEFAULT]\nTimeout=3\n",
-			`.testr.conf:2: option "timeout" is not supported in this version of testr; it has no effect`},
+		{"later option", "[DEFAULT]\nKeep_Runs=3\n",
+			`.testr.conf:2: option "keep_runs" is not supported in this version of testr; it has no effect`},
 		{"later sections", "[profile py34]\ntags=a\n[instance desktop]\nhost=b\n",
 			".testr.conf:1: section [profile py34] is not supported in this version of testr; it has no effect\n" +
 				".testr.conf:3: section [instance desktop] is not supported in this version of testr; it has no effect"},
@@ -145,6 +154,8 @@ func TestWarnings(t *testing.T) {
 			".testr.conf:1: section [default] is not known; did you mean \"DEFAULT\"?\n" +
 				".testr.conf:2: section [profil x] is not known; did you mean \"profile\"?\n" +
 				".testr.conf:3: section [tox] is not known"},
+		{"group_regex beside parallel_class", "[DEFAULT]\ngroup_regex=a\nparallel_class=yes\n",
+			`.testr.conf:2: option "group_regex" has no effect with parallel_class=true`},
 		{"worker_command alone", "[DEFAULT]\nworker_command=x\n",
 			`.testr.conf:2: option "worker_command" has no effect without worker=stream`},
 		{"test_id_option without ids", "[DEFAULT]\ntest_id_option=--some\n",

@@ -11,13 +11,12 @@ import (
 var options = []string{
 	"test_command", "test_id_option", "test_id_list_default", "test_list_option", "test_run_concurrency",
 	"filter_tags", "group_regex", "instance_provision", "instance_execute", "instance_dispose",
-	"worker", "worker_command",
+	"worker", "worker_command", "parallel_class", "timeout", "slow", "retries",
 }
 
 // The options of [DEFAULT] that are recognised only.
 var laterOptions = []string{
-	"parallel_class", "profiles", "timeout", "slow", "retries", "file_hook", "provision_timeout",
-	"dispose_timeout", "keep_runs", "keep_days",
+	"profiles", "file_hook", "provision_timeout", "dispose_timeout", "keep_runs", "keep_days",
 }
 
 // The sections of testr's own that are recognised only, by the first word of
@@ -52,6 +51,10 @@ func (l *loader) load() {
 	}
 	c.FilterTags = strings.Fields(l.value("filter_tags").Text)
 	l.groupRegex()
+	l.parallelClass()
+	c.Timeout = l.duration("timeout", 0)
+	c.Slow = l.duration("slow", DefaultSlow)
+	c.Retries = l.count("retries")
 	l.worker()
 	l.variables()
 	l.names()

@@ -196,7 +196,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		d, ok := timing[it.Test]
 		return d, ok
 	}
-	if req.Config.GroupRegex != nil {
+	if req.Config.Grouped() {
 		cfg.Group = func(it scheduler.Item) string { return req.Config.Group(it.Test) }
 	}
 	if shell := s.plan.shown(mode); shell != "" && req.Announce != nil {
