@@ -1,6 +1,13 @@
 package event
 
-import "strings"
+import (
+	"strings"
+
+	"testr/internal/protocol"
+)
+
+// Fails says whether an outcome makes its run fail.
+func Fails(s protocol.Status) bool { return s == protocol.StatusFail || s == protocol.StatusUxSuccess }
 
 // Why tests that were asked for did not run: the details of KindNotRun that
 // mean something to whoever reads them later.
