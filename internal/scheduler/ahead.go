@@ -2,8 +2,8 @@ package scheduler
 
 import "time"
 
-// maxAhead is how many items that it has not begun a worker is to hold at most.
-const maxAhead = 256
+// MaxAhead is how many items that it has not begun a worker is to hold at most.
+const MaxAhead = 256
 
 // Ahead is how many items that it has not begun the worker is to hold now: as
 // many as keep it busy for a trip, the time from its outcome to the arrival of
@@ -14,7 +14,7 @@ func (q *Queue) Ahead(_ int, _ time.Time, trip time.Duration) int {
 		return 1
 	}
 	mean := max(1, q.left/length(left))
-	need := 1 + int(min(maxAhead, lengthOf(trip)/mean))
+	need := 1 + int(min(MaxAhead, lengthOf(trip)/mean))
 	share := q.counts.Waiting / (2 * max(1, len(q.workers)))
-	return max(1, min(maxAhead, need, share))
+	return max(1, min(MaxAhead, need, share))
 }

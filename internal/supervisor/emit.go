@@ -49,9 +49,16 @@ func (l *loop) annotate(p *process, packet *protocol.Packet, now time.Time) {
 	packet.Route = protocol.PrefixRoute(p.slot.Route, packet.Route)
 	packet.Has |= protocol.HasRoute
 	stamp(packet, now)
-	if packet.Has&protocol.HasTestID != 0 && !slices.Contains(packet.Tags, p.slot.tag) {
+	if packet.Has&protocol.HasTestID == 0 {
+		return
+	}
+	if !slices.Contains(packet.Tags, p.slot.tag) {
 		packet.Has |= protocol.HasTags
 		packet.Tags = append(packet.Tags, p.slot.tag)
+	}
+	packet.Tags = slices.DeleteFunc(packet.Tags, func(tag string) bool { return event.Attempt(tag) > 0 })
+	if n := max(l.attempt(packet.TestID), l.attempt(packet.ParentID)); n > 1 {
+		packet.Tags = append(packet.Tags, event.AttemptTag(n))
 	}
 }
 

@@ -3,9 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"time"
 
 	"testr/internal/event"
@@ -28,14 +26,14 @@ func (l *loop) feedAll(now time.Time) {
 // it has none.
 func (l *loop) feed(s *slot, now time.Time) {
 	switch p := s.proc; {
-	case s.retired:
+	case s.retired || s.waits:
 	case l.cfg.Worker.Plain != nil:
 		l.feedPlain(s, now)
 	case l.batches:
 		if p == nil {
 			l.feedBatch(s, now)
 		}
-	case p != nil && (p.ending || p.closed || p.killed):
+	case p != nil && (p.ending || p.closed || p.killed || p.deaf):
 	default:
 		l.feedStream(s, now)
 	}
@@ -52,10 +50,7 @@ func (l *loop) feedPlain(s *slot, now time.Time) {
 }
 
 func (l *loop) feedStream(s *slot, now time.Time) {
-	room := l.lookAhead()
-	if s.proc != nil {
-		room -= len(s.proc.sent)
-	}
+	room := l.room(s, now)
 	if room <= 0 {
 		return
 	}
@@ -80,27 +75,38 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 	ids := testIDs(its)
 	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Tests: ids}, now)
 	for _, id := range ids {
-		s.proc.sent = append(s.proc.sent, id)
+		s.proc.sent = append(s.proc.sent, given{id, now})
 		s.proc.post(request(id, protocol.StatusExists))
 	}
+	if l.cfg.Isolated {
+		l.end(s.proc)
+	}
+	l.watch(s.proc, now)
 }
 
-const (
-	minAhead  = 2
-	maxAhead  = 16
-	aheadWork = time.Millisecond // what a worker is to have before it
-)
+// room is how many more tests the worker of a slot may be given now.
+func (l *loop) room(s *slot, now time.Time) int {
+	switch {
+	case l.cfg.Isolated && s.proc == nil:
+		return 1
+	case l.cfg.Isolated:
+		return 0
+	case s.proc == nil:
+		return max(1, l.lookAhead(s, now))
+	}
+	idle := 0
+	if len(s.proc.open) == 0 {
+		idle = 1 // what it begins next is not ahead of anything
+	}
+	return max(idle, l.lookAhead(s, now)) - len(s.proc.sent)
+}
 
-// lookAhead is how many tests a worker may hold that it has not begun.
-func (l *loop) lookAhead() int {
+// lookAhead is how many tests the worker of a slot may hold that it has not begun.
+func (l *loop) lookAhead(s *slot, now time.Time) int {
 	if l.cfg.LookAhead > 0 {
 		return l.cfg.LookAhead
 	}
-	left, n := l.queue.EstimatedRemaining(), l.queue.Counts().Remaining()
-	if left == 0 {
-		return minAhead
-	}
-	return int(min(maxAhead, max(minAhead, time.Duration(n)*aheadWork/left)))
+	return l.queue.Ahead(s.index, now, s.trips.shortest())
 }
 
 // steal asks the other workers for what they have not begun: this one has
@@ -153,71 +159,6 @@ func (l *loop) expect(p *process, end time.Time) {
 	}
 }
 
-// feedBatch starts a batch worker with the next batch.
-func (l *loop) feedBatch(s *slot, now time.Time) {
-	its, state := l.queue.Next(s.index, now, scheduler.Limit{Items: l.batchSize()})
-	if state != scheduler.Have {
-		return
-	}
-	ids := testIDs(its)
-	b, err := l.cfg.Worker.Batch(ids)
-	if err != nil {
-		l.stop(fmt.Errorf("start a batch of %d tests: %w", len(ids), err))
-		return
-	}
-	l.refuse(s, b.Refused, now)
-	if len(b.Given) < len(ids) {
-		l.giveBack(s, slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(b.Given, id) }))
-	}
-	if len(b.Given) == 0 {
-		l.feedBatch(s, now)
-		return
-	}
-	if !l.start(s, b, now) {
-		return
-	}
-	s.proc.sent = slices.Clone(b.Given)
-	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Tests: b.Given}, now)
-}
-
-// refuse settles tests that no batch worker can be given.
-func (l *loop) refuse(s *slot, refused []Refused, now time.Time) {
-	byReason := map[string][]string{}
-	for _, r := range refused {
-		l.queue.Finished(s.index, item(r.Test), now)
-		byReason[r.Reason] = append(byReason[r.Reason], r.Test)
-	}
-	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
-		l.note(event.KindNotRun, byReason[reason], "not fit for a batch worker: "+reason, now)
-	}
-}
-
-const (
-	// minBatch is the least that a batch has while nothing is known of the cost
-	// of starting a process.
-	minBatch = 8
-	// startWorth is how much longer than its start a batch is to run, at least.
-	startWorth = 2
-)
-
-// batchSize is guided self-scheduling: half of a fair share of what waits, so
-// that the last batches are small; but in fewer parts, and one in the end, when
-// more would spend their time in starting processes. A single slot gets
-// everything.
-func (l *loop) batchSize() int {
-	c, parts := l.queue.Counts(), 2*len(l.slots)
-	share := func(parts int) int { return max(1, (c.Waiting+parts-1)/parts) }
-	left := l.queue.EstimatedRemaining()
-	switch {
-	case len(l.slots) == 1:
-		return share(1)
-	case l.startup == 0 || left == 0:
-		return max(share(parts), min(minBatch, share(len(l.slots))))
-	}
-	waiting := float64(left) / float64(c.Remaining()) * float64(c.Waiting)
-	return share(max(1, min(parts, int(waiting/float64(startWorth*l.startup)))))
-}
-
 // start starts a process in a slot. When that fails the slot's tests go back,
 // and it returns false.
 func (l *loop) start(s *slot, b Batch, now time.Time) bool {
@@ -230,10 +171,11 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 		l.notStarted(s, err, now)
 		return false
 	}
-	p := &process{slot: s, inst: inst, started: now, cancel: cancel, done: b.Done,
-		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"}, errTail: tail{limit: 4 << 10}}
+	p := &process{slot: s, inst: inst, started: now, free: now, cancel: cancel, done: b.Done,
+		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"},
+		errTail: tail{limit: 4 << 10}, recent: tail{limit: 1 << 10}}
 	if l.cfg.Worker.Plain == nil && !l.batches {
-		p.outbox = make(chan *protocol.Packet, outboxSize(max(l.cfg.LookAhead, maxAhead)))
+		p.outbox = make(chan *protocol.Packet, outboxSize(max(l.cfg.LookAhead, scheduler.MaxAhead)))
 	}
 	s.proc = p
 	if p.outbox != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sort"
 	"sync"
 	"time"
 
@@ -35,6 +34,11 @@ type loop struct {
 	began       bool                     // some worker began a test
 	batches     bool                     // streaming workers were given up
 	startup     time.Duration            // how long the last process took to its first test
+	maxFail     bool                     // as many tests have failed as may
+	attempts    map[string]int           // attempts at a test that have failed, where it got another
+	retrying    map[string]bool          // tests that wait for another attempt
+	deaths      map[string]int           // workers that a test took with it
+	scarce      bool                     // people know that no more workers can be started
 	held        map[string][]event.Event // verdicts on ids that the listing may not have
 	gone        map[string]bool          // remembered ids that the listing does not have
 	last        *process                 // the last one that ended fruitlessly
@@ -56,8 +60,10 @@ type slot struct {
 	tag        string // testrepository's tag for what runs here
 	proc       *process
 	generation int
-	fruitless  int // starts in a row that did not get as far as a test
+	fruitless  int  // starts in a row that did not get as far as a test
+	waits      bool // for a process to end, so that there is room for one here
 	retired    bool
+	trips      trips
 }
 
 // maxFruitless is how often in a row a worker may be started without beginning
@@ -66,15 +72,13 @@ const maxFruitless = 3
 
 // Reasons for tests that do not run.
 const (
-	reasonInterrupted = "interrupted"
-	reasonNoWorker    = "no worker left"
-	reasonStopped     = "the run was stopped"
-	reasonIgnored     = "the test command ended without running it"
-	reasonTakenBack   = "given to too many workers that ended before they began it"
+	reasonNoWorker  = "no worker left"
+	reasonIgnored   = "the test command ended without running it"
+	reasonTakenBack = "given to too many workers that ended before they began it"
 )
 
 func newLoop(cfg Config) *loop {
-	order := scheduler.LongestFirst
+	order := cfg.Order
 	if len(cfg.Slots) == 1 {
 		order = scheduler.Listed // which keeps the tests of a class together
 	}
@@ -84,11 +88,15 @@ func newLoop(cfg Config) *loop {
 		outcomes: event.NewOutcomes(),
 		inbox:    make(chan message, 64),
 		batches:  cfg.Worker.Stream == nil,
+		attempts: map[string]int{},
+		retrying: map[string]bool{},
+		deaths:   map[string]int{},
 		held:     map[string][]event.Event{},
 		gone:     map[string]bool{},
 		timer:    time.NewTimer(time.Hour),
 		queue: scheduler.New(scheduler.Options{
 			Workers: len(cfg.Slots), Group: cfg.Group, Estimate: cfg.Estimate, Order: order,
+			Segment: cfg.Segment, Concurrency: cfg.Concurrency,
 			// A worker's end is no fault of what it had not begun. That this can't
 			// go on for ever is the slots' doing: see maxFruitless.
 			MaxAttempts: math.MaxInt32}),
@@ -139,6 +147,10 @@ func (l *loop) step(ctx context.Context, interrupt *<-chan struct{}) {
 	case <-l.cfg.Kill:
 		l.cfg.Kill = nil
 		l.killAll(errors.New("the run was told to end at once"))
+	case answer := <-l.cfg.Inspect:
+		answer(l.inspect())
+	case wait := <-l.cfg.Pause:
+		l.pause(wait)
 	case <-l.timer.C:
 		l.wakeAt = time.Time{}
 		l.tick(time.Now())
@@ -241,7 +253,9 @@ func (l *loop) killAll(err error) {
 }
 
 // stopping reports whether no worker is to be given anything more.
-func (l *loop) stopping() bool { return l.interrupted || l.err != nil || l.sinkErr != nil }
+func (l *loop) stopping() bool {
+	return l.interrupted || l.maxFail || l.err != nil || l.sinkErr != nil
+}
 
 // interrupt gives out no more tests, takes back what has not begun, and lets
 // what runs go on for the time of grace.
@@ -254,9 +268,8 @@ func (l *loop) interrupt(cause error, now time.Time) {
 		case p == nil:
 		case p.outbox == nil:
 			p.kill(cause)
-		case !p.closed:
-			l.withdraw(s)
-			l.end(p)
+		default:
+			l.dismiss(s)
 			l.expect(p, now.Add(l.cfg.Grace))
 		}
 	}
@@ -265,8 +278,10 @@ func (l *loop) interrupt(cause error, now time.Time) {
 // handle takes one message of a process.
 func (l *loop) handle(m message, now time.Time) {
 	p := m.proc
+	p.heard = now
 	switch {
 	case m.packet != nil && m.packet.Text:
+		_, _ = p.recent.Write(m.packet.Content)
 		l.text(p, &p.text, m.packet.Content, now)
 	case m.packet != nil:
 		l.flush(p, now)
@@ -279,18 +294,27 @@ func (l *loop) handle(m message, now time.Time) {
 		}
 	case m.stderr != nil:
 		_, _ = p.errTail.Write(m.stderr)
+		_, _ = p.recent.Write(m.stderr)
 		l.text(p, &p.errText, m.stderr, now)
 	case m.closed:
 		p.closed = true
 		p.closeOutbox()
 		l.expect(p, now.Add(l.cfg.Grace))
+	case m.deaf:
+		p.deaf = true
 	case m.exit != nil:
 		l.flush(p, now)
 		l.exited(p, m.exit, now)
 		l.changed = true
 	}
-	if p.slot.proc == p && !l.stopping() {
-		l.feed(p.slot, now)
+	l.enough(now)
+	if p.slot.proc == p {
+		l.listen(p, now)
+		l.leaveOff(p)
+		l.watch(p, now)
+		if !l.stopping() {
+			l.feed(p.slot, now)
+		}
 	}
 	if c := l.queue.Counts(); c.Waiting+c.Sent == 0 {
 		l.changed = true // nobody gets anything any more
@@ -343,47 +367,9 @@ func (l *loop) tick(now time.Time) {
 				l.emitFrom(p, textPacket(j.name, j.take()), now)
 			}
 		}
-		switch {
-		case p.deadline.IsZero():
-		case now.Before(p.deadline):
-			l.wake(p.deadline)
-		default:
-			p.deadline = time.Time{}
-			p.kill(errImpatient)
-		}
+		l.watch(p, now)
 	}
 	l.status(now)
-}
-
-var errImpatient = errors.New("the worker had no more time to end")
-
-// statusEvery is how often people are told how the run goes.
-const statusEvery = 100 * time.Millisecond
-
-func (l *loop) status(now time.Time) {
-	if l.cfg.Status == nil {
-		return
-	}
-	if now.Before(l.statusAt) {
-		l.wake(l.statusAt)
-		return
-	}
-	l.statusAt = now.Add(statusEvery)
-	l.wake(l.statusAt)
-	st := Status{Counts: l.outcomes.Counts(), Waiting: l.queue.Counts().Remaining()}
-	if n := len(l.slots); n > 0 {
-		st.Left = l.queue.EstimatedRemaining() / time.Duration(n)
-	}
-	for _, s := range l.slots {
-		if s.proc == nil {
-			continue
-		}
-		for _, o := range s.proc.open {
-			st.Running = append(st.Running, Running{Test: o.id, Route: s.Route, Since: o.since})
-		}
-	}
-	sort.Slice(st.Running, func(i, j int) bool { return st.Running[i].Since.Before(st.Running[j].Since) })
-	l.cfg.Status(st)
 }
 
 func items(tests []string) []scheduler.Item {

@@ -12,13 +12,14 @@ import (
 )
 
 // message is what the goroutines of a process tell the loop. Exactly one of
-// packet, corrupt, text, stderr, closed and exit is set.
+// packet, corrupt, stderr, closed, deaf and exit is set.
 type message struct {
 	proc    *process
 	packet  *protocol.Packet       // also a piece of text between packets
 	corrupt *protocol.CorruptError // damage in the stream
 	stderr  []byte
 	closed  bool  // stdout has ended
+	deaf    bool  // stdin takes nothing any more
 	exit    *exit // the last message of a process
 }
 
@@ -36,21 +37,42 @@ type process struct {
 	outbox chan *protocol.Packet   // nil for a batch worker; closed by the loop alone
 	done   func() error            // frees what the command needed
 
-	sent         []string        // given and neither begun nor settled, in order
-	open         []openTest      // begun and not settled
-	withdrawn    map[string]bool // asked back, without an answer yet
+	sent         []given           // given and neither begun nor settled, in order
+	open         []openTest        // begun and not settled
+	withdrawn    map[string]bool   // asked back, without an answer yet
+	blocked      map[string]string // tests that a fixture keeps from running, and its id
+	fixtures     []string          // ids of the fixtures that failed in it
 	outboxClosed bool
 	started      time.Time
-	begun        int  // tests that it ever began
-	settled      int  // of the tests that it was given
-	failed       bool // something failed in it
-	ending       bool // it was told that there are no more tests
-	killed       bool // we ended it
-	closed       bool // its stdout has ended
+	heard        time.Time // when anything came from it last
+	free         time.Time // when it last had nothing open: its start, or an outcome
+	told         bool      // people know that it begins nothing
+	begun        int       // tests that it ever began
+	settled      int       // of the tests that it was given
+	failed       bool      // something failed in it
+	ending       bool      // it was told that there are no more tests
+	killed       bool      // we ended it
+	closed       bool      // its stdout has ended
+	deaf         bool      // its stdin takes nothing any more
 	text         joiner
 	errText      joiner
-	errTail      tail
+	errTail      tail      // the end of its stderr
+	recent       tail      // the end of all its text
 	deadline     time.Time // when the loop loses patience; zero for never
+}
+
+// given is a test that a process was sent.
+type given struct {
+	id string
+	at time.Time
+}
+
+// openTest is a test that its worker has begun.
+type openTest struct {
+	id      string
+	since   time.Time
+	told    bool // people know that it is slow
+	overdue bool // it had its time: whatever comes of it now, it failed
 }
 
 // outboxSize has room for everything that the loop puts there between two
@@ -64,7 +86,7 @@ func (p *process) follow(wg *sync.WaitGroup, inbox chan<- message) {
 	readers.Go(func() { p.readPackets(inbox) })
 	readers.Go(func() { p.readStderr(inbox) })
 	if p.outbox != nil {
-		readers.Go(p.writeOutbox)
+		readers.Go(func() { p.writeOutbox(inbox) })
 	} else if in := p.inst.Stdin(); in != nil {
 		_ = in.Close()
 	}
@@ -111,9 +133,8 @@ func (p *process) readStderr(inbox chan<- message) {
 }
 
 // writeOutbox ends when the outbox is closed. A write that fails means that the
-// worker is gone or going, which the readers tell: if it isn't, the end of its
-// stdin makes it go.
-func (p *process) writeOutbox() {
+// worker is gone, or has closed its stdin and goes on.
+func (p *process) writeOutbox(inbox chan<- message) {
 	w := protocol.NewWriter(p.inst.Stdin())
 	var err error
 	for packet := range p.outbox {
@@ -122,6 +143,7 @@ func (p *process) writeOutbox() {
 		}
 		if err = w.WritePacket(packet); err != nil {
 			_ = p.inst.Stdin().Close()
+			inbox <- message{proc: p, deaf: true}
 		}
 	}
 	_ = p.inst.Stdin().Close()

@@ -4,20 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"syscall"
+	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"testr/internal/event"
 	"testr/internal/protocol"
 )
-
-// openTest is a test that its worker has begun.
-type openTest struct {
-	id    string
-	since time.Time
-}
 
 // kill ends the process: with a request first, by force later.
 func (p *process) kill(cause error) {
@@ -46,6 +38,33 @@ func (p *process) closeOutbox() {
 	}
 }
 
+func (p *process) indexSent(id string) int {
+	return slices.IndexFunc(p.sent, func(g given) bool { return g.id == id })
+}
+
+func (p *process) isOpen(id string) bool { return p.opened(id) != nil }
+
+// opened is the test of that id that the process has begun, or nil.
+func (p *process) opened(id string) *openTest {
+	i := slices.IndexFunc(p.open, func(o openTest) bool { return o.id == id })
+	if i < 0 {
+		return nil
+	}
+	return &p.open[i]
+}
+
+// has says whether the process was given the test and has not settled it.
+func (p *process) has(id string) bool { return p.isOpen(id) || p.indexSent(id) >= 0 }
+
+// sentIDs are the ids of what the process was given and has not begun.
+func (p *process) sentIDs() []string {
+	out := make([]string, len(p.sent))
+	for i, g := range p.sent {
+		out[i] = g.id
+	}
+	return out
+}
+
 // packet settles what a packet says of the tests that its worker was given, and
 // passes it on.
 func (l *loop) packet(p *process, packet *protocol.Packet, now time.Time) {
@@ -59,17 +78,14 @@ func (l *loop) packet(p *process, packet *protocol.Packet, now time.Time) {
 	case s == protocol.StatusInProgress:
 		l.begun(p, id, now)
 	case s == protocol.StatusExists && p.withdrawn[id]:
-		delete(p.withdrawn, id)
-		if i := slices.Index(p.sent, id); i >= 0 {
-			p.sent = slices.Delete(p.sent, i, i+1)
-			l.queue.Returned(p.slot.index, item(id))
-			l.changed = true
-		}
+		l.returned(p, id)
 	}
 	switch {
-	case l.gone[id] && unknown(packet): // it was never asked for
+	case l.gone[id] && !packet.Runnable: // "I know no such test": it was never asked for
 	case l.holds(packet):
 		l.held[id] = append(l.held[id], event.Event{Kind: event.KindPacket, Worker: p.slot.index, Packet: packet})
+	case l.blocks(p, packet, now):
+		return
 	default:
 		l.emitPacket(p.slot.index, packet, now)
 	}
@@ -85,25 +101,65 @@ func (l *loop) holds(packet *protocol.Packet) bool {
 		return false
 	}
 	_, held := l.held[packet.TestID]
-	return held || unknown(packet)
+	return held || says(packet, unknownTest)
 }
 
-// unknown says whether a worker says by this packet that it knows no such test.
-func unknown(p *protocol.Packet) bool {
-	return p.Has&protocol.HasFile != 0 && p.FileName == unknownTest && !p.Runnable
+// says says whether a worker answers by this packet, which is part of an answer
+// that is not runnable, that it can't run the test.
+func says(p *protocol.Packet, file string) bool {
+	return p.Has&protocol.HasFile != 0 && p.FileName == file && !p.Runnable
 }
 
-// unknownTest is the file by which a worker says that it knows no such test.
-const unknownTest = "unknown-test"
+// The files by which a worker says why it can't run a test.
+const (
+	unknownTest  = "unknown-test"  // there is none of this id
+	setupFailure = "setup-failure" // the fixture that is named in it has failed
+)
+
+// blocks takes the answer "a fixture has failed that this test needs" out of
+// the stream: the test did not run, which is no outcome.
+func (l *loop) blocks(p *process, packet *protocol.Packet, now time.Time) bool {
+	id := packet.TestID
+	if packet.Status == protocol.StatusFail && event.Fixture(id) {
+		p.fixtures = append(p.fixtures, id)
+	}
+	if says(packet, setupFailure) && p.has(id) {
+		if p.blocked == nil {
+			p.blocked = map[string]string{}
+		}
+		p.blocked[id] += string(packet.Content)
+	}
+	fixture, ok := p.blocked[id]
+	if !ok || !p.has(id) {
+		return false
+	}
+	if packet.Status.Final() {
+		delete(p.blocked, id)
+		l.settled(p, id, now)
+		l.note(event.KindNotRun, []string{id}, event.SetUpFailed(strings.TrimSpace(fixture)), now)
+	}
+	return true
+}
+
+// returned takes back a test that its worker gave back.
+func (l *loop) returned(p *process, id string) {
+	delete(p.withdrawn, id)
+	if i := p.indexSent(id); i >= 0 {
+		p.sent = slices.Delete(p.sent, i, i+1)
+		l.queue.Returned(p.slot.index, item(id))
+		l.changed = true
+	}
+}
 
 // begun notes that a worker began a test. One it began before and did not end
 // has no outcome to come; one that it passed over goes to somebody else.
 func (l *loop) begun(p *process, id string, now time.Time) {
-	if p.isOpen(id) || !l.queue.Started(p.slot.index, item(id), now) {
+	if p.isOpen(id) || !l.queue.Started(p.slot.index, item(id), now) && l.cfg.Worker.Plain == nil {
 		return
 	}
-	if i := slices.Index(p.sent, id); i >= 0 {
-		passed := slices.Clone(p.sent[:i])
+	if i := p.indexSent(id); i >= 0 {
+		l.timeTrip(p, p.sent[i], now)
+		passed := p.sentIDs()[:i]
 		p.sent = slices.Delete(p.sent, i, i+1)
 		if p.outbox != nil && len(passed) > 0 {
 			p.sent = p.sent[i:]
@@ -114,13 +170,15 @@ func (l *loop) begun(p *process, id string, now time.Time) {
 		for _, o := range p.open {
 			l.emitFailure(p, o.id, fmt.Sprintf("The worker began %s without an outcome for this test.", id), now)
 			l.queue.Finished(p.slot.index, item(o.id), now)
+			l.failed(o.id, false)
 		}
 		p.open = p.open[:0]
 	}
-	p.open = append(p.open, openTest{id, now})
+	p.open = append(p.open, openTest{id: id, since: now})
 	if p.begun == 0 {
 		l.startup = now.Sub(p.started)
 	}
+	delete(l.retrying, id)
 	p.begun++
 	p.slot.fruitless = 0
 	l.began = true
@@ -143,196 +201,32 @@ func (l *loop) giveBack(s *slot, ids []string) {
 
 // ended settles a test that its worker was given.
 func (l *loop) ended(p *process, packet *protocol.Packet, now time.Time) {
-	id := packet.TestID
-	if packet.Status == protocol.StatusFail || packet.Status == protocol.StatusUxSuccess {
+	id, bad := packet.TestID, event.Fails(packet.Status)
+	if bad {
 		p.failed = true
 	}
-	if !l.queue.Finished(p.slot.index, item(id), now) {
-		return
+	if o := p.opened(id); o != nil && o.overdue {
+		return // too late: it fails when its worker has ended
 	}
-	p.sent = slices.DeleteFunc(p.sent, func(s string) bool { return s == id })
+	if l.settled(p, id, now) && bad {
+		l.failed(id, false)
+	}
+}
+
+// settled takes a test that has its outcome from its worker, and reports
+// whether it was this worker's.
+func (l *loop) settled(p *process, id string, now time.Time) bool {
 	p.open = slices.DeleteFunc(p.open, func(o openTest) bool { return o.id == id })
+	if !l.queue.Finished(p.slot.index, item(id), now) {
+		return false
+	}
+	p.sent = slices.DeleteFunc(p.sent, func(g given) bool { return g.id == id })
 	delete(p.withdrawn, id)
+	delete(l.retrying, id)
 	p.settled++
+	p.free, p.told = now, false
 	p.slot.fruitless = 0
 	l.began = true
 	l.idle(p, now)
-}
-
-func (p *process) isOpen(id string) bool {
-	return slices.ContainsFunc(p.open, func(o openTest) bool { return o.id == id })
-}
-
-// exited settles what a process leaves behind.
-func (l *loop) exited(p *process, e *exit, now time.Time) {
-	s := p.slot
-	how := describe(p, e)
-	l.live--
-	s.proc = nil
-	p.cancel(nil)
-	l.free(p.done)
-	for _, j := range []*joiner{&p.text, &p.errText} {
-		if j.cut {
-			l.warn(fmt.Sprintf("worker %s wrote more than %d MiB to %s beside its packets: the rest was cut",
-				s.Route, textLimit>>20, j.name), now)
-		}
-	}
-	l.emit(event.Event{Kind: event.KindWorkerExited, Worker: s.index, Detail: how}, now)
-	clean := e.err == nil && e.status.Success()
-	if p.outbox == nil && clean && !p.killed {
-		l.ignored(p, now)
-	}
-	broke := l.lost(p, how, now)
-	switch {
-	case clean || p.killed && l.stopping() || broke || p.failed:
-	case p.begun+p.settled > 0 || l.cfg.Worker.Plain != nil:
-		l.emitFailure(p, event.ReturnCode, returnCode(e, how), now)
-	}
-	l.judge(s, p, how, now)
-}
-
-// lost takes the tests of a process that is gone from it, and reports whether
-// one had begun.
-func (l *loop) lost(p *process, how string, now time.Time) (broke bool) {
-	requeued, begun, abandoned := l.queue.Lost(p.slot.index, now)
-	if l.stopping() && p.killed {
-		begun = nil // whoever or whatever stopped the run stopped these: they have no outcome
-	}
-	for _, it := range begun {
-		l.emitFailure(p, it.Test, fmt.Sprintf("The worker ended in the middle of this test: %s.", how), now)
-	}
-	if l.cfg.Worker.Plain != nil {
-		begun = nil
-		for _, t := range l.outcomes.Tests() {
-			if t.Open && !l.stopping() {
-				begun = append(begun, item(t.ID))
-				l.emitFailure(p, t.ID, fmt.Sprintf("The worker ended in the middle of this test: %s.", how), now)
-			}
-		}
-	}
-	if len(requeued) > 0 {
-		l.emit(event.Event{Kind: event.KindRequeued, Worker: p.slot.index, Tests: testIDs(requeued),
-			Detail: "the worker ended before it began them: " + how}, now)
-	}
-	if len(abandoned) > 0 {
-		l.note(event.KindNotRun, testIDs(abandoned), reasonTakenBack, now)
-	}
-	return len(begun) > 0
-}
-
-// ignored gives up tests that a test command was given, and did not run,
-// though it ended well: it would not run them the next time either.
-func (l *loop) ignored(p *process, now time.Time) {
-	if len(p.sent) == 0 {
-		return
-	}
-	for _, id := range p.sent {
-		l.queue.Finished(p.slot.index, item(id), now)
-	}
-	l.note(event.KindNotRun, p.sent, reasonIgnored, now)
-	p.settled += len(p.sent)
-	p.sent = nil
-}
-
-// judge decides whether a slot gets another worker after this one.
-func (l *loop) judge(s *slot, p *process, how string, now time.Time) {
-	if p.begun+p.settled > 0 || p.ending || l.stopping() {
-		return
-	}
-	s.fruitless++
-	l.last, l.lastExit = p, how
-	l.cfg.Log.Info("a worker ended before it began a test", "worker", s.Route, "end", how)
-	l.giveUp(s, now)
-}
-
-// notStarted is judge for a process that could not even be started.
-func (l *loop) notStarted(s *slot, err error, now time.Time) {
-	l.queue.Lost(s.index, now)
-	l.changed = true
-	s.fruitless++
-	l.last, l.lastExit = nil, err.Error()
-	l.warn(fmt.Sprintf("start worker %s: %v", s.Route, err), now)
-	if l.cfg.Worker.Plain != nil {
-		l.stop(fmt.Errorf("start the test command: %w", err))
-		return
-	}
-	l.giveUp(s, now)
-}
-
-// giveUp retires a slot that had its chances.
-func (l *loop) giveUp(s *slot, now time.Time) {
-	if s.fruitless < maxFruitless {
-		return
-	}
-	s.retired = true
-	l.fallBack(now)
-}
-
-// fallBack goes over to batches if all slots were given up without a single
-// test begun, and there are batches.
-func (l *loop) fallBack(now time.Time) {
-	if l.began || l.batches || l.cfg.Worker.Batch == nil {
-		return
-	}
-	for _, s := range l.slots {
-		if !s.retired {
-			return
-		}
-	}
-	l.warn("no streaming worker got as far as its first test ("+l.lastExit+
-		"): running in batches instead; worker=batch says so from the beginning", now)
-	l.batches = true
-	for _, s := range l.slots {
-		s.retired, s.fruitless = false, 0
-	}
-}
-
-// settleRest accounts for what will not run any more, once nothing is left
-// that could run it.
-func (l *loop) settleRest(now time.Time) {
-	var left []string
-	for _, it := range l.queue.Outstanding() {
-		left = append(left, it.Test)
-	}
-	if len(left) == 0 || l.unlisted || l.sinkErr != nil {
-		return
-	}
-	reason := reasonNoWorker
-	switch {
-	case l.interrupted:
-		reason = reasonInterrupted
-	case l.err != nil:
-		reason = reasonStopped
-	default:
-		e := &WorkersError{Outstanding: len(left), Last: l.lastExit}
-		if l.last != nil {
-			e.Stderr = l.last.errTail.String()
-		}
-		l.err = e
-	}
-	l.note(event.KindNotRun, left, reason, now)
-}
-
-func describe(p *process, e *exit) string {
-	how := e.status.String()
-	if name := unix.SignalName(syscall.Signal(e.status.Code - 128)); e.status.Code > 128 && name != "" {
-		how += " (by which a shell says: killed by " + name + ")"
-	}
-	if e.err != nil {
-		how = "its end could not be found out: " + e.err.Error()
-	}
-	switch {
-	case p.killed && p.closed && !p.ending:
-		how += " (testr ended it)"
-	case p.killed:
-		how += " (testr ended it: it took too long to end, or the run was stopped)"
-	}
-	return how
-}
-
-func returnCode(e *exit, how string) string {
-	if e.err == nil && e.status.Signal == "" {
-		return fmt.Sprintf("returncode %d", e.status.Code)
-	}
-	return "The worker ended: " + how
+	return true
 }

@@ -83,8 +83,7 @@ type Config struct {
 	MaxFail int
 
 	// LookAhead is how many tests a streaming worker may hold that it has not
-	// begun; zero means as many as hide the round trip of a pipe: 2, and up to 16
-	// of those that take next to no time.
+	// begun; zero means as many as hide the way to it and back, as measured.
 	LookAhead int
 	// Grace is how long running tests may go on once the context has ended, and
 	// a worker once it has closed its stdout; zero means 10 s.
@@ -98,6 +97,9 @@ type Config struct {
 	// Inspect carries questions: each function is called by the loop, once, with
 	// what every slot does at that moment. It must not block.
 	Inspect <-chan func([]SlotState)
+	// Pause carries functions that return when the run is to go on: while the
+	// loop calls one, all workers are stopped, and no time passes for their tests.
+	Pause <-chan func()
 
 	Sink event.Sink
 	// Status, if set, is called by the loop after every change, and must not

@@ -663,7 +663,7 @@ func TestInterrupt(t *testing.T) {
 		took time.Duration
 	}{
 		{"ends in time", 5 * time.Second, "success", 5 * time.Second},
-		{"does not", time.Hour, "open", 11 * time.Second},
+		{"does not", time.Hour, "not run: interrupted", 11 * time.Second},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -691,7 +691,7 @@ func TestInterrupt(t *testing.T) {
 					t.Error("the run is not interrupted; want it to be")
 				}
 				got := statuses(o)
-				if got["a"] != test.want || got["d"] != "not run: "+reasonInterrupted {
+				if got["a"] != test.want || got["d"] != "not run: "+event.ReasonInterrupted {
 					t.Errorf("got %v; want a %s and d not run", got, test.want)
 				}
 				if took := time.Since(began); took > test.took+time.Second {

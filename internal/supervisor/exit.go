@@ -1,0 +1,240 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"testr/internal/event"
+)
+
+// exited settles what a process leaves behind.
+func (l *loop) exited(p *process, e *exit, now time.Time) {
+	s := p.slot
+	how := describe(p, e)
+	l.live--
+	s.proc = nil
+	for _, other := range l.slots {
+		other.waits = false
+	}
+	p.cancel(nil)
+	l.free(p.done)
+	for _, j := range []*joiner{&p.text, &p.errText} {
+		if j.cut {
+			l.warn(fmt.Sprintf("worker %s wrote more than %d MiB to %s beside its packets: the rest was cut",
+				s.Route, textLimit>>20, j.name), now)
+		}
+	}
+	l.emit(event.Event{Kind: event.KindWorkerExited, Worker: s.index, Detail: how}, now)
+	clean := e.err == nil && e.status.Success()
+	if p.outbox == nil && clean && !p.killed {
+		l.ignored(p, now)
+	}
+	l.unfixed(p, now)
+	broke := l.lost(p, how, now)
+	switch {
+	case clean || p.killed && l.stopping() || broke || p.failed:
+	case p.begun+p.settled > 0 || l.cfg.Worker.Plain != nil:
+		l.emitFailure(p, event.ReturnCode, returnCode(e, how), now)
+	}
+	l.judge(s, p, how, now)
+}
+
+// unfixed settles tests of a batch that a fixture kept from running: unittest
+// passes them over without a word.
+func (l *loop) unfixed(p *process, now time.Time) {
+	if p.outbox != nil {
+		return
+	}
+	for _, fixture := range p.fixtures {
+		var blocked []string
+		for _, id := range p.sentIDs() {
+			if event.Needs(id, fixture) && l.settled(p, id, now) {
+				blocked = append(blocked, id)
+			}
+		}
+		if len(blocked) > 0 {
+			l.note(event.KindNotRun, blocked, event.SetUpFailed(fixture), now)
+		}
+	}
+}
+
+// lost takes the tests of a process that is gone from it, and reports whether
+// one had begun.
+func (l *loop) lost(p *process, how string, now time.Time) (broke bool) {
+	requeued, _, abandoned := l.queue.Lost(p.slot.index, now)
+	if l.stopping() && p.killed {
+		l.cutShort(p, now)
+	}
+	for _, o := range p.open {
+		l.emitFailure(p, o.id, l.death(o, how), now)
+		l.failed(o.id, true)
+	}
+	if len(requeued) > 0 {
+		l.emit(event.Event{Kind: event.KindRequeued, Worker: p.slot.index, Tests: testIDs(requeued),
+			Detail: "the worker ended before it began them: " + how}, now)
+	}
+	if len(abandoned) > 0 {
+		l.note(event.KindNotRun, testIDs(abandoned), reasonTakenBack, now)
+	}
+	return len(p.open) > 0
+}
+
+// cutShort settles tests that whoever or whatever stopped the run stopped: they
+// have no outcome. Those that had their time fail all the same.
+func (l *loop) cutShort(p *process, now time.Time) {
+	var left []openTest
+	var cut []string
+	for _, o := range p.open {
+		if o.overdue {
+			left = append(left, o)
+		} else {
+			cut = append(cut, o.id)
+		}
+	}
+	p.open = left
+	if len(cut) > 0 {
+		l.note(event.KindNotRun, cut, l.reason(), now)
+	}
+}
+
+// death is why a test failed whose worker ended in the middle of it.
+func (l *loop) death(o openTest, how string) string {
+	if o.overdue {
+		return fmt.Sprintf("The test was still running after %v, which is its time limit (--timeout): %s.", l.cfg.Timeout, how)
+	}
+	return fmt.Sprintf("The worker ended in the middle of this test: %s.", how)
+}
+
+// ignored gives up tests that a test command was given, and did not run,
+// though it ended well: it would not run them the next time either.
+func (l *loop) ignored(p *process, now time.Time) {
+	if len(p.sent) == 0 {
+		return
+	}
+	ids := p.sentIDs()
+	for _, id := range ids {
+		l.settled(p, id, now)
+	}
+	l.note(event.KindNotRun, ids, reasonIgnored, now)
+}
+
+// judge decides whether a slot gets another worker after this one.
+func (l *loop) judge(s *slot, p *process, how string, now time.Time) {
+	if p.begun+p.settled > 0 || p.ending || l.stopping() {
+		return
+	}
+	s.fruitless++
+	l.last, l.lastExit = p, how
+	l.cfg.Log.Info("a worker ended before it began a test", "worker", s.Route, "end", how)
+	l.giveUp(s, now)
+}
+
+// notStarted is judge for a process that could not even be started.
+func (l *loop) notStarted(s *slot, err error, now time.Time) {
+	l.queue.Lost(s.index, now)
+	l.changed = true
+	if scarce(err) && l.live > 0 {
+		s.waits = true
+		if !l.scarce {
+			l.scarce = true
+			l.warn(fmt.Sprintf("start worker %s: %v: going on with those that run", s.Route, err), now)
+		}
+		return
+	}
+	s.fruitless++
+	l.last, l.lastExit = nil, err.Error()
+	l.warn(fmt.Sprintf("start worker %s: %v", s.Route, err), now)
+	if l.cfg.Worker.Plain != nil {
+		l.stop(fmt.Errorf("start the test command: %w", err))
+		return
+	}
+	l.giveUp(s, now)
+}
+
+// scarce says whether the system has too little of something at the moment, as
+// it may have again when another process has ended.
+func scarce(err error) bool {
+	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUp retires a slot that had its chances.
+func (l *loop) giveUp(s *slot, now time.Time) {
+	if s.fruitless < maxFruitless {
+		return
+	}
+	s.retired = true
+	l.fallBack(now)
+}
+
+// fallBack goes over to batches if all slots were given up without a single
+// test begun, and there are batches.
+func (l *loop) fallBack(now time.Time) {
+	if l.began || l.batches || l.cfg.Worker.Batch == nil {
+		return
+	}
+	for _, s := range l.slots {
+		if !s.retired {
+			return
+		}
+	}
+	l.warn("no streaming worker got as far as its first test ("+l.lastExit+
+		"): running in batches instead; worker=batch says so from the beginning", now)
+	l.batches = true
+	for _, s := range l.slots {
+		s.retired, s.fruitless = false, 0
+	}
+}
+
+// settleRest accounts for what will not run any more, once nothing is left
+// that could run it.
+func (l *loop) settleRest(now time.Time) {
+	var left []string
+	for _, it := range l.queue.Outstanding() {
+		left = append(left, it.Test)
+	}
+	if len(left) == 0 || l.unlisted || l.sinkErr != nil {
+		return
+	}
+	reason := l.reason()
+	if reason == reasonNoWorker {
+		e := &WorkersError{Outstanding: len(left), Last: l.lastExit}
+		if l.last != nil {
+			e.Stderr = l.last.errTail.String()
+		}
+		l.err = e
+	}
+	l.note(event.KindNotRun, left, reason, now)
+}
+
+func describe(p *process, e *exit) string {
+	how := e.status.String()
+	if name := unix.SignalName(syscall.Signal(e.status.Code - 128)); e.status.Code > 128 && name != "" {
+		how += " (by which a shell says: killed by " + name + ")"
+	}
+	if e.err != nil {
+		how = "its end could not be found out: " + e.err.Error()
+	}
+	switch {
+	case p.killed && p.closed && !p.ending:
+		how += " (testr ended it)"
+	case p.killed:
+		how += " (testr ended it: it took too long to end, or the run was stopped)"
+	}
+	return how
+}
+
+func returnCode(e *exit, how string) string {
+	if e.err == nil && e.status.Signal == "" {
+		return fmt.Sprintf("returncode %d", e.status.Code)
+	}
+	return "The worker ended: " + how
+}
