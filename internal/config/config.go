@@ -25,6 +25,7 @@ const (
 	WorkerBatch  = "batch"  // the command is run again and again, with some ids each time
 	WorkerPython = "python" // the built-in worker for Python
 	WorkerGo     = "go"     // the built-in worker for Go
+	WorkerTap    = "tap"    // the built-in worker for scripts that write TAP
 )
 
 // Config is what a .testr.conf says. Values that it doesn't set are zero.

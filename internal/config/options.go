@@ -100,12 +100,12 @@ func (l *loader) groupRegex() {
 
 func (l *loader) worker() {
 	v := l.value("worker")
-	known := []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo}
+	known := []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo, WorkerTap}
 	switch {
 	case v.Text == "":
 	case slices.Contains(known, v.Text):
 		l.config.Worker, l.config.WorkerLine = v.Text, v.Line
-	case v.Text == "pytest" || v.Text == "tap":
+	case v.Text == "pytest":
 		l.fail(v.Line, fmt.Sprintf("worker %q is not in this version of testr", v.Text),
 			"worker=batch runs any command that writes subunit")
 	default:

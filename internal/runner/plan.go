@@ -63,6 +63,13 @@ func newPlan(req Request, temp string) (*plan, error) {
 // command has, if it has one that testr knows.
 func (p *plan) builtIn() (err error) {
 	c, args := p.req.Config, p.req.Select.Args
+	if c.Worker == config.WorkerTap {
+		p.stream, p.list, err = worker.TapCommands(p.req.Self, c.TestCommand.Text, args)
+		if err != nil {
+			err = fmt.Errorf("worker=tap (line %d) does not fit test_command: %w", c.WorkerLine, err)
+		}
+		return err
+	}
 	d := worker.Detect(c.TestCommand.Text)
 	if want := c.Worker; want != config.WorkerAuto && want != d.Kind.String() {
 		return fmt.Errorf("worker=%s (line %d) does not fit test_command: %s", want, c.WorkerLine, d.Reason)
