@@ -26,6 +26,7 @@ type fakeInstance struct {
 
 	mu      sync.Mutex
 	started int // guarded by mu
+	paused  int // guarded by mu
 }
 
 func (i *fakeInstance) ID() string   { return "fake" }
@@ -38,7 +39,7 @@ func (i *fakeInstance) Start(ctx context.Context, cmd instance.Command) (instanc
 	if i.startup != nil {
 		return nil, i.startup
 	}
-	p := &fakeProcess{cmd: cmd, start: i.started, over: make(chan struct{})}
+	p := &fakeProcess{inst: i, cmd: cmd, start: i.started, over: make(chan struct{})}
 	p.in, p.stdin = io.Pipe()
 	p.stdout, p.out = io.Pipe()
 	p.stderr, p.err = io.Pipe()
@@ -59,7 +60,15 @@ func (i *fakeInstance) Start(ctx context.Context, cmd instance.Command) (instanc
 	return p, nil
 }
 
+func (i *fakeInstance) pause(n int) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.paused += n
+	return nil
+}
+
 type fakeProcess struct {
+	inst     *fakeInstance
 	cmd      instance.Command
 	start    int // which start on its instance this is, from 1
 	in       *io.PipeReader
@@ -73,6 +82,8 @@ type fakeProcess struct {
 }
 
 func (p *fakeProcess) PID() int              { return 1000 + p.start }
+func (p *fakeProcess) Pause() error          { return p.inst.pause(+1) }
+func (p *fakeProcess) Resume() error         { return p.inst.pause(-1) }
 func (p *fakeProcess) Stdin() io.WriteCloser { return p.stdin }
 func (p *fakeProcess) Stdout() io.Reader     { return p.stdout }
 func (p *fakeProcess) Stderr() io.Reader     { return p.stderr }

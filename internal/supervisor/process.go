@@ -71,6 +71,7 @@ type given struct {
 type openTest struct {
 	id      string
 	since   time.Time
+	again   bool // its worker has said twice that it began
 	told    bool // people know that it is slow
 	overdue bool // it had its time: whatever comes of it now, it failed
 }

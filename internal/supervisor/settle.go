@@ -154,7 +154,15 @@ func (l *loop) returned(p *process, id string) {
 // begun notes that a worker began a test. One it began before and did not end
 // has no outcome to come; one that it passed over goes to somebody else.
 func (l *loop) begun(p *process, id string, now time.Time) {
-	if p.isOpen(id) || !l.queue.Started(p.slot.index, item(id), now) && l.cfg.Worker.Plain == nil {
+	if o := p.opened(id); o != nil {
+		// It said so before loading or set-up. Once: a worker that says it again and
+		// again must not keep a test alive.
+		if !o.again {
+			o.since, o.again = now, true
+		}
+		return
+	}
+	if !l.queue.Started(p.slot.index, item(id), now) && l.cfg.Worker.Plain == nil {
 		return
 	}
 	if i := p.indexSent(id); i >= 0 {
