@@ -62,6 +62,9 @@ var helpers = map[string]func(args []string) int{
 	"spam":     helperSpam,
 	"fds":      helperFDs,
 	"exhaust":  helperExhaust,
+	"guardian": helperGuardian,
+	"testr":    helperTestr,
+	"session":  helperSession,
 }
 
 // block says that it is ready, and waits to be killed.

@@ -62,6 +62,13 @@ type Process interface {
 	// that this could not be found out. It may be called from any goroutine,
 	// and again.
 	Wait() (ExitStatus, error)
+	// Pause stops the process and what else is in its process group, and Resume
+	// lets them go on. They ask, and don't wait for it. The error is
+	// os.ErrProcessDone if the process has ended, and errors.ErrUnsupported if
+	// the instance can't do it. They may be called from any goroutine. A
+	// process that is paused can be cancelled like any other.
+	Pause() error
+	Resume() error
 }
 
 // ExitStatus says how a process ended.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,7 +43,20 @@ type Local struct {
 	// command leaves behind lives until then.
 	Nested bool
 
+	// Guardian is a program, with its arguments, that does nothing but call
+	// RunGuardian. It then starts the commands, one process for all of them, and
+	// nothing that they start outlives it: what goes into a session of its own
+	// lives until Close, or until this process has ended in whatever way. Nil
+	// means that commands are started directly, and such things live on. With
+	// Nested it has no effect.
+	Guardian []string
+
 	provisioned atomic.Int64 // numbers the instances
+
+	// mu guards what follows. It is held while a guardian is being started.
+	mu       sync.Mutex
+	guardian *guardian // nil before the first command
+	closed   bool
 }
 
 // Provision makes count instances. They cost nothing until a command is
@@ -68,24 +82,74 @@ func (l *Local) Provision(ctx context.Context, count int) ([]Instance, error) {
 	var instances []Instance
 	for range count {
 		instances = append(instances, &localInstance{
+			local:   l,
 			id:      "local-" + strconv.FormatInt(l.provisioned.Add(1)-1, 10),
 			dir:     dir,
-			env:     l.Env,
 			grace:   grace,
-			nested:  l.Nested,
 			running: make(map[*localProcess]struct{}),
 		})
 	}
 	return instances, nil
 }
 
+// start starts a program in the way that l is set up for.
+func (l *Local) start(p *program, files [3]*os.File) (child, error) {
+	if len(l.Guardian) == 0 || l.Nested {
+		return startDirect(p, files, l.Nested)
+	}
+	g, err := l.guard()
+	if err != nil {
+		return nil, err
+	}
+	return g.start(p, files)
+}
+
+// guard returns the guardian that is there, or a new one if there is none or
+// it was killed.
+func (l *Local) guard() (*guardian, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	if l.guardian == nil || l.guardian.gone() {
+		g, err := startGuardian(l.Guardian)
+		if err != nil {
+			return nil, fmt.Errorf("start the guardian of local processes: %w", err)
+		}
+		l.guardian = g
+	}
+	return l.guardian, nil
+}
+
+// Close kills what commands have left behind, wherever it went, and says what
+// that was. Close the instances first: what still runs on them is killed too. A
+// command that is started afterwards gives ErrClosed. Without a guardian
+// nothing is known of leftovers, and nothing happens.
+//
+// The error says that some could not be killed, or, if the guardian was killed
+// itself, that nobody knows.
+func (l *Local) Close() (Leftovers, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.guardian == nil {
+		return Leftovers{}, nil
+	}
+	left, err := l.guardian.close()
+	l.guardian = nil
+	if err != nil {
+		return left, fmt.Errorf("end what local commands left behind: %w", err)
+	}
+	return left, nil
+}
+
 // localInstance is this machine, and the commands that were started on it.
 type localInstance struct {
-	id     string
-	dir    string // absolute, or empty
-	env    []string
-	grace  time.Duration
-	nested bool
+	local *Local
+	id    string
+	dir   string // absolute, or empty
+	grace time.Duration
 
 	// mu guards what follows. It is held while a command is being started, so
 	// that Close misses none.
@@ -111,7 +175,7 @@ func (i *localInstance) Start(ctx context.Context, command Command) (Process, er
 }
 
 func (i *localInstance) start(ctx context.Context, command Command) (*localProcess, error) {
-	cmd, err := i.prepare(command)
+	program, err := i.prepare(command)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +187,9 @@ func (i *localInstance) start(ctx context.Context, command Command) (*localProce
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
-	p, err := startProcess(cmd, command.Stdin)
+	p, err := startProcess(program, command.Stdin, i.local.start)
 	if err != nil {
-		return nil, explainStart(err, cmd)
+		return nil, explainStart(err, program)
 	}
 	i.running[p] = struct{}{}
 	p.wait(ctx, i.grace, func() { i.forget(p) })
@@ -133,7 +197,7 @@ func (i *localInstance) start(ctx context.Context, command Command) (*localProce
 }
 
 // prepare resolves what command leaves open: directory, environment, program.
-func (i *localInstance) prepare(command Command) (*exec.Cmd, error) {
+func (i *localInstance) prepare(command Command) (*program, error) {
 	dir := i.dir
 	if command.Dir != "" {
 		dir = command.Dir
@@ -146,7 +210,7 @@ func (i *localInstance) prepare(command Command) (*exec.Cmd, error) {
 		}
 		dir = abs
 	}
-	env := slices.Concat(os.Environ(), i.env, command.Env)
+	env := slices.Concat(os.Environ(), i.local.Env, command.Env)
 	if dir != "" {
 		env = append(env, "PWD="+dir)
 	}
@@ -154,13 +218,12 @@ func (i *localInstance) prepare(command Command) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &exec.Cmd{
-		Path:        path,
-		Args:        command.Args,
-		Env:         env,
-		Dir:         dir,
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: !i.nested},
-	}, nil
+	words := slices.Concat([]string{path, dir}, command.Args, env)
+	if slices.ContainsFunc(words, func(s string) bool { return strings.Contains(s, "\x00") }) {
+		return nil, errors.New("an argument, the directory or the environment has a NUL in it")
+	}
+	env = (&exec.Cmd{Env: env}).Environ() // which leaves one of each variable, the last
+	return &program{path: path, args: command.Args, env: env, dir: dir}, nil
 }
 
 // forget takes a process off the list of those that run.
@@ -178,7 +241,7 @@ func (i *localInstance) Close() error {
 	running := slices.Collect(maps.Keys(i.running))
 	i.mu.Unlock()
 	for _, p := range running {
-		p.signal(syscall.SIGKILL)
+		p.child.signal(syscall.SIGKILL)
 	}
 	for _, p := range running {
 		<-p.done

@@ -17,25 +17,59 @@ import (
 )
 
 func TestLocal(t *testing.T) {
-	testProvider(t, func(s settings) Provider {
-		return &Local{Dir: s.dir, Env: s.env, Grace: s.grace}
+	bothWays(t, func(t *testing.T, guardian []string) {
+		testProvider(t, func(s settings) Provider {
+			l := &Local{Dir: s.dir, Env: s.env, Grace: s.grace, Guardian: guardian}
+			t.Cleanup(func() { closeLocal(t, l) })
+			return l
+		})
 	})
 }
 
-func local(t *testing.T) Instance {
+// bothWays runs a test of commands that are started directly, and by a guardian.
+func bothWays(t *testing.T, test func(t *testing.T, guardian []string)) {
+	t.Run("direct", func(t *testing.T) { test(t, nil) })
+	t.Run("guarded", func(t *testing.T) { test(t, guardianArgs(t)) })
+}
+
+// guardianArgs make the test binary a guardian.
+func guardianArgs(t testing.TB) []string {
 	t.Helper()
-	return contract{func(settings) Provider { return &Local{} }}.instance(t, settings{})
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"/usr/bin/env", helperVariable + "=1", "GORACE=atexit_sleep_ms=0", exe, "guardian"}
+}
+
+func closeLocal(t *testing.T, l *Local) Leftovers {
+	t.Helper()
+	left, err := l.Close()
+	if err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	return left
+}
+
+// local is an instance of a Local that is closed with the test.
+func local(t *testing.T, guardian []string) Instance {
+	t.Helper()
+	l := &Local{Guardian: guardian}
+	t.Cleanup(func() { closeLocal(t, l) })
+	return contract{func(settings) Provider { return l }}.instance(t, settings{})
 }
 
 // S19: a command has its three standard files and nothing of anybody else's,
 // neither of testr nor of testr's parent.
-func TestLocalFileDescriptors(t *testing.T) {
+func TestLocalFileDescriptors(t *testing.T) { bothWays(t, testLocalFileDescriptors) }
+
+func testLocalFileDescriptors(t *testing.T, guardian []string) {
 	null, err := unix.Open(os.DevNull, unix.O_RDONLY, 0) // without CLOEXEC, as if inherited
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(null) })
-	i := local(t)
+	i := local(t, guardian)
 	other := start(t.Context(), t, i, helper(t, "block"))
 	awaitReady(t, other)
 	got := run(t, i, helper(t, "fds"), nil)
@@ -70,8 +104,10 @@ func TestLocalGroup(t *testing.T) {
 	}
 }
 
-func TestLocalBrokenPipe(t *testing.T) {
-	i := local(t)
+func TestLocalBrokenPipe(t *testing.T) { bothWays(t, testLocalBrokenPipe) }
+
+func testLocalBrokenPipe(t *testing.T, guardian []string) {
+	i := local(t, guardian)
 	deaf := start(t.Context(), t, i, helper(t, "deaf"))
 	awaitReady(t, deaf)
 	dead := start(t.Context(), t, i, helper(t, "exit", "0"))
@@ -91,15 +127,19 @@ func TestLocalBrokenPipe(t *testing.T) {
 	}
 }
 
-func TestLocalSignalWithoutName(t *testing.T) {
-	got := run(t, local(t), Command{Args: []string{"/bin/sh", "-c", "kill -40 $$"}}, nil)
+func TestLocalSignalWithoutName(t *testing.T) { bothWays(t, testLocalSignalWithoutName) }
+
+func testLocalSignalWithoutName(t *testing.T, guardian []string) {
+	got := run(t, local(t, guardian), Command{Args: []string{"/bin/sh", "-c", "kill -40 $$"}}, nil)
 	if want := (ExitStatus{Code: -1, Signal: "signal 40"}); got.Status != want {
 		t.Errorf("got %v; want %v", got.Status, want)
 	}
 }
 
 // PATH is the command's own, as for a shell that was started with it.
-func TestLocalPath(t *testing.T) {
+func TestLocalPath(t *testing.T) { bothWays(t, testLocalPath) }
+
+func testLocalPath(t *testing.T, guardian []string) {
 	bin, plain := t.TempDir(), t.TempDir()
 	script := []byte("#!/bin/sh\necho found\n")
 	for name, mode := range map[string]os.FileMode{
@@ -109,7 +149,7 @@ func TestLocalPath(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	i := local(t)
+	i := local(t, guardian)
 	cmd := Command{Args: []string{"tool"}, Env: []string{"PATH=.:" + plain + ":" + bin}, Dir: bin}
 	if got := run(t, i, cmd, nil); got.Stdout != "found\n" {
 		t.Errorf("got %+v; want it found", got)
@@ -121,7 +161,9 @@ func TestLocalPath(t *testing.T) {
 	}
 }
 
-func TestLocalStartErrors(t *testing.T) {
+func TestLocalStartErrors(t *testing.T) { bothWays(t, testLocalStartErrors) }
+
+func testLocalStartErrors(t *testing.T, guardian []string) {
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		name = filepath.Join(dir, name)
@@ -148,7 +190,7 @@ func TestLocalStartErrors(t *testing.T) {
 		{"no interpreter", "is it a script without a #! line?", Command{Args: []string{plain}}},
 		{"NUL in the environment", "NUL", Command{Args: []string{"/bin/sh"}, Env: []string{"A=a\x00b"}}},
 	}
-	i := local(t)
+	i := local(t, guardian)
 	for _, tt := range tests {
 		if _, err := i.Start(t.Context(), tt.cmd); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v; want %q in it", tt.name, err, tt.want)
@@ -158,19 +200,23 @@ func TestLocalStartErrors(t *testing.T) {
 
 // F19: without file descriptors left, Start says so, leaves none behind, and
 // what runs already goes on.
-func TestLocalExhausted(t *testing.T) {
-	got := run(t, local(t), helper(t, "exhaust"), nil)
+func TestLocalExhausted(t *testing.T) { bothWays(t, testLocalExhausted) }
+
+func testLocalExhausted(t *testing.T, guardian []string) {
+	got := run(t, local(t, guardian), helper(t, "exhaust", guardian...), nil)
 	if want := (result{Stdout: "EMFILE after some, all alive, none leaked\n"}); got != want {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
 }
 
 // helperExhaust starts processes until no file descriptor is left.
-func helperExhaust([]string) int {
+func helperExhaust(guardian []string) int {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 48, Max: 48}); err != nil {
 		return 1
 	}
-	instances, err := (&Local{}).Provision(context.Background(), 1)
+	l := &Local{Guardian: guardian}
+	defer func() { _, _ = l.Close() }()
+	instances, err := l.Provision(context.Background(), 1)
 	if err != nil {
 		return 2
 	}
@@ -207,8 +253,10 @@ func helperExhaust([]string) int {
 }
 
 // Nothing of a process stays after its end and the end of its output.
-func TestLocalLeavesNothing(t *testing.T) {
-	i := local(t)
+func TestLocalLeavesNothing(t *testing.T) { bothWays(t, testLocalLeavesNothing) }
+
+func testLocalLeavesNothing(t *testing.T, guardian []string) {
+	i := local(t, guardian)
 	run(t, i, helper(t, "exit", "0"), nil) // what the runtime starts once is there now
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	for n := range 20 {
@@ -247,7 +295,14 @@ func openFiles(t *testing.T) int {
 }
 
 func BenchmarkStart(b *testing.B) {
-	instances, err := (&Local{}).Provision(b.Context(), 1)
+	b.Run("direct", func(b *testing.B) { benchmarkStart(b, nil) })
+	b.Run("guarded", func(b *testing.B) { benchmarkStart(b, guardianArgs(b)) })
+}
+
+func benchmarkStart(b *testing.B, guardian []string) {
+	l := &Local{Guardian: guardian}
+	defer func() { _, _ = l.Close() }()
+	instances, err := l.Provision(b.Context(), 1)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -42,18 +42,18 @@ func lookPath(name string, env []string) (string, error) {
 
 // explainStart says what was missing, where the system's own message names the
 // program whatever it was.
-func explainStart(err error, cmd *exec.Cmd) error {
-	if cmd.Dir != "" {
-		if info, statErr := os.Stat(cmd.Dir); statErr != nil {
+func explainStart(err error, p *program) error {
+	if p.dir != "" {
+		if info, statErr := os.Stat(p.dir); statErr != nil {
 			return fmt.Errorf("enter the working directory: %w", statErr)
 		} else if !info.IsDir() {
 			return fmt.Errorf("enter the working directory: %w",
-				&fs.PathError{Op: "chdir", Path: cmd.Dir, Err: syscall.ENOTDIR})
+				&fs.PathError{Op: "chdir", Path: p.dir, Err: syscall.ENOTDIR})
 		}
 	}
-	program := cmd.Path
+	program := p.path
 	if !filepath.IsAbs(program) {
-		program = filepath.Join(cmd.Dir, program)
+		program = filepath.Join(p.dir, program)
 	}
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):

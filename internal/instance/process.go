@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"sync"
 	"syscall"
@@ -14,8 +13,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// localProcess is a command that runs here, the leader of its process group
-// unless it is nested.
+// program is what a command has become: nothing in it is left to look up.
+type program struct {
+	path string
+	args []string
+	env  []string // each variable once
+	dir  string   // absolute, or empty for testr's own
+}
+
+// child is the process of a program, whoever started it.
+type child interface {
+	pid() int
+	// signal sends sig to the process's group, or to itself if nested, unless
+	// the process was reaped.
+	signal(sig syscall.Signal)
+	// wait waits for the end of the process, has what is left of its group
+	// killed, and reaps it. It is called once.
+	wait() (syscall.WaitStatus, error)
+}
+
+// localProcess is a command that runs here.
 //
 // Two goroutines belong to it. Both are started by wait and have ended when
 // done is closed:
@@ -23,8 +40,8 @@ import (
 //	reap    waits for the end of the process and settles everything after it
 //	cancel  ends the process when its context ends; reap joins it
 type localProcess struct {
-	cmd            *exec.Cmd
-	target         int    // what signals go to: minus the group's number, or the process's
+	child          child
+	name           string // of the program, for messages
 	stdin          *input // nil where the command reads a file
 	stdout, stderr *output
 
@@ -33,41 +50,32 @@ type localProcess struct {
 
 	status ExitStatus
 	err    error
-
-	// mu guards reaped, and is held while a signal is sent: a process that was
-	// reaped has given its number, and its group's, to whoever comes next.
-	mu     sync.Mutex
-	reaped bool
 }
 
-// startProcess starts cmd with pipes to it. The caller calls wait next.
-func startProcess(cmd *exec.Cmd, stdin *os.File) (*localProcess, error) {
+// startProcess starts p with pipes to it. The caller calls wait next.
+func startProcess(p *program, stdin *os.File, start func(*program, [3]*os.File) (child, error)) (*localProcess, error) {
 	pipes, err := openPipes(stdin)
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = pipes.theirs[0], pipes.theirs[1], pipes.theirs[2]
-	err = cmd.Start()
+	c, err := start(p, pipes.theirs)
 	pipes.closeTheirs(stdin)
 	if err != nil {
 		pipes.closeOurs()
 		return nil, err
 	}
-	p := &localProcess{
-		cmd:    cmd,
-		target: cmd.Process.Pid,
+	process := &localProcess{
+		child:  c,
+		name:   p.args[0],
 		stdout: &output{f: pipes.ours[1]},
 		stderr: &output{f: pipes.ours[2]},
 		exited: make(chan struct{}),
 		done:   make(chan struct{}),
 	}
-	if cmd.SysProcAttr.Setpgid {
-		p.target = -p.target
-	}
 	if stdin == nil {
-		p.stdin = &input{f: pipes.ours[0], exited: p.exited}
+		process.stdin = &input{f: pipes.ours[0], exited: process.exited}
 	}
-	return p, nil
+	return process, nil
 }
 
 // wait starts the goroutines of p. They call ended once, before done is closed.
@@ -85,30 +93,18 @@ func (p *localProcess) wait(ctx context.Context, grace time.Duration, ended func
 // reap waits for the end of the process. It runs in a goroutine of its own,
 // which ends soon after the process.
 func (p *localProcess) reap() {
-	awaitExit(p.cmd.Process.Pid)
-	state, err := p.killGroupAndReap()
+	status, err := p.child.wait()
 	close(p.exited)
 	if err != nil {
-		p.err = fmt.Errorf("wait for %q: %w", p.cmd.Args[0], err)
+		p.err = fmt.Errorf("wait for %q: %w", p.name, err)
 	} else {
-		p.status = exitStatus(state)
+		p.status = exitStatus(status)
 	}
 	if p.stdin != nil {
 		_ = p.stdin.Close() // wakes a writer that something else in the pipe's way holds up
 	}
 	p.stdout.end()
 	p.stderr.end()
-}
-
-// killGroupAndReap ends what the process left behind in its group. The process
-// itself has exited and is not reaped yet, so that the group's number is still
-// its own.
-func (p *localProcess) killGroupAndReap() (*os.ProcessState, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = syscall.Kill(p.target, syscall.SIGKILL)
-	p.reaped = true
-	return p.cmd.Process.Wait()
 }
 
 // cancel ends the process when ctx ends: SIGTERM to its group, and SIGKILL
@@ -119,28 +115,35 @@ func (p *localProcess) cancel(ctx context.Context, grace time.Duration) {
 		return
 	case <-ctx.Done():
 	}
-	p.signal(syscall.SIGTERM)
+	p.child.signal(syscall.SIGTERM)
+	p.child.signal(syscall.SIGCONT) // who is stopped could not use its time of grace
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
 	case <-p.exited:
 	case <-timer.C:
-		p.signal(syscall.SIGKILL)
-	}
-}
-
-// signal sends sig to the process's group, or to itself if nested, unless the
-// process was reaped.
-func (p *localProcess) signal(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.reaped {
-		_ = syscall.Kill(p.target, sig)
+		p.child.signal(syscall.SIGKILL)
 	}
 }
 
 // PID is the process's number.
-func (p *localProcess) PID() int { return p.cmd.Process.Pid }
+func (p *localProcess) PID() int { return p.child.pid() }
+
+// Pause stops the process's group, or the process alone if nested.
+func (p *localProcess) Pause() error { return p.send(syscall.SIGSTOP) }
+
+// Resume lets it go on.
+func (p *localProcess) Resume() error { return p.send(syscall.SIGCONT) }
+
+func (p *localProcess) send(sig syscall.Signal) error {
+	select {
+	case <-p.exited:
+		return fmt.Errorf("send %s to %q: %w", unix.SignalName(sig), p.name, os.ErrProcessDone)
+	default:
+		p.child.signal(sig)
+		return nil
+	}
+}
 
 // Stdin is the pipe to the process, or nil.
 func (p *localProcess) Stdin() io.WriteCloser {
@@ -162,14 +165,13 @@ func (p *localProcess) Wait() (ExitStatus, error) {
 	return p.status, p.err
 }
 
-func exitStatus(state *os.ProcessState) ExitStatus {
-	ws, ok := state.Sys().(syscall.WaitStatus)
-	if !ok || !ws.Signaled() {
-		return ExitStatus{Code: state.ExitCode()}
+func exitStatus(status syscall.WaitStatus) ExitStatus {
+	if !status.Signaled() {
+		return ExitStatus{Code: status.ExitStatus()}
 	}
-	name := unix.SignalName(ws.Signal())
+	name := unix.SignalName(status.Signal())
 	if name == "" { // a real-time signal
-		name = "signal " + strconv.Itoa(int(ws.Signal()))
+		name = "signal " + strconv.Itoa(int(status.Signal()))
 	}
 	return ExitStatus{Code: -1, Signal: name}
 }

@@ -55,7 +55,10 @@ func testProvider(t *testing.T, newProvider func(settings) Provider) {
 		{"cancel while blocked", c.testCancelBlocked},
 		{"cancel with grace", c.testCancelPolite},
 		{"cancel without effect", c.testCancelStubborn},
+		{"pause and resume", c.testPause},
+		{"cancel while paused", c.testCancelPaused},
 		{"close while running", c.testClose},
+		{"close while paused", c.testClosePaused},
 		{"grandchild in the group", c.testGrandchildInGroup},
 		{"grandchild in a session of its own", c.testGrandchildSetsid},
 		{"grandchild that floods", c.testGrandchildFloods},
@@ -424,6 +427,75 @@ func (c contract) testCancelStubborn(t *testing.T) {
 	p := start(ctx, t, c.instance(t, settings{grace: 30 * time.Millisecond}), helper(t, "stubborn"))
 	awaitReady(t, p)
 	cancel()
+	got, err := finishReading(p)
+	if want := (ExitStatus{Code: -1, Signal: "SIGKILL"}); err != nil || got.Status != want {
+		t.Errorf("got %v, %v; want %v", got.Status, err, want)
+	}
+}
+
+// F18: a process that is paused does nothing until it is resumed.
+func (c contract) testPause(t *testing.T) {
+	p := start(t.Context(), t, c.instance(t, settings{}), helper(t, "echo"))
+	if err := p.Pause(); errors.Is(err, errors.ErrUnsupported) {
+		return
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, p.PID(), 'T')
+	if err := p.Resume(); err != nil {
+		t.Error(err)
+	}
+	if got, err := finish(p, []byte("hello")); err != nil || got.Stdout != "hello" {
+		t.Errorf("got %+v, %v; want it to go on", got, err)
+	}
+	for _, do := range []func() error{p.Pause, p.Resume} {
+		if err := do(); !errors.Is(err, os.ErrProcessDone) {
+			t.Errorf("after the end: got %v; want %v", err, os.ErrProcessDone)
+		}
+	}
+}
+
+// awaitState waits until a process is in a state, as /proc tells it.
+func awaitState(t *testing.T, pid int, state byte) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if p, _ := readStat(pid); p.state == state {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("process %d: got state %c; want %c", pid, p.state, state)
+		}
+	}
+}
+
+// F8: a process that is stopped, by us or by whom else, has its time of grace.
+func (c contract) testCancelPaused(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	p := start(ctx, t, c.instance(t, settings{}), helper(t, "polite"))
+	awaitReady(t, p)
+	if err := p.Pause(); errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	awaitState(t, p.PID(), 'T')
+	cancel()
+	got, err := finishReading(p)
+	if want := (result{Stdout: "last words\n", Status: ExitStatus{Code: 42}}); err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+// F8: and it can be killed.
+func (c contract) testClosePaused(t *testing.T) {
+	i := c.instance(t, settings{})
+	p := start(t.Context(), t, i, helper(t, "stubborn"))
+	awaitReady(t, p)
+	if err := p.Pause(); errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	awaitState(t, p.PID(), 'T')
+	if err := i.Close(); err != nil {
+		t.Error(err)
+	}
 	got, err := finishReading(p)
 	if want := (ExitStatus{Code: -1, Signal: "SIGKILL"}); err != nil || got.Status != want {
 		t.Errorf("got %v, %v; want %v", got.Status, err, want)
