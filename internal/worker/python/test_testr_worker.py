@@ -221,6 +221,16 @@ class WorkerTestCase(unittest.TestCase):
         self.assertEqual(process.exit_status, 0, process.stderr)
         return process
 
+    def assert_kept_from_running(self, pseudo, *test_ids, **keywords):
+        """Runs tests that a failure of something else keeps from running; returns the process."""
+        process = self.run_tests(*test_ids, **keywords)
+        expected = [(pseudo, "fail")] + [(test_id, "fail") for test_id in test_ids]
+        self.assertEqual(process.outcomes(), expected)
+        for test_id in test_ids:
+            self.assertEqual(process.file(test_id, "setup-failure"), pseudo)
+        self.assertFalse(any(p.runnable for p in process.packets if p.status != "inprogress"))
+        return process
+
     def assert_outcome(self, test_id, status, **keywords):
         """Runs one test and returns the process."""
         process = self.run_tests(test_id, **keywords)
@@ -276,8 +286,8 @@ class Listing(WorkerTestCase):
 
     def test_import_error(self):
         process = self.list("discover", "-p", "test_broken.py")
-        self.assertEqual(process.outcomes(), [(PSEUDO + "test_broken", "fail")])
-        self.assertFalse(process.packets[-1].runnable)
+        self.assertIn((PSEUDO + "test_broken", "fail"), process.outcomes())
+        self.assertFalse(any(p.runnable for p in process.packets if p.status == "fail"))
         traceback = process.file(PSEUDO + "test_broken", "traceback")
         self.assertIn("a_module_that_nobody_has", traceback)
 
@@ -427,14 +437,42 @@ class Loading(WorkerTestCase):
         self.assert_outcome("shared.Shared.test_shared", "success")
 
     def test_import_error(self):
-        test_id = "test_broken.Gone.test_gone"
-        process = self.assert_outcome(test_id, "fail")
-        self.assertIn("a_module_that_nobody_has", process.file(test_id, "traceback"))
-        self.assertTrue(process.packets[-1].runnable)
+        test_ids = ["test_broken.Gone.test_gone", "test_broken.Lost.test_lost"]
+        pseudo = PSEUDO + "test_broken"
+        process = self.assert_kept_from_running(pseudo, *test_ids)
+        self.assertIn("a_module_that_nobody_has", process.file(pseudo, "traceback"))
         self.assertNotIn("package imported", process.text())
 
     def test_import_error_asked_for(self):
-        self.assert_outcome(PSEUDO + "test_broken", "fail")
+        process = self.assert_outcome(PSEUDO + "test_broken", "fail")
+        self.assertIn("a_module_that_nobody_has", process.file(PSEUDO + "test_broken", "traceback"))
+        self.assertFalse(any(p.runnable for p in process.packets))
+
+    def test_import_error_among_others(self):
+        """A package whose load_tests loads everything below it still has its good tests."""
+        good, pseudo = "gathering.good.Good.test_1", PSEUDO + "gathering.bad"
+        process = self.run_tests(good, "gathering.bad.Gone.test_gone", good)
+        expected = [(good, "success"), (pseudo, "fail"), ("gathering.bad.Gone.test_gone", "fail")]
+        self.assertEqual(process.outcomes(), expected + [(good, "success")])
+        self.assertEqual(process.file("gathering.bad.Gone.test_gone", "setup-failure"), pseudo)
+
+    def test_load_tests_that_fails(self):
+        for module, why in ("test_load_fails", "no plan"), ("test_load_exits", "SystemExit"):
+            test_id, pseudo = module + ".Case.test_1", PSEUDO + module
+            for arguments in ["discover"], [module, "test_fixtures"]:
+                process = self.assert_kept_from_running(pseudo, test_id, arguments=arguments)
+                self.assertIn(why, process.file(pseudo, "traceback"))
+
+    def test_interrupted_import(self):
+        """SIGINT while a module is imported ends the worker; unittest thinks the module broken."""
+        with tempfile.TemporaryDirectory() as directory:
+            with open(os.path.join(directory, "test_interrupted.py"), "w") as module:
+                module.write("raise KeyboardInterrupt\n")
+            for arguments in ["discover"], ["discover", "--list"], ["test_interrupted"]:
+                process = self.start(*arguments, cwd=directory)
+                process.ask("test_interrupted.Case.test_1")
+                process.finish()
+                self.assertEqual((process.exit_status, process.outcomes()), (130, []))
 
     def test_skipped_module(self):
         for test_id in "test_not_here.Case.test_1", "unittest.loader.ModuleSkipped.test_not_here":
@@ -465,9 +503,10 @@ class Loading(WorkerTestCase):
         self.assertEqual(process.exit_status, 0)
 
     def test_name_that_cannot_be_imported(self):
+        pseudo, arguments = PSEUDO + "test_broken", ["test_broken", "test_fixtures"]
         test_id = "test_broken.Gone.test_gone"
-        process = self.assert_outcome(test_id, "fail", arguments=["test_broken", "test_fixtures"])
-        self.assertIn("a_module_that_nobody_has", process.file(test_id, "traceback"))
+        process = self.assert_kept_from_running(pseudo, test_id, arguments=arguments)
+        self.assertIn("a_module_that_nobody_has", process.file(pseudo, "traceback"))
 
     def test_start_directory_that_is_a_module(self):
         arguments = ["discover", "-s", "package"]
@@ -528,15 +567,36 @@ class Fixtures(WorkerTestCase):
         self.assertEqual(begun, ["1", "1", "2"])
 
     def test_class_that_fails(self):
-        first, second = "test_setup_fails.Fails.test_1", "test_setup_fails.Fails.test_2"
-        process = self.run_tests(first, second)
         pseudo = "setUpClass (test_setup_fails.Fails)"
-        self.assertEqual(process.outcomes(), [(pseudo, "fail"), (first, "fail"), (second, "fail")])
+        first, second = "test_setup_fails.Fails.test_1", "test_setup_fails.Fails.test_2"
+        process = self.assert_kept_from_running(pseudo, first, second)
         self.assertIn("no database", process.file(pseudo, "traceback"))
-        self.assertEqual(process.file(second, "setup-failure"), pseudo + "\n")
-        for packet in process.packets:
-            if packet.status == "fail":
-                self.assertEqual(packet.runnable, packet.test_id != pseudo)
+        self.assertEqual(process.text(), "trying\n")
+
+    def test_class_that_fails_one_by_one(self):
+        """What is asked for later is answered without trying the set-up again."""
+        process = self.start()
+        for test_id in "test_setup_fails.Fails.test_1", "test_setup_fails.Fails.test_2":
+            process.ask(test_id)
+            process.wait_for(lambda p: p.test_id == test_id and p.status == "fail")
+        self.assertEqual(process.finish().text(), "trying\n")
+
+    def test_class_that_fails_is_tried_again(self):
+        """... until another class was set up between, as unittest does."""
+        first, other = "test_setup_fails.Fails.test_1", "test_setup_fails.TearDown.test_1"
+        process = self.run_tests(first, other, first)
+        pseudo = ("setUpClass (test_setup_fails.Fails)", "fail")
+        failed = [pseudo, (first, "fail")]
+        self.assertEqual(process.outcomes(), failed + [(other, "success")] + failed)
+        self.assertEqual(process.text().splitlines(), ["trying", "tearDownClass", "trying"])
+
+    def test_class_below_one_that_fails(self):
+        """A fixture that calls its base's fails as itself; a class that is skipped has none."""
+        pseudo = "setUpClass (test_setup_fails.Below)"
+        self.assert_kept_from_running(pseudo, "test_setup_fails.Below.test_1")
+        first, second = "test_setup_fails.Fails.test_1", "test_setup_fails.Skipped.test_1"
+        process = self.run_tests(first, second)
+        self.assertEqual(process.outcomes()[-1], (second, "skip"))
 
     def test_class_that_exits(self):
         first, second = "test_setup_fails.Exits.test_1", "test_fixtures.A.test_1"
@@ -553,9 +613,21 @@ class Fixtures(WorkerTestCase):
 
     def test_module_that_fails(self):
         first, second = "test_module_fails.A.test_1", "test_module_fails.B.test_1"
-        process = self.run_tests(first, second)
         pseudo = "setUpModule (test_module_fails)"
-        self.assertEqual(process.outcomes(), [(pseudo, "fail"), (first, "fail"), (second, "fail")])
+        process = self.assert_kept_from_running(pseudo, first, second)
+        self.assertIn("no network", process.file(pseudo, "traceback"))
+
+    def test_module_that_fails_and_others(self):
+        first, other = "test_module_fails.A.test_1", "test_fixtures.B.test_1"
+        process = self.run_tests(first, other, first)
+        failed = [("setUpModule (test_module_fails)", "fail"), (first, "fail")]
+        self.assertEqual(process.outcomes(), failed + [(other, "success")] + failed)
+
+    def test_module_that_skips(self):
+        test_ids = ["test_module_skips.A.test_1", "test_module_skips.B.test_1"]
+        process = self.run_tests(*test_ids)
+        self.assertEqual(process.outcomes(), [(test_id, "skip") for test_id in test_ids])
+        self.assertEqual(process.file(test_ids[1], "reason"), "no such device")
 
     def test_tear_down_that_fails(self):
         first, second = "test_setup_fails.TearDownFails.test_1", "test_fixtures.A.test_1"
@@ -563,6 +635,8 @@ class Fixtures(WorkerTestCase):
         pseudo = "tearDownClass (test_setup_fails.TearDownFails)"
         expected = [(first, "success"), (pseudo, "fail"), (second, "success")]
         self.assertEqual(process.outcomes(), expected)
+        self.assertIn("still busy", process.file(pseudo, "traceback"))
+        self.assertFalse(any(p.runnable for p in process.packets if p.test_id == pseudo))
 
 
 class Text(WorkerTestCase):
@@ -752,6 +826,48 @@ class Processes(WorkerTestCase):
             process.wait_for(lambda p: p.status == "inprogress")  # it begins
             process.kill(number)
             self.assertEqual(process.finish().exit_status, status)
+
+    def stop(self, test_name):
+        """Ends a worker by SIGTERM within a test, and returns what it wrote to stderr."""
+        test_id = "test_processes.Processes.test_" + test_name
+        process = self.start()
+        process.ask(test_id)
+        self.assertEqual(process._process.stderr.readline(), b"ready\n")
+        process.kill(signal.SIGTERM)
+        process.finish()
+        self.assertEqual(process.exit_status, -signal.SIGTERM)
+        return process.stderr
+
+    @unittest.skipIf(sys.version_info < (3, 7), "Python tells of no forks")
+    def test_stacks_of_a_hung_test(self):
+        """F2: a test that hangs shows where."""
+        for name in "hangs", "hangs_deaf":
+            stacks = self.stop(name)
+            self.assertRegex(stacks, r'test_processes.py", line [0-9]+ in test_' + name)
+            self.assertRegex(stacks, r'test_processes.py", line [0-9]+ in hang_beside')
+
+    def test_no_stacks_without_stderr(self):
+        command = 'exec "$@" 2>&-'
+        arguments = [sys.executable, WORKER, "--runner", "unittest"]
+        process = subprocess.Popen(
+            ["sh", "-c", command, "sh"] + arguments,
+            cwd=SUITE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        test_id = "test_outcomes.Outcomes.test_success"
+        output, _ = process.communicate(encode(0x0901, text(test_id.encode())))
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(test_id.encode(), output)
+
+    def test_sigterm_of_children(self):
+        """Processes that a test starts die of SIGTERM as ever, and keep the handlers it has set."""
+        names = ["default", "forked", "multiprocessing", "executed", "handled_in_child"]
+        test_ids = ["test_processes.Sigterm.test_" + name for name in names]
+        process = self.run_tests(*test_ids)
+        expected = [(test_id, "success") for test_id in test_ids]
+        self.assertEqual(process.outcomes(), expected, process.stderr)
+        self.assertEqual(process.stderr, "")
 
     def test_interpreter(self):
         """The tests see the sys of `python -m`, and functions of atexit are called."""

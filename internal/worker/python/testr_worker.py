@@ -14,7 +14,10 @@ The tests get another standard input and output. Theirs are pipes: file descript
 thread and passed on as the file "stdout" of no test; file descriptor 0 delivers what the channel
 sends as the file "stdin" and ends when that file or the channel does, so that reading it blocks
 until then. Standard error stays what it was. What a process wrote to descriptor 1 in the last
-moments before it was killed may be lost with it.
+milliseconds before it was killed or called _exit is lost with it.
+
+A worker that SIGTERM ends, as testr does with tests that take too long, writes first where each
+of its threads stood to its standard error.
 
 Standard library only, Python 3.6 and later, POSIX. It uses neither subunit nor testtools, but
 speaks testtools' extended result API to tests that do.
@@ -23,11 +26,13 @@ speaks testtools' extended result API to tests that do.
 import _thread
 import atexit
 import collections
+import faulthandler
 import fcntl
 import functools
 import io
 import os
 import select
+import signal
 import struct
 import sys
 import threading
@@ -295,6 +300,13 @@ class Mailbox:
                 self._awaited = True
             self._news.acquire()
 
+    def peek(self, default):
+        """Returns the first item and leaves it there; never waits."""
+        try:
+            return self._items[0]
+        except IndexError:
+            return default
+
     def remove(self, item):
         """Takes an item out; tells whether it was there."""
         with self._lock:
@@ -311,6 +323,11 @@ def flush(stream):
         stream.flush()
     except Exception:
         pass  # it is closed, None, or whatever a test left there
+
+
+def duplicate(fd):
+    """Returns a copy of a descriptor that is none of the standard three, even if one is closed."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 class Output:
@@ -443,6 +460,13 @@ class Channel:
         """Waits for the next test id; None means that there will be no more."""
         return self._asked.get()
 
+    def peek(self, default):
+        """Returns what next would return, or the default where that would wait.
+
+        The test may still be taken back before next returns it.
+        """
+        return self._asked.peek(default)
+
     def _listen(self):
         """Reads the channel to its end. Owned by a thread of its own."""
         data = bytearray()
@@ -512,9 +536,9 @@ class Report:
         if RANK[status] > RANK[self.status]:
             self.status = status
 
-    def accept(self):
-        """Says from now on that the id is one that can be asked for."""
-        self._fields["runnable"] = True
+    def set_runnable(self, runnable):
+        """Says from now on whether the id is one that can be asked for and run."""
+        self._fields["runnable"] = runnable
 
     def end(self):
         """Writes the outcome."""
@@ -534,7 +558,8 @@ class Result(unittest.TestResult):
         super().__init__()
         self.buffer = program.buffer
         self.tb_locals = program.tb_locals
-        self.setup_failure = None  # id, and reason if it was a skip, of the last failed set-up
+        # Of the set-up that keeps tests of the current class from running: id, and why if it skips.
+        self.setup_failure = None
         self._writer = writer
         self._output = output
         self._test = None
@@ -542,6 +567,7 @@ class Result(unittest.TestResult):
         self._parts = {}
         self._tags = frozenset()
         self._outer_tags = []
+        self._stand_ins = set()  # the ids of those that were reported
 
     # What the worker calls.
 
@@ -553,7 +579,7 @@ class Result(unittest.TestResult):
 
     def accept(self):
         """Says that the test of the open request was found."""
-        self._request.accept()
+        self._request.set_runnable(True)
 
     def run(self, test):
         """Runs the test that the open request is about. Whatever it raises is its failure."""
@@ -583,6 +609,11 @@ class Result(unittest.TestResult):
         self._request.add_file(name, to_wire(text), TEXT_TYPE)
         self._request.add_status(FAIL)
 
+    def keep_from_running(self, failed):
+        """Lets the open request fail because something else did that its test needs, by its id."""
+        self._request.set_runnable(False)
+        self.fail("setup-failure", failed)
+
     def skip(self, reason):
         """Lets the open request be skipped."""
         self._request.add_file("reason", to_wire(reason), TEXT_TYPE)
@@ -598,13 +629,16 @@ class Result(unittest.TestResult):
         self._tags = frozenset()
         del self._outer_tags[:]
 
-    def report_stand_in(self, test, test_id):
-        """Reports the error that a loader's stand-in for a module holds, outside any request."""
-        report = Report(self._writer, test_id)
-        self._request, self._test = report, test
-        test(self)
-        self._end(report)
-        self._request = self._test = None
+    def report_stand_in(self, test):
+        """Reports the error that a loader's stand-in for a module holds, once for each id."""
+        test_id = test_key(test)
+        if test_id in self._stand_ins:
+            return
+        self._stand_ins.add(test_id)
+        request, self._request = self._request, Report(self._writer, test_id)
+        self.run(test)
+        self._end(self._request)
+        self._request = request
 
     # What tests and suites call: unittest's API with testtools' extensions.
 
@@ -787,6 +821,7 @@ class Fixtures:
             self._guard(name, suite._handleModuleTearDown, result)
             result._previousTestClass = None
             result._moduleSetUpFailed = False
+            result.setup_failure = None
 
     def enter(self, test):
         """Sets up what this test needs; tells whether anything had to be looked at."""
@@ -794,6 +829,8 @@ class Fixtures:
         current = test.__class__
         if current is result._previousTestClass:
             return False
+        if not result._moduleSetUpFailed:
+            result.setup_failure = None
         name = "setUpModule (%s)" % current.__module__
         if not self._guard(name, suite._handleModuleFixture, test, result):
             result._moduleSetUpFailed = True
@@ -802,12 +839,6 @@ class Fixtures:
             current._classSetupFailed = True
         result._previousTestClass = current
         return True
-
-    def failure(self, test):
-        """Returns id and reason of the set-up that keeps this test from running, or None."""
-        if self._result._moduleSetUpFailed or getattr(test.__class__, "_classSetupFailed", False):
-            return self._result.setup_failure
-        return None
 
     def _guard(self, name, step, *arguments):
         """Takes a step; what it raises beyond what unittest catches (SystemExit) is its failure."""
@@ -826,6 +857,7 @@ class Loader(unittest.TestLoader):
 
     _place = None
     _locating = False
+    _interrupted = False
 
     def locate(self, start, pattern, top):
         """Does what discovery does before it looks for files, sys.path included.
@@ -850,13 +882,36 @@ class Loader(unittest.TestLoader):
             self._place = start_dir, self._top_level_dir
         return iter(())
 
+    def _get_module_from_name(self, name):
+        try:
+            return super()._get_module_from_name(name)
+        except KeyboardInterrupt:
+            self._interrupted = True
+            raise
+
+    def _find_test_path(self, *arguments, **keywords):
+        found = super()._find_test_path(*arguments, **keywords)
+        if self._interrupted:
+            raise KeyboardInterrupt  # discovery takes it for a module that can't be imported
+        return found
+
+    def loadTestsFromModule(self, module, *arguments, **keywords):
+        try:
+            return super().loadTestsFromModule(module, *arguments, **keywords)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # unittest itself takes what is no Exception, such as SystemExit, for its own end.
+            return self.suiteClass((unittest.loader._FailedTest(module.__name__, error),))
+
 
 class Source:
     """Something that tests are loaded from: a file, a package, a name, a whole discovery."""
 
     def __init__(self, load, covers=None):
         self.loaded = False
-        self.stand_in = None  # the one test of a module that could not be loaded
+        self._stand_ins = []  # for modules that could not be loaded
+        self._alone = False  # a stand-in is all that there is
         self._load = load
         self._covers = covers
 
@@ -864,9 +919,18 @@ class Source:
         """Loads the tests, freshly made each time, in order."""
         tests = list(expand(self._load()))
         self.loaded = True
-        if len(tests) == 1 and is_stand_in(tests[0]):
-            self.stand_in = tests[0]
+        self._stand_ins = [test for test in tests if is_stand_in(test)]
+        self._alone = len(tests) == 1
         return tests
+
+    def stand_in(self, test_id):
+        """Returns what stands in the place of a module that a test of this id would be in."""
+        for test in self._stand_ins:
+            if self._alone and self.answers_for(test_id):
+                return test
+            if test_id.startswith(test._testMethodName + "."):
+                return test
+        return None
 
     def answers_for(self, test_id):
         """Tells whether this id could only have come from here."""
@@ -876,6 +940,11 @@ class Source:
 def is_stand_in(test):
     """Tells whether a test is what a loader puts in the place of what it could not load."""
     return type(test).__module__ == "unittest.loader"
+
+
+def is_failure(test):
+    """Tells whether a test stands in the place of what could not be loaded."""
+    return isinstance(test, unittest.loader._FailedTest)
 
 
 def expand(test):
@@ -1053,8 +1122,8 @@ class Catalogue:
             if not source.loaded:
                 self._add(source)
             test = self.known(test_id)
-            if test is None and source.stand_in is not None and source.answers_for(name):
-                test = source.stand_in
+            if test is None:
+                test = source.stand_in(name)
             if test is not None:
                 return test
         return None
@@ -1144,26 +1213,36 @@ class Worker:
         test = self._catalogue.known(test_id)
         # A fixture that hangs or fails while it is torn down is not the next test's fault.
         self._fixtures.leave(test)
-        found = test is not None
+        found = test is not None and not is_failure(test)
         self._result.open(test_id, found)
-        if not found:
+        if test is None:
             test = self._catalogue.find(test_id)
         if test is None:
             self._result.fail("unknown-test", "There is no test of this id here.\n")
+        elif is_failure(test):
+            self._run_stand_in(test, test_id)
         else:
             self._result.accept()
             prepared = self._fixtures.enter(test) or not found
             self._run_prepared(test, prepared)
         self._result.close()
 
+    def _run_stand_in(self, test, test_id):
+        """Answers for a test whose module could not be loaded, or for what stands for that."""
+        if test_key(test) == test_id:
+            self._result.run(test)
+        else:
+            self._result.report_stand_in(test)
+            self._result.keep_from_running(test.id())
+
     def _run_prepared(self, test, prepared):
-        failure = self._fixtures.failure(test)
+        failure = self._result.setup_failure
         if failure is None:
             if prepared:
                 self._result.begin_again()
             self._result.run(test)
         elif failure[1] is None:
-            self._result.fail("setup-failure", failure[0] + "\n")
+            self._result.keep_from_running(failure[0])
         else:
             self._result.skip(failure[1])
 
@@ -1171,8 +1250,8 @@ class Worker:
 def list_tests(catalogue, writer, result):
     """Writes a packet for each test. A module that could not be imported is a failure."""
     for test_id, test in catalogue.list():
-        if isinstance(test, unittest.loader._FailedTest):
-            result.report_stand_in(test, test_id)
+        if is_failure(test):
+            result.report_stand_in(test)
         else:
             writer.write(status=EXISTS, test_id=test_id, runnable=True)
 
@@ -1188,6 +1267,31 @@ def prepare_interpreter(runner, arguments):
     # The worker's threads wait in system calls and hold nothing that a forked child needs.
     message = ".*multi-threaded, use of fork"
     warnings.filterwarnings("ignore", message, DeprecationWarning)
+
+
+def show_stacks_at_sigterm():
+    """Has SIGTERM write where all threads stand before it does what it would have done.
+
+    It is C code that does so: it needs no interpreter that can still run. Tests see no difference:
+    to Python's signal module the handler is the default one, and child processes have that again.
+    """
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+    if not hasattr(os, "register_at_fork"):
+        return  # in Python 3.6 children would write their stacks, too
+    try:
+        # A descriptor of its own: tests redirect, close and capture the second one.
+        faulthandler.register(signal.SIGTERM, file=duplicate(2), all_threads=True, chain=True)
+    except (OSError, AttributeError):
+        return  # standard error is closed, or this is no system for it
+    current, default = functools.partial(signal.getsignal, signal.SIGTERM), signal.SIG_DFL
+    restore = functools.partial(faulthandler.unregister, signal.SIGTERM)
+
+    def after_in_child():
+        if current() is default:  # not what a test has set since
+            restore()
+
+    os.register_at_fork(after_in_child=after_in_child)
 
 
 def run_worker(program, channel, output, writer):
@@ -1230,8 +1334,9 @@ def main(argv):
         sys.exit("usage: testr_worker.py --runner NAME [ARGUMENTS] [--list]")
     prepare_interpreter(argv[2], argv[3:])
     program = Program(sys.argv)
-    channel = os.dup(0)
-    writer = PacketWriter(os.dup(1))
+    channel = duplicate(0)
+    writer = PacketWriter(duplicate(1))
+    show_stacks_at_sigterm()
     output = Output(writer)
     status = run_worker(program, channel, output, writer)
     # Leaving by SystemExit lets whoever runs this file (coverage run) finish its own work. The

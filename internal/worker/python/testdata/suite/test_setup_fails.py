@@ -4,6 +4,7 @@ import unittest
 class Fails(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        print("trying")
         raise RuntimeError("no database")
 
     def test_1(self):
@@ -23,6 +24,26 @@ class Exits(Fails):
     @classmethod
     def setUpClass(cls):
         raise SystemExit(1)
+
+
+class Below(Fails):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+
+
+@unittest.skip("has no fixture")
+class Skipped(Fails):
+    pass
+
+
+class TearDown(unittest.TestCase):
+    @classmethod
+    def tearDownClass(cls):
+        print("tearDownClass")
+
+    def test_1(self):
+        pass
 
 
 class TearDownFails(unittest.TestCase):
