@@ -187,11 +187,11 @@ func errnoOf(err error) syscall.Errno {
 // reap settles what has exited, and says whether there are children still. What
 // a command left in its group is killed before the command is reaped: until
 // then the group's number is its own.
-func (k *keeper) reap() (children bool) {
+func (k *keeper) reap() bool {
 	for {
-		pid, any := exitedChild()
+		pid, children := exitedChild()
 		if pid == 0 {
-			return any
+			return children
 		}
 		id, isCommand := k.ids[pid]
 		if isCommand {

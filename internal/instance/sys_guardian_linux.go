@@ -84,8 +84,8 @@ func becomeSubreaper() error {
 }
 
 // exitedChild is a child that has exited and is to be reaped, or 0 if there is
-// none; any says whether there are children at all.
-func exitedChild() (pid int, any bool) {
+// none; children says whether there are children at all.
+func exitedChild() (pid int, children bool) {
 	var info unix.Siginfo
 	for {
 		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
