@@ -13,7 +13,8 @@ type Kind uint8
 const (
 	KindInvalid Kind = iota
 	// KindPacket is a packet of a worker, of a loaded stream or of the
-	// supervisor itself: Packet is set.
+	// supervisor itself: Packet is set. Where the supervisor made it up in the
+	// place of a worker that owes it, Detail says so.
 	KindPacket
 	// KindAsked says that Tests have been asked for: each is owed an outcome.
 	KindAsked

@@ -1,109 +1,17 @@
 package event
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"testr/internal/protocol"
 )
-
-// Test is what a run's events make of one test id.
-type Test struct {
-	ID       string
-	ParentID string
-	Route    string          // where its last packet came from
-	Status   protocol.Status // worst outcome so far; StatusNone without one
-	Open     bool            // begun and not ended
-	Runnable bool            // one of its packets says so, and it is no pseudo test
-	Asked    bool
-	Tags     []string // those of its last packet that had some
-	NotRun   string   // why it has no outcome, for a test that was asked for
-	Attempts int      // how often it ended
-
-	Start, End time.Time     // of the last attempt, by the worker's clock; zero where unknown
-	Duration   time.Duration // of the last attempt, if Timed
-	Timed      bool
-	Measured   bool // Duration is the supervisor's own measure, the worker's clock being no use
-
-	FirstSeq, LastSeq uint64 // of its packets
-
-	sent time.Time // by the supervisor's clock
-	seen bool      // a packet has been
-}
-
-// Failed says whether the test makes its run fail once the run is over: it
-// failed, passed where it should not, or never came to its end.
-func (t *Test) Failed() bool {
-	return t.Open || t.Status == protocol.StatusFail || t.Status == protocol.StatusUxSuccess
-}
-
-// Settled says whether the test has an outcome and isn't running again.
-func (t *Test) Settled() bool { return t.Status != protocol.StatusNone && !t.Open }
-
-// Counts are the numbers that sum up a run.
-type Counts struct {
-	Asked      int // tests that were asked for
-	Tests      int // tests with an outcome: those asked for, or all runnable ones where nothing was asked for
-	Passed     int // of Tests
-	Skipped    int // of Tests
-	XFailed    int // of Tests
-	Failed     int // everything that fails the run, tests or not; once the run is over, what is still open too
-	UxSuccess  int // of Failed
-	InProgress int // begun and not ended
-	NotRun     int // asked for, without an outcome, for a known reason
-	NotAsked   int // runnable, with an outcome, though nobody asked for them
-
-	Interrupted bool // somebody stopped the run, so that there may be more to it
-}
-
-// Unaccounted is the number of tests that were asked for and have neither an
-// outcome, nor a reason for having none, nor begun.
-func (c Counts) Unaccounted() int { return max(0, c.Asked-c.askedSettled()-c.NotRun-c.InProgress) }
-
-func (c Counts) askedSettled() int {
-	if c.Asked == 0 {
-		return 0
-	}
-	return c.Tests
-}
-
-// Verdict is what a run that is over comes to.
-type Verdict uint8
-
-// The verdicts.
-const (
-	VerdictInvalid Verdict = iota
-	// Passed: everything that was asked for has a good outcome.
-	Passed
-	// Failed: something failed.
-	Failed
-	// Incomplete: nothing failed, but something that was asked for did not run,
-	// or may not have.
-	Incomplete
-)
-
-// String returns the verdict as people read it.
-func (v Verdict) String() string {
-	return [...]string{"invalid", "passed", "failed", "incomplete"}[v]
-}
-
-// Verdict judges a run that is over by its counts.
-func (c Counts) Verdict() Verdict {
-	switch {
-	case c.Failed > 0:
-		return Failed
-	case c.NotRun > 0 || c.Unaccounted() > 0 || c.Interrupted:
-		return Incomplete
-	}
-	return Passed
-}
 
 // Outcomes folds a run's events into tests. It is a Sink; like every Sink it
 // belongs to one goroutine.
 type Outcomes struct {
 	tests  map[string]*Test
 	order  []*Test
+	parts  map[string][]*Test // tests that name another one as their parent, by the latter
 	counts Counts
 	over   bool
 	first  time.Time
@@ -114,7 +22,9 @@ type Outcomes struct {
 }
 
 // NewOutcomes returns an empty fold.
-func NewOutcomes() *Outcomes { return &Outcomes{tests: map[string]*Test{}} }
+func NewOutcomes() *Outcomes {
+	return &Outcomes{tests: map[string]*Test{}, parts: map[string][]*Test{}}
+}
 
 // Tests returns the tests in the order in which their ids first appeared. The
 // slice and the tests belong to the fold: they change with its next event.
@@ -194,48 +104,6 @@ func (o *Outcomes) list() {
 	}
 }
 
-// count adds a test to the counts (n is 1), or takes it out again (-1).
-func (o *Outcomes) count(t *Test, n int) {
-	c := &o.counts
-	if t.Open {
-		c.InProgress += n
-	}
-	if t.Asked {
-		c.Asked += n
-	}
-	if t.Asked && t.NotRun != "" && !t.Settled() {
-		c.NotRun += n
-	}
-	if !t.Settled() {
-		return
-	}
-	if t.Failed() {
-		c.Failed += n
-	}
-	if t.Status == protocol.StatusUxSuccess {
-		c.UxSuccess += n
-	}
-	if !t.Asked && o.listed {
-		if t.Runnable {
-			c.NotAsked += n
-		}
-		return
-	}
-	if !t.Asked && !t.Runnable {
-		return
-	}
-	c.Tests += n
-	switch t.Status {
-	case protocol.StatusSuccess:
-		c.Passed += n
-	case protocol.StatusSkip:
-		c.Skipped += n
-	case protocol.StatusXFail:
-		c.XFailed += n
-	default:
-	}
-}
-
 func (o *Outcomes) packet(e Event) {
 	p := e.Packet
 	if p.Has&protocol.HasTime != 0 {
@@ -249,98 +117,47 @@ func (o *Outcomes) packet(e Event) {
 	if p.Has&protocol.HasTestID == 0 {
 		return
 	}
-	o.change(p.TestID, func(t *Test) { t.packet(e) })
-}
-
-func (t *Test) packet(e Event) {
-	p := e.Packet
-	if !t.seen {
-		t.FirstSeq, t.seen = e.Seq, true
+	attempt := 0
+	if p.Status == protocol.StatusInProgress || p.Status.Final() {
+		attempt = AttemptOf(p)
 	}
-	t.LastSeq = e.Seq
-	if p.Has&protocol.HasParent != 0 {
-		t.ParentID = p.ParentID
+	if t := o.tests[p.TestID]; t != nil && t.Attempts > 0 && attempt > t.Attempts {
+		o.again(t, attempt)
 	}
-	if p.Has&protocol.HasRoute != 0 {
-		t.Route = p.Route
+	o.change(p.TestID, func(t *Test) { t.packet(e, attempt) })
+	if p.Has&protocol.HasParent == 0 {
+		return
 	}
-	if p.Has&protocol.HasTags != 0 {
-		t.Tags = p.Tags
-	}
-	if p.Runnable && !t.Runnable && !Pseudo(t.ID) {
-		t.Runnable = true
-	}
-	switch {
-	case p.Status == protocol.StatusInProgress:
-		t.Open = true
-		t.Start, t.End = p.Time, time.Time{}
-	case p.Status.Final():
-		t.settle(e)
+	if t := o.tests[p.TestID]; !t.part {
+		t.part = true
+		o.parts[p.ParentID] = append(o.parts[p.ParentID], t)
 	}
 }
 
-func (t *Test) settle(e Event) {
-	p := e.Packet
-	if !t.Open {
-		t.Start = time.Time{} // ended without a beginning of its own
-	}
-	t.Open = false
-	t.Attempts++
-	t.End = p.Time
-	t.Timed, t.Measured = false, false
-	if worse(p.Status, t.Status) {
-		t.Status = p.Status
-	}
-	seen := time.Duration(-1)
-	if !t.sent.IsZero() {
-		seen = e.Time.Sub(t.sent)
-	}
-	t.Duration, t.Timed = 0, false
-	if !t.Start.IsZero() && !t.End.IsZero() {
-		t.Duration, t.Timed = t.End.Sub(t.Start), true
-	}
-	// A clock that was set back or forward in between: what the supervisor saw
-	// between sending the test and its end is an upper bound, and the best there is.
-	if !t.Timed || t.Duration < 0 || seen >= 0 && t.Duration > seen {
-		t.Duration, t.Timed, t.Measured = max(seen, 0), seen >= 0, seen >= 0
-	}
-}
-
-// severity orders outcomes: of two for one request the worse holds.
-var severity = map[protocol.Status]int{
-	protocol.StatusSuccess:   1,
-	protocol.StatusSkip:      2,
-	protocol.StatusXFail:     3,
-	protocol.StatusUxSuccess: 4,
-	protocol.StatusFail:      5,
-}
-
-func worse(a, b protocol.Status) bool { return severity[a] > severity[b] }
-
-// ReturnCode is the test id under which it is reported, as testrepository does,
-// that a test command or worker ended with a status that none of its tests
-// explains.
-const ReturnCode = "process-returncode"
-
-// pseudoIDs and pseudoPrefixes are what older tools and runners report as if
-// it were a test.
-var (
-	pseudoIDs      = []string{ReturnCode, ParserID}
-	pseudoPrefixes = []string{"setUpClass (", "tearDownClass (", "setUpModule (", "tearDownModule (",
-		"unittest.loader._FailedTest.", "unittest.loader.ModuleImportFailure."}
-)
-
-// Pseudo says whether id is one of those that runners and supervisors report
-// on things that are no tests: such an id can never be asked for, whatever its
-// packets say.
-func Pseudo(id string) bool {
-	if slices.Contains(pseudoIDs, id) {
-		return true
-	}
-	for _, p := range pseudoPrefixes {
-		if strings.HasPrefix(id, p) {
-			return true
+// again takes back what the attempts before this one made of a test, and of
+// parts of it that nobody asked for: those that pass now may not be heard of
+// again.
+func (o *Outcomes) again(t *Test, attempt int) {
+	for rest := []*Test{t}; len(rest) > 0; {
+		t, rest = rest[len(rest)-1], rest[:len(rest)-1]
+		o.count(t, -1)
+		t.Status, t.Open = protocol.StatusNone, false
+		t.Start, t.End, t.Duration, t.Timed, t.Measured = time.Time{}, time.Time{}, 0, false, false
+		o.count(t, +1)
+		var current []*Test // parts that came before the test itself
+		for _, part := range o.parts[t.ID] {
+			switch {
+			case part.Attempts == attempt:
+				current = append(current, part)
+				continue
+			case part.ParentID == t.ID && part.Attempts < attempt && !part.Asked:
+				rest = append(rest, part)
+			}
+			part.part = false // until it is heard of again
+		}
+		delete(o.parts, t.ID)
+		if current != nil {
+			o.parts[t.ID] = current
 		}
 	}
-	return false
 }

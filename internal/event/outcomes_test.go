@@ -148,6 +148,12 @@ func TestCountsAgree(t *testing.T) {
 			e = asked(id)
 		case 1:
 			e = notRun("why", id)
+		case 2, 3, 4, 5:
+			e = tagged(e, AttemptTag(2+rng.IntN(i/100+1)))
+		}
+		if e.Packet != nil && rng.IntN(5) == 0 {
+			e.Packet.Has |= protocol.HasParent
+			e.Packet.ParentID = string(rune('a' + rng.IntN(20)))
 		}
 		_ = o.Event(e)
 		again := &Outcomes{listed: o.listed}

@@ -36,22 +36,24 @@ func (s State) String() string {
 }
 
 // RunInfo is what is known of a run without its events. Begin takes Start,
-// Partial, Command, Host, Revision and Profiles from its caller; the rest is
-// the repository's.
+// Partial, Command, Selection, Seed, Host, Revision and Profiles from its caller;
+// the rest is the repository's.
 type RunInfo struct {
-	ID       int
-	State    State
-	Start    time.Time
-	End      time.Time // of the last event, where nobody said
-	Partial  bool      // the run updates the failing set instead of replacing it
-	Listed   bool      // the run said what it was asked for
-	Command  []string
-	Host     string
-	Revision string
-	Profiles []string // none means DefaultProfile alone
-	Events   uint64   // how many it has; 0 while it runs
-	Counts   event.Counts
-	Span     time.Duration // from the first to the last time in its packets
+	ID        int
+	State     State
+	Start     time.Time
+	End       time.Time // of the last event, where nobody said
+	Partial   bool      // the run updates the failing set instead of replacing it
+	Listed    bool      // the run said what it was asked for
+	Command   []string
+	Selection []string // how its tests were chosen, in its caller's words; none: all there are
+	Seed      uint64   // of its random order; 0 means that its order was not random
+	Host      string
+	Revision  string
+	Profiles  []string // none means DefaultProfile alone
+	Events    uint64   // how many it has; 0 while it runs
+	Counts    event.Counts
+	Span      time.Duration // from the first to the last time in its packets
 }
 
 // Duration is the time that the run took, or zero while it isn't over.
@@ -64,18 +66,20 @@ func (i RunInfo) Duration() time.Duration {
 
 // storedInfo is RunInfo as it is stored: names that don't change with the code.
 type storedInfo struct {
-	State    State        `json:"state"`
-	Start    time.Time    `json:"start"`
-	End      time.Time    `json:"end,omitzero"`
-	Partial  bool         `json:"partial,omitempty"`
-	Listed   bool         `json:"listed,omitempty"`
-	Command  []string     `json:"command,omitempty"`
-	Host     string       `json:"host,omitempty"`
-	Revision string       `json:"revision,omitempty"`
-	Profiles []string     `json:"profiles"`
-	Events   uint64       `json:"events"`
-	Counts   storedCounts `json:"counts"`
-	Span     int64        `json:"span,omitempty"` // nanoseconds
+	State     State        `json:"state"`
+	Start     time.Time    `json:"start"`
+	End       time.Time    `json:"end,omitzero"`
+	Partial   bool         `json:"partial,omitempty"`
+	Listed    bool         `json:"listed,omitempty"`
+	Command   []string     `json:"command,omitempty"`
+	Selection []string     `json:"selection,omitempty"`
+	Seed      uint64       `json:"seed,omitempty"`
+	Host      string       `json:"host,omitempty"`
+	Revision  string       `json:"revision,omitempty"`
+	Profiles  []string     `json:"profiles"`
+	Events    uint64       `json:"events"`
+	Counts    storedCounts `json:"counts"`
+	Span      int64        `json:"span,omitempty"` // nanoseconds
 }
 
 type storedCounts struct {
@@ -84,6 +88,7 @@ type storedCounts struct {
 	Passed     int `json:"passed"`
 	Skipped    int `json:"skipped"`
 	XFailed    int `json:"xfailed"`
+	Flaky      int `json:"flaky,omitempty"`
 	Failed     int `json:"failed"`
 	UxSuccess  int `json:"uxsuccess"`
 	InProgress int `json:"inprogress"`
@@ -95,8 +100,8 @@ type storedCounts struct {
 
 // encode returns the run's description with a checksum behind it.
 func (i *RunInfo) encode() ([]byte, error) {
-	text, err := json.Marshal(storedInfo{i.State, i.Start, i.End, i.Partial, i.Listed, i.Command, i.Host,
-		i.Revision, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span)})
+	text, err := json.Marshal(storedInfo{i.State, i.Start, i.End, i.Partial, i.Listed, i.Command,
+		i.Selection, i.Seed, i.Host, i.Revision, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span)})
 	if err != nil {
 		return nil, fmt.Errorf("describe run %d: %w", i.ID, err)
 	}
@@ -115,8 +120,8 @@ func decodeInfo(id int, value []byte) (RunInfo, error) {
 	if s.State == StateInvalid || s.State > Interrupted || len(s.Profiles) == 0 {
 		return RunInfo{}, fmt.Errorf("description of run %d: %w", id, errors.ErrUnsupported)
 	}
-	return RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Host, s.Revision,
-		s.Profiles, s.Events, event.Counts(s.Counts), time.Duration(s.Span)}, nil
+	return RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Selection, s.Seed,
+		s.Host, s.Revision, s.Profiles, s.Events, event.Counts(s.Counts), time.Duration(s.Span)}, nil
 }
 
 // What stands in a run's bucket.
