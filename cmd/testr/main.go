@@ -16,6 +16,9 @@ import (
 )
 
 func main() {
+	if slices.Equal(os.Args[1:], []string{guardianCommand}) {
+		os.Exit(guardian(os.Stderr))
+	}
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 

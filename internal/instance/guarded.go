@@ -13,7 +13,7 @@ import (
 )
 
 // maxLeftovers is how many leftovers are described.
-const maxLeftovers = 20
+const maxLeftovers = 10
 
 // closePatience is how long a guardian has to end. By itself it gives up when
 // nothing has ended for killPatience.
@@ -23,7 +23,7 @@ const closePatience = 6 * killPatience
 // were killed when their Local was closed.
 type Leftovers struct {
 	Count int
-	First []Leftover // the first ones that were found, 20 at most
+	First []Leftover // the first ones that were found, 10 at most
 }
 
 // Leftover is a process that was left over.

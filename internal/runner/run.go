@@ -91,6 +91,8 @@ type session struct {
 	local instance.Instance // where listing happens, and the first slot is
 	all   []instance.Instance
 
+	machine *instance.Local // what all of them are of
+
 	unlisted bool // the test command runs what it finds, whatever that is
 	// listing is the whole listing, for the next run; nil if there was none.
 	// torn says that it lacks tests, because something could not be imported or
@@ -108,7 +110,8 @@ func newSession(req Request) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
-	s := &session{req: req, temp: temp}
+	s := &session{req: req, temp: temp,
+		machine: &instance.Local{Dir: req.Config.Root, Guardian: []string{req.Self, "guardian"}}}
 	if s.plan, err = newPlan(req, temp); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -120,12 +123,24 @@ func (s *session) close() error {
 	for _, i := range s.all {
 		errs = append(errs, i.Close())
 	}
+	errs = append(errs, s.closeMachine())
 	return errors.Join(append(errs, os.RemoveAll(s.temp))...)
 }
 
+// closeMachine ends what the workers left behind, and tells of it.
+func (s *session) closeMachine() error {
+	left, err := s.machine.Close()
+	for _, p := range left.First {
+		s.req.Log.Warn("LEAK: killed a process that outlived its worker", "pid", p.PID, "command", p.Command)
+	}
+	if more := left.Count - len(left.First); more > 0 {
+		s.req.Log.Warn("LEAK: killed more of them", "count", more)
+	}
+	return err
+}
+
 func (s *session) provision(ctx context.Context, count int) error {
-	p := instance.Local{Dir: s.req.Config.Root}
-	made, err := p.Provision(ctx, count)
+	made, err := s.machine.Provision(ctx, count)
 	if err != nil {
 		return err
 	}

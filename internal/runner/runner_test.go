@@ -288,7 +288,11 @@ func newRequest(t *testing.T, conf string, sel Selection) Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Request{Config: cfg, Select: sel, Self: "/testr",
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Request{Config: cfg, Select: sel, Self: self,
 		Log: hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Trace})}
 }
 
