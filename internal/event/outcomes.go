@@ -18,6 +18,7 @@ type Outcomes struct {
 	last   time.Time
 
 	listed      bool // the run says what it was asked for
+	sends       bool // the run says which test was sent to whom
 	interrupted bool
 }
 
@@ -61,15 +62,24 @@ func (o *Outcomes) Event(e Event) error {
 	case KindAsked: // without Tests: the listing is still to come
 		o.list()
 		for _, id := range e.Tests {
-			o.change(id, func(t *Test) { t.Asked = true })
+			o.change(id, func(t *Test) {
+				if o.sends {
+					t.disown()
+				}
+				t.Asked = true
+			})
 		}
 	case KindNotRun:
 		for _, id := range e.Tests {
-			o.change(id, func(t *Test) { t.NotRun = e.Detail })
+			o.change(id, func(t *Test) { t.NotRun, t.Open = e.Detail, false })
 		}
 	case KindSent:
+		o.sends = true
 		for _, id := range e.Tests {
-			o.change(id, func(t *Test) { t.sent = e.Time })
+			o.change(id, func(t *Test) {
+				t.disown()
+				t.sent, t.worker = e.Time, e.Worker+1
+			})
 		}
 	case KindInterrupted:
 		o.interrupted = true
@@ -117,6 +127,10 @@ func (o *Outcomes) packet(e Event) {
 	if p.Has&protocol.HasTestID == 0 {
 		return
 	}
+	if o.stray(e) {
+		o.change(p.TestID, func(t *Test) { t.mention(e.Seq) })
+		return
+	}
 	attempt := 0
 	if p.Status == protocol.StatusInProgress || p.Status.Final() {
 		attempt = AttemptOf(p)
@@ -132,6 +146,17 @@ func (o *Outcomes) packet(e Event) {
 		t.part = true
 		o.parts[p.ParentID] = append(o.parts[p.ParentID], t)
 	}
+}
+
+// stray says whether a packet is a word on a test that was asked for from a
+// worker that the test was not sent to. It may say that the test fails, and not that it
+// passes: that would hide that it never ran.
+func (o *Outcomes) stray(e Event) bool {
+	t, s := o.tests[e.Packet.TestID], e.Packet.Status
+	if t == nil || !o.listed || !o.sends || Fails(s) || !s.Final() && s != protocol.StatusInProgress {
+		return false
+	}
+	return (t.Asked || t.worker != 0) && t.worker != e.Worker+1
 }
 
 // again takes back what the attempts before this one made of a test, and of

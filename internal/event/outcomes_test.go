@@ -180,3 +180,45 @@ func BenchmarkOutcomes(b *testing.B) {
 		}
 	}
 }
+
+// TestStray: only whom a test was sent to can say that it passed; anybody can
+// say that it fails (S5).
+func TestStray(t *testing.T) {
+	by := func(worker int, e Event) Event {
+		e.Worker = worker
+		return e
+	}
+	sent := func(worker int, ids ...string) Event { return Event{Kind: KindSent, Worker: worker, Tests: ids} }
+	for name, tc := range map[string]struct {
+		events []Event
+		want   Counts
+	}{
+		"asked for, and sent to another": {
+			[]Event{asked("a"), sent(0, "a"), by(1, status("a", protocol.StatusSuccess, 1))}, Counts{Asked: 1}},
+		"asked for, and sent to nobody": {
+			[]Event{asked("a", "b"), sent(0, "b"), by(0, status("a", protocol.StatusSuccess, 1))}, Counts{Asked: 2}},
+		"before it was asked for": {
+			[]Event{asked(), sent(0, "b"), by(0, status("a", protocol.StatusSuccess, 1)), asked("a", "b")}, Counts{Asked: 2}},
+		"before it was sent": {
+			[]Event{asked(), sent(0, "b"), by(1, status("a", protocol.StatusSuccess, 1)), sent(0, "a"), asked("a", "b")}, Counts{Asked: 2}},
+		"fails": {
+			[]Event{asked("a"), sent(0, "a"), by(1, status("a", protocol.StatusFail, 1)), by(0, status("a", protocol.StatusSuccess, 2))},
+			Counts{Asked: 1, Tests: 1, Failed: 1}},
+		"of whom it was sent to again": {
+			[]Event{asked("a"), sent(0, "a"), sent(1, "a"), by(0, status("a", protocol.StatusSuccess, 1)), by(1, status("a", protocol.StatusSuccess, 2))},
+			Counts{Asked: 1, Tests: 1, Passed: 1}},
+		"of a test that nobody asked for": {
+			[]Event{asked("b"), sent(0, "b"), by(0, status("b", protocol.StatusSuccess, 1)), by(0, status("a", protocol.StatusSuccess, 2))},
+			Counts{Asked: 1, Tests: 1, Passed: 1, NotAsked: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := NewOutcomes()
+			for _, e := range tc.events {
+				_ = o.Event(e)
+			}
+			if diff := cmp.Diff(tc.want, o.Counts()); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

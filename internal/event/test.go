@@ -26,9 +26,10 @@ type Test struct {
 
 	FirstSeq, LastSeq uint64 // of its packets
 
-	sent time.Time // by the supervisor's clock
-	seen bool      // a packet has been
-	part bool      // stands among the parts of its parent
+	sent   time.Time // by the supervisor's clock
+	worker int       // whom it was sent to last, from 1; 0 for nobody
+	seen   bool      // a packet has been
+	part   bool      // stands among the parts of its parent
 }
 
 // Failed says whether the test makes its run fail once the run is over: it
@@ -44,10 +45,18 @@ func (t *Test) Settled() bool { return t.Status != protocol.StatusNone && !t.Ope
 // didn't fail. There is another attempt only where the one before has failed.
 func (t *Test) Flaky() bool { return t.Attempts > 1 && t.Settled() && !t.Failed() }
 
-// DidNotRun says whether the test was asked for and neither began nor ended, for
-// the reason NotRun.
+// DidNotRun says whether the test was asked for and has no outcome, for the reason
+// NotRun. It may have begun, where the run was stopped.
 func (t *Test) DidNotRun() bool {
 	return t.Asked && t.NotRun != "" && t.Status == protocol.StatusNone && !t.Open
+}
+
+// disown forgets what somebody said of the test before it was asked for, and
+// sent to anyone, unless that was that it fails.
+func (t *Test) disown() {
+	if !t.Asked && t.worker == 0 && !Fails(t.Status) {
+		t.Status, t.Open = protocol.StatusNone, false
+	}
 }
 
 // packet takes a packet of the test; attempt is 0 for one that neither begins nor
@@ -55,10 +64,7 @@ func (t *Test) DidNotRun() bool {
 // fails is never forgotten for it.
 func (t *Test) packet(e Event, attempt int) {
 	p := e.Packet
-	if !t.seen {
-		t.FirstSeq, t.seen = e.Seq, true
-	}
-	t.LastSeq = e.Seq
+	t.mention(e.Seq)
 	if p.Has&protocol.HasParent != 0 {
 		t.ParentID = p.ParentID
 	}
@@ -79,6 +85,14 @@ func (t *Test) packet(e Event, attempt int) {
 	case p.Status.Final():
 		t.settle(e)
 	}
+}
+
+// mention notes that a packet of the test has this number.
+func (t *Test) mention(seq uint64) {
+	if !t.seen {
+		t.FirstSeq, t.seen = seq, true
+	}
+	t.LastSeq = seq
 }
 
 func (t *Test) settle(e Event) {
