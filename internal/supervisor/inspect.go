@@ -61,14 +61,14 @@ func (l *loop) pause(wait func()) {
 	began := time.Now()
 	stopped := l.processes()
 	for _, p := range stopped {
-		if err := pauser(p).Pause(); err != nil {
+		if err := p.inst.Pause(); err != nil {
 			l.cfg.Log.Warn("pause a worker", "worker", p.slot.Route, "error", err)
 		}
 	}
 	wait()
 	away := time.Since(began)
 	for _, p := range stopped {
-		if err := pauser(p).Resume(); err != nil {
+		if err := p.inst.Resume(); err != nil {
 			l.cfg.Log.Warn("let a worker go on", "worker", p.slot.Route, "error", err)
 		}
 		p.started, p.free = p.started.Add(away), p.free.Add(away)
@@ -93,14 +93,4 @@ func (l *loop) processes() []*process {
 		}
 	}
 	return out
-}
-
-func pauser(p *process) interface {
-	Pause() error
-	Resume() error
-} {
-	return p.inst.(interface {
-		Pause() error
-		Resume() error
-	})
 }
