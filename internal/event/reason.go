@@ -17,6 +17,12 @@ const (
 	ReasonMaxFail     = "enough tests have failed"
 )
 
+// NotReached says whether tests that did not run for this reason were merely not
+// reached when their run was stopped: that says nothing about them.
+func NotReached(reason string) bool {
+	return reason == ReasonInterrupted || reason == ReasonStopped || reason == ReasonMaxFail
+}
+
 const setUpFailed = " failed"
 
 // SetUpFailed is the reason of tests that a fixture kept from running, by the

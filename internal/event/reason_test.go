@@ -21,3 +21,14 @@ func TestNeeds(t *testing.T) {
 		}
 	}
 }
+
+func TestNotReached(t *testing.T) {
+	for reason, want := range map[string]bool{
+		ReasonInterrupted: true, ReasonStopped: true, ReasonMaxFail: true,
+		"": false, "machine lost": false, SetUpFailed("setUpClass (m.X)"): false,
+	} {
+		if got := NotReached(reason); got != want {
+			t.Errorf("NotReached(%q): got %v; want %v", reason, got, want)
+		}
+	}
+}
