@@ -184,6 +184,7 @@ func BenchmarkOutcomes(b *testing.B) {
 // TestStray: only whom a test was sent to can say that it passed; anybody can
 // say that it fails (S5).
 func TestStray(t *testing.T) {
+	const pass, fail = protocol.StatusSuccess, protocol.StatusFail
 	by := func(worker int, e Event) Event {
 		e.Worker = worker
 		return e
@@ -194,21 +195,22 @@ func TestStray(t *testing.T) {
 		want   Counts
 	}{
 		"asked for, and sent to another": {
-			[]Event{asked("a"), sent(0, "a"), by(1, status("a", protocol.StatusSuccess, 1))}, Counts{Asked: 1}},
+			[]Event{asked("a"), sent(0, "a"), by(1, status("a", pass, 1))}, Counts{Asked: 1}},
 		"asked for, and sent to nobody": {
-			[]Event{asked("a", "b"), sent(0, "b"), by(0, status("a", protocol.StatusSuccess, 1))}, Counts{Asked: 2}},
+			[]Event{asked("a", "b"), sent(0, "b"), by(0, status("a", pass, 1))}, Counts{Asked: 2}},
 		"before it was asked for": {
-			[]Event{asked(), sent(0, "b"), by(0, status("a", protocol.StatusSuccess, 1)), asked("a", "b")}, Counts{Asked: 2}},
+			[]Event{asked(), sent(0, "b"), by(0, status("a", pass, 1)), asked("a", "b")}, Counts{Asked: 2}},
 		"before it was sent": {
-			[]Event{asked(), sent(0, "b"), by(1, status("a", protocol.StatusSuccess, 1)), sent(0, "a"), asked("a", "b")}, Counts{Asked: 2}},
+			[]Event{asked(), sent(0, "b"), by(1, status("a", pass, 1)), sent(0, "a"), asked("a", "b")}, Counts{Asked: 2}},
 		"fails": {
-			[]Event{asked("a"), sent(0, "a"), by(1, status("a", protocol.StatusFail, 1)), by(0, status("a", protocol.StatusSuccess, 2))},
+			[]Event{asked("a"), sent(0, "a"), by(1, status("a", fail, 1)), by(0, status("a", pass, 2))},
 			Counts{Asked: 1, Tests: 1, Failed: 1}},
 		"of whom it was sent to again": {
-			[]Event{asked("a"), sent(0, "a"), sent(1, "a"), by(0, status("a", protocol.StatusSuccess, 1)), by(1, status("a", protocol.StatusSuccess, 2))},
+			[]Event{asked("a"), sent(0, "a"), sent(1, "a"), by(0, status("a", pass, 1)),
+				by(1, status("a", pass, 2))},
 			Counts{Asked: 1, Tests: 1, Passed: 1}},
 		"of a test that nobody asked for": {
-			[]Event{asked("b"), sent(0, "b"), by(0, status("b", protocol.StatusSuccess, 1)), by(0, status("a", protocol.StatusSuccess, 2))},
+			[]Event{asked("b"), sent(0, "b"), by(0, status("b", pass, 1)), by(0, status("a", pass, 2))},
 			Counts{Asked: 1, Tests: 1, Passed: 1, NotAsked: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func (l *loop) cutShort(p *process, now time.Time) {
 // death is why a test failed whose worker ended in the middle of it.
 func (l *loop) death(o openTest, how string) string {
 	if o.overdue {
-		return fmt.Sprintf("The test was still running after %v, which is its time limit (--timeout): %s.", l.cfg.Timeout, how)
+		return fmt.Sprintf("The test was still running after %v, its time limit: %s.", l.cfg.Timeout, how)
 	}
 	return fmt.Sprintf("The worker ended in the middle of this test: %s.", how)
 }
