@@ -21,9 +21,11 @@ const (
 	KindPython
 	// KindGo is the built-in worker for Go.
 	KindGo
+	// KindPytest is the built-in worker for pytest.
+	KindPytest
 )
 
-var kindNames = [...]string{"invalid", "batch", "python", "go"}
+var kindNames = [...]string{"invalid", "batch", "python", "go", "pytest"}
 
 // String returns the kind's name, which is the value of the option worker.
 func (k Kind) String() string {
@@ -41,6 +43,7 @@ type Detected struct {
 
 	assigns string // the source up to the command's first word, which sets variables
 	head    string // from there up to the runner
+	program string // the source of the runner if it is a program on its own, and Kind is KindPytest
 	tail    string // what follows the runner, without testr's tokens
 }
 
@@ -61,14 +64,16 @@ func Detect(command string) Detected {
 	}
 	r := runners[0]
 	d := Detected{Kind: r.kind, Runner: r.name, assigns: command[:words[0].start]}
-	if r.kind == KindBatch {
-		d.Reason = fmt.Sprintf("this version of testr has no built-in worker for %s", r.name)
+	if d.Reason = r.reason; d.Reason != "" {
 		return d
 	}
 	before := words[:r.first]
 	if d.Reason = unfit(before); d.Reason == "" {
 		d.head = command[words[0].start:words[r.first].start] + r.options
 		d.tail, d.Reason = cutTokenWords(command, words[r.last-1:])
+	}
+	if r.program {
+		d.program = command[words[r.first].start:words[r.first].end]
 	}
 	if token := firstToken(d.assigns + d.head); d.Reason == "" && token != "" {
 		d.Reason = token + " stands before the test runner"

@@ -12,16 +12,26 @@ import (
 // The modules that run tests and that the Python worker can take the place of.
 var pythonRunners = []string{"subunit.run", "testtools.run", "unittest", "stestr.subunit_runner.run"}
 
-// Runners that testr knows and has no worker for.
-var laterRunners = []string{"pytest", "py.test", "stestr"}
+// The names of pytest, as a module and as a program.
+var pytestModules, pytestPrograms = []string{"pytest", "py.test"}, []string{"pytest", "py.test", "pytest-3", "py.test-3"}
+
+// Programs that run their arguments, after options of their own, and those that
+// do so after the word run. They are those of which pytest is commonly an
+// argument.
+var (
+	launchers    = []string{"env", "nice", "ionice", "timeout", "stdbuf", "setsid", "xvfb-run", "dbus-run-session"}
+	runLaunchers = []string{"poetry", "pipenv", "pdm", "uv"}
+)
 
 // runner is a test runner in a command: words first up to last, last excluded,
 // are those that a worker takes the place of.
 type runner struct {
-	kind        Kind // KindBatch for those that testr has no worker for
+	kind        Kind
 	name        string
+	reason      string // why there is no worker for it; then kind is KindBatch
 	first, last int
 	options     string // of the interpreter, out of the same word as -m
+	program     bool   // it is started by its own name
 }
 
 // findRunners returns the runners in a command. Those that are a program on
@@ -40,12 +50,55 @@ func findRunners(words []word) []runner {
 	if len(found) > 0 {
 		return found
 	}
-	for _, w := range words {
-		if name := path.Base(w.value); slices.Contains(laterRunners, name) {
-			return []runner{{kind: KindBatch, name: name}}
+	for i, w := range words {
+		if r, ok := programRunner(words[:i], programName(w.node.Parts)); ok {
+			r.first, r.last = i, i+1
+			return []runner{r}
 		}
 	}
 	return nil
+}
+
+// programRunner recognises a runner that is a program on its own, behind the
+// words before it.
+func programRunner(before []word, name string) (runner, bool) {
+	r := runner{kind: KindBatch, name: name}
+	switch {
+	case name == "stestr":
+		r.reason = "this version of testr has no built-in worker for stestr"
+	case !slices.Contains(pytestPrograms, name):
+		return r, false
+	case launched(before):
+		r.kind, r.program = KindPytest, true
+	default:
+		r.reason = fmt.Sprintf("testr can't tell whether %s is what it starts", name)
+	}
+	return r, true
+}
+
+// launched reports whether the word after these is a program that is started.
+func launched(before []word) bool {
+	if len(before) == 0 || slices.Contains(launchers, path.Base(before[0].value)) {
+		return true
+	}
+	return len(before) > 1 && before[1].value == "run" && slices.Contains(runLaunchers, path.Base(before[0].value))
+}
+
+// programName returns the name that a word would start a program by, without its
+// directory, or nothing if that may turn out to be another.
+func programName(parts []syntax.WordPart) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	last := parts[len(parts)-1]
+	if quoted, ok := last.(*syntax.DblQuoted); ok && len(parts) == 1 {
+		return programName(quoted.Parts)
+	}
+	end := staticValue([]syntax.WordPart{last})
+	if len(parts) > 1 && !strings.Contains(end, "/") {
+		return ""
+	}
+	return path.Base(end)
 }
 
 // pythonRunner recognises an interpreter at words[i], its options, and -m with a
@@ -73,8 +126,8 @@ func pythonRunner(words []word, i int) (runner, bool) {
 			continue
 		}
 		r := runner{kind: KindPython, name: value, first: first, last: i + 1, options: opt.before}
-		if slices.Contains(laterRunners, value) {
-			r.kind = KindBatch
+		if slices.Contains(pytestModules, value) {
+			r.kind = KindPytest
 		} else if !slices.Contains(pythonRunners, value) {
 			return runner{}, false
 		}

@@ -119,9 +119,13 @@ func TestBatchCommands(t *testing.T) {
 		{"another go", "/usr/local/go/bin/go test ./...", "", "it has no test runner that testr knows"},
 		{"go does something else", "go vet ./...", "", "it has no test runner that testr knows"},
 		{"runner in a shell's string", "sh -c 'python -m unittest'", "", "it has no test runner that testr knows"},
-		{"pytest", "pytest -q", "pytest", "this version of testr has no built-in worker for pytest"},
-		{"py.test", "bin/py.test", "py.test", "this version of testr has no built-in worker for py.test"},
-		{"python -m pytest", "python -m pytest x", "pytest", "this version of testr has no built-in worker for pytest"},
+		{"pytest as a target", "make pytest", "pytest", "testr can't tell whether pytest is what it starts"},
+		{"pytest as a directory", "./run lib/pytest", "pytest", "testr can't tell whether pytest is what it starts"},
+		{"a tool's pytest", "uv tool run pytest", "pytest", "testr can't tell whether pytest is what it starts"},
+		{"pytest in a container", "docker run x pytest", "pytest", "testr can't tell whether pytest is what it starts"},
+		{"pytest elsewhere", "env ssh host pytest", "pytest", `its test runner is started by "ssh"`},
+		{"pytest and unittest", "python -m pytest python -m unittest", "", "it has more than one test runner"},
+		{"a name that ends in pytest", `"$X"pytest`, "", "it has no test runner that testr knows"},
 		{"stestr", "stestr run", "stestr", "this version of testr has no built-in worker for stestr"},
 		{"two runners", "python -m unittest a python -m unittest b", "", "it has more than one test runner"},
 		{"two kinds", "go test x python -m unittest", "", "it has more than one test runner"},
@@ -200,6 +204,7 @@ func FuzzDetect(f *testing.F) {
 	f.Add("A=${A:-1} ${PYTHON:-python} -um subunit.run discover -t ./ . $LISTOPT $IDOPTION")
 	f.Add("env A='x' go test -race ./... \\\n $IDLIST")
 	f.Add("python -m unittest \"a $(b)\" `c` <<X\n$((1))\nX\n")
+	f.Add("A=1 env B=$A pytest -k 'a or b' $LISTOPT")
 	f.Add("python -m unittest --load-list $IDFILE --load-list=$IDFILE ~ * \\$x 'y\" z'")
 	f.Fuzz(func(t *testing.T, command string) {
 		var rewritten string
@@ -210,6 +215,8 @@ func FuzzDetect(f *testing.F) {
 			rewritten, err = d.Python("THE SCRIPT", true, []string{"AN ARG"})
 		case KindGo:
 			rewritten, err = d.Go("THE SCRIPT", "", true, []string{"AN ARG"})
+		case KindPytest:
+			rewritten, err = d.Pytest("THE SCRIPT", true, []string{"AN ARG"})
 		case KindBatch:
 			if d.Reason == "" {
 				t.Error("got a batch command without a reason")
@@ -228,7 +235,7 @@ func FuzzDetect(f *testing.F) {
 		}
 		scripts := 0
 		for _, w := range words {
-			if w.value == "THE SCRIPT" {
+			if strings.HasPrefix(w.value, "THE SCRIPT") {
 				scripts++
 			}
 		}
