@@ -25,6 +25,7 @@ const (
 	WorkerBatch  = "batch"  // the command is run again and again, with some ids each time
 	WorkerPython = "python" // the built-in worker for Python
 	WorkerGo     = "go"     // the built-in worker for Go
+	WorkerPytest = "pytest" // the built-in worker for pytest
 	WorkerTap    = "tap"    // the built-in worker for scripts that write TAP
 )
 

@@ -80,10 +80,7 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		{"worker", "worker=bach\n",
 			`.testr.conf:2: worker "bach" is not known; did you mean "batch"? ` +
-				`(the workers are auto, stream, batch, python, go, tap)`},
-		{"worker of a later version", "worker=pytest\n",
-			`.testr.conf:2: worker "pytest" is not in this version of testr ` +
-				`(worker=batch runs any command that writes subunit)`},
+				`(the workers are auto, stream, batch, python, go, pytest, tap)`},
 		{"group_regex", "\ngroup_regex=(?=a)\n", ".testr.conf:3: option \"group_regex\": error parsing regexp: " +
 			"invalid or unsupported Perl syntax: `(?=` (the syntax is RE2: it has no look-around and no back references)"},
 		{"group_regex in pieces", "group_regex=a)(b\n", ".testr.conf:2: option \"group_regex\": error parsing regexp: " +
@@ -110,7 +107,7 @@ func TestLoadErrors(t *testing.T) {
 		{"parallel_class", "parallel_class=maybe\n",
 			`.testr.conf:2: option "parallel_class": "maybe" is neither true nor false (write true or false)`},
 		{"several, by line", "worker=x\nword\n[instance a]\nslot=3\n", strings.Join([]string{
-			`.testr.conf:2: worker "x" is not known (the workers are auto, stream, batch, python, go, tap)`,
+			`.testr.conf:2: worker "x" is not known (the workers are auto, stream, batch, python, go, pytest, tap)`,
 			`.testr.conf:3: the line has neither "=" nor ":" (indent a line that continues the value above it)`,
 			`.testr.conf:5: option "slot" is not known in [instance a]; did you mean "slots"?`}, "\n")},
 	}

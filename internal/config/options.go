@@ -100,14 +100,11 @@ func (l *loader) groupRegex() {
 
 func (l *loader) worker() {
 	v := l.value("worker")
-	known := []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo, WorkerTap}
+	known := []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo, WorkerPytest, WorkerTap}
 	switch {
 	case v.Text == "":
 	case slices.Contains(known, v.Text):
 		l.config.Worker, l.config.WorkerLine = v.Text, v.Line
-	case v.Text == "pytest":
-		l.fail(v.Line, fmt.Sprintf("worker %q is not in this version of testr", v.Text),
-			"worker=batch runs any command that writes subunit")
 	default:
 		l.fail(v.Line, fmt.Sprintf("worker %q is not known%s", v.Text, didYouMean(v.Text, known...)),
 			"the workers are "+strings.Join(known, ", "))

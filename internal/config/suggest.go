@@ -14,8 +14,7 @@ func Suggest(dir string) string {
 	case has(dir, "go.mod"):
 		return header + "test_command=go test ./...\n"
 	case usesPytest(dir):
-		return "# This version has no worker for pytest. This runs the tests that unittest can find:\n" +
-			header + unittestCommand(dir)
+		return header + "test_command=python3 -m pytest\n"
 	case has(dir, "test*.py"), has(dir, "tests", "test*.py"), has(dir, "test", "test*.py"),
 		has(dir, "setup.py"), has(dir, "pyproject.toml"):
 		return header + unittestCommand(dir)

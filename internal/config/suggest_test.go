@@ -9,6 +9,7 @@ import (
 
 func TestSuggest(t *testing.T) {
 	const discover = "[DEFAULT]\ntest_command=python3 -m unittest discover"
+	const pytest = "[DEFAULT]\ntest_command=python3 -m pytest\n"
 	tests := []struct {
 		name  string
 		files map[string]string
@@ -21,9 +22,8 @@ func TestSuggest(t *testing.T) {
 		{"tests in a package", map[string]string{"tests/__init__.py": "", "tests/test_x.py": ""}, discover + "\n"},
 		{"tests in a directory", map[string]string{"tests/test_x.py": ""}, discover + " -s tests\n"},
 		{"a Python project", map[string]string{"setup.py": ""}, discover + "\n"},
-		{"pytest", map[string]string{"pytest.ini": "", "test/test_x.py": ""}, "find:\n" + discover + " -s test\n"},
-		{"pytest in pyproject.toml", map[string]string{"pyproject.toml": "[tool.pytest.ini_options]\n"},
-			"find:\n" + discover + "\n"},
+		{"pytest", map[string]string{"pytest.ini": "", "test/test_x.py": ""}, pytest},
+		{"pytest in pyproject.toml", map[string]string{"pyproject.toml": "[tool.pytest.ini_options]\n"}, pytest},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
