@@ -15,9 +15,9 @@ func newWorkerCommand(env *environment) *cli.Command {
 		Usage: "run a built-in worker on stdin and stdout",
 		Description: `A worker reads requests for tests as subunit packets and writes what happens as a
 subunit stream. "testr run" starts workers by itself.`,
-		Subcommands: []*cli.Command{newWorkerGoCommand(env)},
+		Subcommands: []*cli.Command{newWorkerGoCommand(env), newWorkerTapCommand(env)},
 		Action: func(*cli.Context) error {
-			return usage(errors.New("worker wants the name of a worker: go"))
+			return usage(errors.New("worker wants one of: go, tap"))
 		},
 	}
 }
@@ -46,4 +46,28 @@ func runWorkerGo(ctx context.Context, env *environment, cfg worker.GoConfig) err
 	cfg.Args, cfg.Stdin, cfg.Stdout, cfg.Stderr = env.rest, env.stdin, env.stdout, env.stderr
 	cfg.Dir = env.here
 	return worker.RunGo(ctx, cfg)
+}
+
+func newWorkerTapCommand(env *environment) *cli.Command {
+	cfg := worker.TapConfig{}
+	return &cli.Command{
+		Name:      "tap",
+		Usage:     "run scripts that write TAP, each by its path",
+		ArgsUsage: "-- [what would follow \"prove\"]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "list", Destination: &cfg.List, Usage: "list the scripts"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return runWorkerTap(c.Context, env, cfg)
+		},
+	}
+}
+
+func runWorkerTap(ctx context.Context, env *environment, cfg worker.TapConfig) error {
+	cfg.Args, cfg.Stdin, cfg.Stdout = env.rest, env.stdin, env.stdout
+	cfg.Dir = env.here
+	return worker.RunTap(ctx, cfg)
 }
