@@ -10,10 +10,14 @@ import (
 //go:embed python/testr_pytest.py
 var pytestSource string
 
-// WritePytest writes the streaming worker for pytest into a directory that has
-// nothing else: a plugin for pytest 6.2 and later, and the worker for Python,
-// parts of which it uses. Detected.Pytest makes the commands that load it.
+// WritePytest makes a directory, which must not exist yet, with the streaming
+// worker for pytest in it: a plugin for pytest 6.2 and later, and the worker for
+// Python, parts of which it uses. Detected.Pytest makes the commands that load
+// it.
 func WritePytest(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("bring the worker for pytest: %w", err)
+	}
 	for name, source := range map[string]string{pytestScript: pytestSource, "testr_worker.py": pythonSource} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(source), 0o600); err != nil {
 			return fmt.Errorf("bring the worker for pytest: %w", err)
