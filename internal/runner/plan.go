@@ -91,6 +91,14 @@ func (p *plan) builtIn() (err error) {
 		if p.stream, err = d.Go(p.req.Self, build, false, args); err == nil {
 			p.list, err = d.Go(p.req.Self, build, true, args)
 		}
+	case worker.KindPytest:
+		dir := filepath.Join(p.temp, "pytest")
+		if err := worker.WritePytest(dir); err != nil {
+			return err
+		}
+		if p.stream, err = d.Pytest(dir, false, args); err == nil {
+			p.list, err = d.Pytest(dir, true, args)
+		}
 	default:
 		p.why = d.Reason
 	}
