@@ -39,8 +39,9 @@ type GoConfig struct {
 	Stderr io.Writer
 }
 
-// goGrace is how long a test has to end after SIGTERM. It is shorter than what
-// a supervisor gives the worker itself, so that no test survives it.
+// goGrace is how long a test has to end after SIGQUIT, and then again after
+// SIGTERM. Both together are shorter than what a supervisor gives the worker
+// itself, so that what the test says in the end is still heard.
 const goGrace = 2 * time.Second
 
 // RunGo is the streaming worker for Go: it serves the worker channel on Stdin
@@ -50,7 +51,8 @@ const goGrace = 2 * time.Second
 //
 // The error means that the worker could not do its work; a test that fails and
 // a package that does not build are results. When ctx ends, RunGo ends what it
-// started and returns ctx's cause.
+// started, has a test that runs say where its goroutines are before that, and
+// returns ctx's cause.
 func RunGo(ctx context.Context, cfg GoConfig) (err error) {
 	args, err := parseGoArgs(cfg.Args)
 	if err != nil {
@@ -63,13 +65,16 @@ func RunGo(ctx context.Context, cfg GoConfig) (err error) {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", cfg.Dir, err)
 	}
-	local := &instance.Local{Dir: dir, Env: cfg.Env, Grace: goGrace, Nested: true}
-	machines, err := local.Provision(ctx, 1)
+	machine, err := newGoMachine(ctx, &instance.Local{Dir: dir, Env: cfg.Env, Grace: goGrace, Nested: true})
 	if err != nil {
 		return err
 	}
-	machine := machines[0]
 	defer func() { err = errors.Join(err, machine.Close()) }()
+	tests, err := newGoMachine(ctx, &instance.Local{Dir: dir, Env: cfg.Env, Grace: goGrace})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tests.Close()) }()
 	buildDir, remove, err := openBuildDir(cfg.BuildDir)
 	if err != nil {
 		return err
@@ -78,13 +83,25 @@ func RunGo(ctx context.Context, cfg GoConfig) (err error) {
 	g := &golang{
 		args:    args,
 		machine: machine,
+		tests:   tests,
+		keeper:  goKeeper{machine: tests},
 		stderr:  cfg.Stderr,
 		builder: newGoBuilder(cfg, args, dir, buildDir, machine),
 	}
 	if cfg.List {
 		return g.list(ctx, protocol.NewWriter(cfg.Stdout))
 	}
+	defer func() { err = errors.Join(err, g.keeper.close()) }()
 	return Serve(ctx, cfg.Stdin, cfg.Stdout, g.run)
+}
+
+// newGoMachine provisions the one instance that local is wanted for.
+func newGoMachine(ctx context.Context, local *instance.Local) (instance.Instance, error) {
+	machines, err := local.Provision(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	return machines[0], nil
 }
 
 // openBuildDir returns the absolute path of dir, which it makes, or of a
@@ -110,7 +127,9 @@ func openBuildDir(dir string) (path string, remove func() error, err error) {
 // golang is a Go worker. One goroutine uses it.
 type golang struct {
 	args     *goArgs
-	machine  instance.Instance
+	machine  instance.Instance // of the go command and what lists: it ends with the worker's group
+	tests    instance.Instance // each in a group of its own
+	keeper   goKeeper
 	stderr   io.Writer
 	builder  *goBuilder
 	packages map[string]*goPackage // by import path; nil until the first test

@@ -78,7 +78,7 @@ func (g *golang) listPackage(ctx context.Context, p *goPackage, w *protocol.Writ
 
 // listBinary has a test binary list its tests.
 func (g *golang) listBinary(ctx context.Context, p *goPackage, binary string) ([]byte, instance.ExitStatus, error) {
-	process, err := g.start(ctx, p, append([]string{binary, "-test.list=."}, g.args.test...))
+	process, err := start(ctx, g.machine, p, append([]string{binary, "-test.list=."}, g.args.test...))
 	if err != nil {
 		return nil, instance.ExitStatus{}, err
 	}

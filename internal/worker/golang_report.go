@@ -185,6 +185,18 @@ func (r *goReport) finish(end instance.ExitStatus) error {
 	return r.err
 }
 
+// abandon ends the files of all tests that have none of their outcomes yet:
+// whoever stopped the worker says what became of them.
+func (r *goReport) abandon() error {
+	r.settleEnded()
+	for _, t := range append(slices.Clone(r.order), r.top) {
+		if t.wrote {
+			r.file(t, goStdoutFile, nil, true)
+		}
+	}
+	return r.err
+}
+
 // unknown ends the requested test as one that is not there.
 func (r *goReport) unknown(why string) error {
 	r.file(r.top, goUnknownFile, []byte(why+"\n"), true)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
+	"time"
 
 	"testr/internal/instance"
 	"testr/internal/protocol"
@@ -37,38 +39,59 @@ func (g *golang) run(ctx context.Context, req Request, w *protocol.Writer) error
 // runBinary runs the one test of the binary. The binary ends when nobody hears
 // of it any more.
 func (g *golang) runBinary(ctx context.Context, p *goPackage, binary string, req Request, report *goReport) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	lives, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	args := []string{
 		binary, "-test.run=" + g.args.run.only(report.top.name), "-test.v=test2json", "-test.paniconexit0",
 	}
-	process, err := g.start(ctx, p, append(args, g.args.test...))
+	process, err := start(lives, g.tests, p, append(args, g.args.test...))
 	if err != nil {
 		return err
 	}
+	stop := context.AfterFunc(ctx, func() { quit(process, end) })
+	defer stop()
+	err = g.keeper.hold(ctx, process.PID())
+	if err != nil {
+		end()
+	}
+	status, attendErr := attend(process, req, report, end)
+	err = errors.Join(err, attendErr, g.keeper.hold(ctx, 0))
+	switch {
+	case err != nil:
+		return fmt.Errorf("run %s: %w", req.TestID, err)
+	case ctx.Err() != nil:
+		return errors.Join(context.Cause(ctx), report.abandon())
+	}
+	return report.finish(status)
+}
+
+// attend passes input to a test and its output to report, until it ends. If its
+// output can't be reported it is ended.
+func attend(process instance.Process, req Request, report *goReport, end context.CancelFunc) (
+	instance.ExitStatus, error,
+) {
 	var feeding sync.WaitGroup
 	feeding.Go(func() {
 		_, _ = io.Copy(process.Stdin(), req.Stdin) // a test need not read
 		_ = process.Stdin().Close()
 	})
-	err = copyOutput(report, process.Stdout())
+	err := copyOutput(report, process.Stdout())
 	if err != nil {
-		cancel()
+		end()
 		_, _ = io.Copy(io.Discard, process.Stdout())
 	}
 	_, _ = io.Copy(io.Discard, process.Stderr()) // empty: see mergeOutput
 	status, waitErr := process.Wait()
 	_ = req.Stdin.Close()
 	feeding.Wait()
-	switch {
-	case err != nil:
-		return fmt.Errorf("report on %s: %w", req.TestID, err)
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case waitErr != nil:
-		return waitErr
-	}
-	return report.finish(status)
+	return status, errors.Join(err, waitErr)
+}
+
+// quit has a test say where its goroutines are, which ends it. A test that
+// doesn't heed that is ended.
+func quit(process instance.Process, end context.CancelFunc) {
+	_ = syscall.Kill(process.PID(), syscall.SIGQUIT)
+	time.AfterFunc(goGrace, end)
 }
 
 // copyOutput gives report what the binary writes until it ends, or until the
@@ -97,8 +120,8 @@ func copyOutput(report *goReport, stdout io.Reader) error {
 const mergeOutput = `exec "$@" 2>&1`
 
 // start starts a test binary in its package's directory.
-func (g *golang) start(ctx context.Context, p *goPackage, args []string) (instance.Process, error) {
-	process, err := g.machine.Start(ctx, instance.Command{
+func start(ctx context.Context, machine instance.Instance, p *goPackage, args []string) (instance.Process, error) {
+	process, err := machine.Start(ctx, instance.Command{
 		Args: append([]string{"sh", "-c", mergeOutput, "sh"}, args...),
 		Dir:  p.Dir,
 	})

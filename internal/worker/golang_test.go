@@ -170,7 +170,7 @@ func (s *goSuite) testLists(t *testing.T) {
 		"exists .TestFakeFrames", "exists .TestStderr",
 		"exists .TestStdin", "exists .TestDir",
 		"exists .TestFlags", "exists .TestOrphan",
-		"exists .TestForever", "exists .FuzzSeeds",
+		"exists .TestForever", "exists .TestDeaf", "exists .FuzzSeeds",
 		"exists .Example_good", "exists .Example_bad",
 		"exists /a/same.TestSame",
 		"exists /b/same.TestSame",
@@ -434,26 +434,40 @@ func (s *goSuite) testLeavesOrphans(t *testing.T) {
 	}
 }
 
-// When the worker is told to stop, the test ends.
+// F2: when the worker is told to stop, the test says where it hangs and ends,
+// with what it has started.
 func (s *goSuite) testStops(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	defer cancel(nil)
-	w := s.supervise(ctx, t)
-	w.send(requestPacket("example.com/suite.TestForever"))
-	pids := awaitPIDs(w) // of the test and of its child
-	why := errors.New("enough")
-	cancel(why)
-	if err := <-w.done; !errors.Is(err, why) {
-		t.Errorf("got error %v; want %v", err, why)
-	}
-	awaitGone(t, pids[0])
-	if err := syscall.Kill(pids[1], syscall.SIGKILL); err != nil {
-		t.Errorf("the test's child: %v; want it left to whoever ends the worker's group", err)
-	}
-	for p := range w.packets {
-		if p.Status.Final() {
-			t.Errorf("got %s for a test that was stopped", outline(p))
-		}
+	for _, test := range []struct{ name, says string }{
+		{"TestForever", "suite.TestForever("},
+		{"TestDeaf", "no signal is heard"}, // ended by SIGTERM and SIGKILL
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			w := s.supervise(ctx, t)
+			w.send(requestPacket("example.com/suite." + test.name))
+			pids := awaitPIDs(w) // of the test and of its child
+			why := errors.New("enough")
+			cancel(why)
+			if err := <-w.done; !errors.Is(err, why) {
+				t.Errorf("got error %v; want %v", err, why)
+			}
+			for _, pid := range pids {
+				awaitGone(t, pid)
+			}
+			var stdout strings.Builder
+			ended := false
+			for p := range w.packets {
+				if p.Status.Final() {
+					t.Errorf("got %s for a test that was stopped", outline(p))
+				}
+				stdout.Write(p.Content)
+				ended = ended || p.EOF && p.FileName == "stdout"
+			}
+			if !strings.Contains(stdout.String(), test.says) || !ended {
+				t.Errorf("got output %q, ended %v; want it to have %q and to end", stdout.String(), ended, test.says)
+			}
+		})
 	}
 }
 
