@@ -53,6 +53,9 @@ def _load_channel():
 
 testr = _load_channel()
 
+# What describes a subtest in its report: in pytest from 9 on, and in its plugin for earlier ones.
+DESCRIPTIONS = "_sub_test_description", "sub_test_description"
+
 # Options of pytest and of plugins, and what they are here.
 OVERRIDDEN = {
     "maxfail": 0,
@@ -143,7 +146,7 @@ class Story:
 
     def add_section(self, title, text):
         """Attaches what was captured. Reports repeat what those before them had."""
-        if (title, text) in self._sections:
+        if not text or (title, text) in self._sections:
             return
         self._sections.append((title, text))
         name = cut_prefix(title, CAPTURED)
@@ -288,10 +291,20 @@ class Collection:
         """Returns a test, or None."""
         return self._items.get(test_id)
 
-    def report_failures(self):
-        """Reports all that could not be collected."""
-        for node_id in self._failures:
-            self.report_failure(node_id)
+    def list(self, writer, items):
+        """Writes a packet for each test, and reports what could not be collected.
+
+        What is skipped as a whole is a test: asking for it tells why.
+        """
+        ids = []
+        for node_id, report in self._failures.items():
+            if report.skipped:
+                ids.append(node_id)
+            else:
+                self.report_failure(node_id)
+        ids.extend(item.nodeid for item in items)
+        for node_id in ids:
+            writer.write(status=testr.EXISTS, test_id=testr.to_wire(node_id), runnable=True)
 
     def report_failure(self, node_id):
         """Reports something that could not be collected, unless it was reported before."""
@@ -302,10 +315,9 @@ class Collection:
             story.end()
 
     def failure_above(self, test_id):
-        """Returns id and report of what could not be collected and would have this test."""
-        test_id = test_id.decode("utf-8", "replace")
+        """Returns id and report of what could not be collected and is, or would have, this test."""
         for node_id, report in self._failures.items():
-            if test_id.startswith((node_id + "::", node_id + "/")):
+            if test_id == node_id or test_id.startswith((node_id + "::", node_id + "/")):
                 return node_id, report
         return None
 
@@ -366,7 +378,7 @@ class Worker:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         if self._listing:
-            self._list(session)
+            self._collection.list(self._writer, session.items)
         else:
             self._collection.add_items(session.items)
             self._serve(session)
@@ -383,10 +395,10 @@ class Worker:
         story = self._story
         if story is None:
             return
-        describe = getattr(report, "_sub_test_description", None)
-        if describe is not None:
-            self._add_part(story, report, describe())
-            return
+        for name in DESCRIPTIONS:
+            if hasattr(report, name):
+                self._add_part(story, report, getattr(report, name)())
+                return
         story.add(report)
         if report.when == "setup" and report.passed and self._prepared:
             story.begin()
@@ -411,12 +423,6 @@ class Worker:
 
     # How it is done.
 
-    def _list(self, session):
-        self._collection.report_failures()
-        for item in session.items:
-            test_id = testr.to_wire(item.nodeid)
-            self._writer.write(status=testr.EXISTS, test_id=test_id, runnable=True)
-
     def _serve(self, session):
         fixtures = Fixtures(session, self._open)
         while not self._writer.broken:
@@ -435,17 +441,18 @@ class Worker:
 
     def _answer(self, test_id):
         """Answers for a test that is not here."""
-        story = self._open(test_id.decode("utf-8", "replace"))
+        name = test_id.decode("utf-8", "replace")
+        failed, report = self._collection.failure_above(name) or (None, None)
+        story = self._open(name, runnable=report is not None and report.skipped)
         story.begin()
-        failure = self._collection.failure_above(test_id)
-        if failure is None:
+        if report is None:
             story.refuse("unknown-test", "There is no test of this id here.\n")
-        elif failure[1].skipped:
-            story.add(failure[1])
+        elif report.skipped or failed == name:
+            story.add(report)
             story.end()
         else:
-            self._collection.report_failure(failure[0])
-            story.refuse("setup-failure", failure[0])
+            self._collection.report_failure(failed)
+            story.refuse("setup-failure", failed)
 
     def _run(self, item):
         self._prepared = False
@@ -478,13 +485,16 @@ class Worker:
         return following is not None and following is not item, following
 
     def _add_part(self, whole, report, description):
-        """Takes in the report about a subtest: one that passes is no news."""
-        if not report.passed:
-            test_id = "%s %s" % (report.nodeid, description)
-            part = self._open(test_id, parent=testr.to_wire(report.nodeid))
-            part.add(report)
-            part.end()
-            whole.add_status(status_of(report))
+        """Takes in the report about a subtest: one that passes is no news but for its output."""
+        if report.passed:
+            for section in report.sections:
+                whole.add_section(*section)
+            return
+        test_id = "%s %s" % (report.nodeid, description)
+        part = self._open(test_id, parent=testr.to_wire(report.nodeid))
+        part.add(report)
+        part.end()
+        whole.add_status(status_of(report))
 
     def _leave_child(self, story):
         """Ends a forked child that comes back out of a test: only the parent goes on from there."""
