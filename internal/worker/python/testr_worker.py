@@ -584,6 +584,10 @@ class Result(unittest.TestResult):
     def run(self, test):
         """Runs the test that the open request is about. Whatever it raises is its failure."""
         self._test = test
+        # What a loader could not load, unittest remembers for the whole process, and its
+        # programs fail for it: a test of a test runner must not leave that to another one.
+        loader = unittest.defaultTestLoader
+        remembered = list(loader.errors)
         try:
             test(self)
         except KeyboardInterrupt:
@@ -597,6 +601,7 @@ class Result(unittest.TestResult):
                 self._request.add_status(FAIL)
         finally:
             self._test = None
+            loader.errors[:] = remembered
         self._leave_child()
 
     def begin_again(self):
