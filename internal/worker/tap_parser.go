@@ -37,7 +37,7 @@ type tapParser struct {
 	strict   bool
 	planned  int
 	planTodo map[int]bool // what an old form of the plan says is to do
-	noTests  bool         // the plan is 1..0
+	skips    bool         // the plan is 1..0
 	reason   string
 	run      int
 	failed   tapNumbers
@@ -161,7 +161,7 @@ func (p *tapParser) plan(s string) bool {
 		return false
 	}
 	planned, tail := tapNumber(m[1]), m[2]
-	noTests, reason := planned == 0, ""
+	skips, reason := planned == 0, ""
 	todo := make(map[int]bool)
 	switch {
 	case p.version > 12:
@@ -170,10 +170,10 @@ func (p *tapParser) plan(s string) bool {
 			return false
 		}
 		if skip != nil {
-			reason = skip[1]
+			skips, reason = true, skip[1]
 		}
 	case tapPlanTodo.MatchString(tail):
-		noTests = false
+		skips = false
 		for number := range strings.FieldsSeq(tapPlanTodo.FindStringSubmatch(tail)[1]) {
 			todo[tapNumber(number)] = true
 		}
@@ -194,7 +194,7 @@ func (p *tapParser) plan(s string) bool {
 	default:
 		p.state = tapPlanned
 	}
-	p.planned, p.noTests, p.reason, p.planTodo = planned, noTests, trimTap(reason), todo
+	p.planned, p.skips, p.reason, p.planTodo = planned, skips, trimTap(reason), todo
 	return true
 }
 
@@ -276,8 +276,8 @@ func (p *tapParser) problem(what string) {
 	p.errors = append(p.errors, what)
 }
 
-// skipped says whether the script has no tests and says so; why may be empty.
-func (p *tapParser) skipped() (why string, ok bool) { return p.reason, p.noTests && p.run == 0 }
+// skipped says whether a script without problems was skipped; why may be empty.
+func (p *tapParser) skipped() (why string, ok bool) { return p.reason, p.skips }
 
 // end says what keeps the script from passing, now that its output has ended.
 func (p *tapParser) end() []string {

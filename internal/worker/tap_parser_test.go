@@ -87,6 +87,8 @@ var tapOutputs = []struct {
 	{"all skipped", "1..0 # SKIP no network\n", "skip: no network", nil},
 	{"all skipped without a word", "1..0\n", "skip: ", nil},
 	{"all skipped, oddly", "1..0 # Skipped: no network\n", "skip: no network", nil},
+	{"nothing to do", "1..0 todo 1\n", "pass", nil},
+	{"skipped and run", "TAP version 13\n1..1 # SKIP x\nok 1\n", "skip: x", []string{"1 good"}},
 	{"skipped all and ran", "1..0 # SKIP x\nok 1\n", "Failed test: 1; planned 0, ran 1", []string{"1 bad"}},
 	{"bails out", "1..3\nok 1\nBail out!  No database.\n", "planned 3, ran 1; Bail out! No database.",
 		[]string{"1 good"}},
