@@ -103,8 +103,11 @@ class Process:
     """A worker under test, and everything that it has said."""
 
     def __init__(self, arguments, cwd=SUITE, runner="subunit.run", options=(), env=None):
-        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(env or {}))
         command = [sys.executable] + list(options) + [WORKER, "--runner", runner] + list(arguments)
+        self.launch(command, cwd, env)
+
+    def launch(self, command, cwd, env):
+        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(env or {}))
         self.packets = []
         self._data = b""
         self._process = subprocess.Popen(
@@ -441,6 +444,7 @@ class Loading(WorkerTestCase):
         pseudo = PSEUDO + "test_broken"
         process = self.assert_kept_from_running(pseudo, *test_ids)
         self.assertIn("a_module_that_nobody_has", process.file(pseudo, "traceback"))
+        self.assertNotIn("testr_worker.py", process.file(pseudo, "traceback"))
         self.assertNotIn("package imported", process.text())
 
     def test_import_error_asked_for(self):

@@ -862,7 +862,6 @@ class Loader(unittest.TestLoader):
 
     _place = None
     _locating = False
-    _interrupted = False
 
     def locate(self, start, pattern, top):
         """Does what discovery does before it looks for files, sys.path included.
@@ -887,17 +886,12 @@ class Loader(unittest.TestLoader):
             self._place = start_dir, self._top_level_dir
         return iter(())
 
-    def _get_module_from_name(self, name):
-        try:
-            return super()._get_module_from_name(name)
-        except KeyboardInterrupt:
-            self._interrupted = True
-            raise
-
     def _find_test_path(self, *arguments, **keywords):
         found = super()._find_test_path(*arguments, **keywords)
-        if self._interrupted:
-            raise KeyboardInterrupt  # discovery takes it for a module that can't be imported
+        # Discovery takes SIGINT for a module that can't be imported. To catch it before would put
+        # a line of the worker into the traceback of every failed import.
+        if self.errors and self.errors[-1].rstrip().endswith("\nKeyboardInterrupt"):
+            raise KeyboardInterrupt
         return found
 
     def loadTestsFromModule(self, module, *arguments, **keywords):
