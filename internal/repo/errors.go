@@ -3,6 +3,7 @@ package repo
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -36,6 +37,29 @@ func (e *NotFoundError) Error() string { return "no repository found in " + e.Di
 type ExistsError struct{ Dir string }
 
 func (e *ExistsError) Error() string { return "there is a repository in " + e.Dir + " already" }
+
+// NoRouteError says that nothing of a run came by Route.
+type NoRouteError struct {
+	Run    int
+	Route  string
+	Routes []string // those that there are, sorted
+}
+
+func (e *NoRouteError) Error() string {
+	const shown = 20
+	if len(e.Routes) == 0 {
+		return fmt.Sprintf("run %d has no route %q: nothing in it has one", e.Run, e.Route)
+	}
+	names := make([]string, 0, shown)
+	for _, r := range e.Routes[:min(len(e.Routes), shown)] {
+		names = append(names, strconv.Quote(r))
+	}
+	more := ""
+	if n := len(e.Routes) - shown; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("run %d has no route %q: there are %s%s", e.Run, e.Route, strings.Join(names, ", "), more)
+}
 
 // BusyError says that another process has the repository open. Its fields are
 // what that process wrote down of itself; PID is 0 where it is unknown.

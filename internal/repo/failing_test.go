@@ -30,6 +30,38 @@ func notRunnable(id string) event.Event {
 	return e
 }
 
+// attempt is a packet of a later attempt at a test.
+func attempt(n int, id string, s protocol.Status) event.Event {
+	e := status(id, s, 10*n)
+	e.Packet.Has |= protocol.HasTags
+	e.Packet.Tags = []string{event.AttemptTag(n)}
+	return e
+}
+
+// A fixture that fails keeps its tests in the failing set until they have run.
+func TestSetUpFailure(t *testing.T) {
+	r := newRepo(t)
+	asks := asked("m.X.a", "m.X.b", "m.Y.c")
+	store(t, r, RunInfo{}, End{}, join([]event.Event{asks, notRunnable("setUpClass (m.X)"),
+		notRun(event.SetUpFailed("setUpClass (m.X)"), "m.X.a", "m.X.b")}, outcome("m.Y.c", protocol.StatusSuccess, 0, 1))...)
+	failing := func(want ...string) {
+		t.Helper()
+		var got []string
+		entries, err := r.Failing(DefaultProfile)
+		for _, f := range entries {
+			got = append(got, f.ID)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("failing: %v -want +got:\n%s", err, diff)
+		}
+	}
+	failing("m.X.a", "m.X.b")
+	store(t, r, RunInfo{Partial: true}, End{}, join([]event.Event{asked("m.X.a")}, outcome("m.X.a", protocol.StatusSuccess, 0, 1))...)
+	failing("m.X.b")
+	store(t, r, RunInfo{}, End{}, results([]string{"m.X.a", "m.X.b", "m.Y.c"}, nil)...)
+	failing()
+}
+
 // Each case makes two runs; want is the failing set then, with what the tests
 // that didn't run say.
 func TestFailingSet(t *testing.T) {
@@ -65,7 +97,23 @@ func TestFailingSet(t *testing.T) {
 			events: []event.Event{asked("a", "b"), notRun("machine lost", "a", "b")},
 			want:   []string{"a: machine lost", "b: machine lost", "c", "gone"}},
 		{name: "not run because the user stopped does nothing", end: End{State: Interrupted},
-			events: []event.Event{asked("a", "b"), stopped, notRun("stopped", "a", "b")}, want: []string{"b", "c", "gone"}},
+			events: []event.Event{asked("a", "b"), stopped, notRun(event.ReasonInterrupted, "a", "b")},
+			want:   []string{"b", "c", "gone"}},
+		{name: "nor because enough had failed", events: join(results(nil, []string{"a"}),
+			[]event.Event{asked("b", "x"), notRun(event.ReasonMaxFail, "b", "x")}), want: []string{"a", "b", "c", "gone"}},
+		{name: "nor because testr had to stop the run", end: End{State: Interrupted},
+			events: []event.Event{asked("b", "x"), notRun(event.ReasonStopped, "b", "x")}, want: []string{"b", "c", "gone"}},
+		{name: "what was cut off in the middle neither", end: End{State: Interrupted},
+			events: []event.Event{asked("a", "b"), status("a", protocol.StatusInProgress, 0), stopped,
+				notRun(event.ReasonInterrupted, "a", "b")}, want: []string{"b", "c", "gone"}},
+		{name: "not run because of a fixture is in, also when the user stopped the run, and the fixture is not",
+			end: End{State: Interrupted}, events: []event.Event{asked("m.X.a", "m.X.b"), notRunnable("setUpClass (m.X)"), stopped,
+				notRun(event.SetUpFailed("setUpClass (m.X)"), "m.X.a", "m.X.b")},
+			want: []string{"b", "c", "gone", "m.X.a: setUpClass (m.X) failed", "m.X.b: setUpClass (m.X) failed"}},
+		{name: "a test that passes when it is run again passes",
+			events: []event.Event{asked("b"), status("b", protocol.StatusFail, 1), attempt(2, "b", protocol.StatusSuccess)}},
+		{name: "a test that fails every time fails", events: []event.Event{asked("a"), status("a", protocol.StatusFail, 1),
+			attempt(2, "a", protocol.StatusFail)}, want: []string{"a"}},
 		{name: "not run at first, then run", events: []event.Event{asked("b"), notRun("machine lost", "b"),
 			status("b", protocol.StatusSuccess, 1)}},
 		{name: "a stream that says nothing of asking is full",
@@ -114,6 +162,12 @@ func TestFailingDetails(t *testing.T) {
 	}
 }
 
+// madeUp makes the last of the events one that no worker sent.
+func madeUp(events []event.Event) []event.Event {
+	events[len(events)-1].Detail = "the worker ended"
+	return events
+}
+
 func TestTiming(t *testing.T) {
 	r := newRepo(t)
 	runs := [][]event.Event{
@@ -122,13 +176,25 @@ func TestTiming(t *testing.T) {
 			outcome("not asked", protocol.StatusSuccess, 0, 7), []event.Event{status("untimed", protocol.StatusSuccess, 3)}),
 		join([]event.Event{asked("a")}, outcome("a", protocol.StatusSuccess, 0, 50)),
 		outcome("c", protocol.StatusSuccess, 0, 9),
+		// What fails may have ended early: it teaches nothing of a test whose duration is known.
+		join([]event.Event{asked("a", "b")}, outcome("a", protocol.StatusFail, 0, 1), outcome("b", protocol.StatusFail, 0, 1)),
+		// What was lost with its worker, or ran out of time, teaches nothing at all.
+		join([]event.Event{asked("lost", "late", "twice")}, madeUp(outcome("lost", protocol.StatusFail, 0, 600000)),
+			madeUp(outcome("late", protocol.StatusFail, 0, 3000)),
+			madeUp(outcome("twice", protocol.StatusFail, 0, 3000)),
+			[]event.Event{attempt(2, "twice", protocol.StatusInProgress), attempt(2, "twice", protocol.StatusFail)}),
+		// Of a test that was run again, the last attempt teaches.
+		join([]event.Event{asked("again")}, outcome("again", protocol.StatusFail, 0, 5000),
+			[]event.Event{attempt(2, "again", protocol.StatusInProgress), attempt(2, "again", protocol.StatusSuccess)}),
+		join([]event.Event{asked("x")}, outcome("x", protocol.StatusXFail, 0, 4)),
 	}
 	for _, events := range runs {
 		store(t, r, RunInfo{Partial: true}, End{}, events...)
 	}
 	got, err := r.Timing(DefaultProfile)
 	ms := time.Millisecond
-	if diff := cmp.Diff(map[string]time.Duration{"a": 75 * ms, "b": 10 * ms, "c": 9 * ms}, got); diff != "" || err != nil {
+	if diff := cmp.Diff(map[string]time.Duration{"a": 75 * ms, "b": 10 * ms, "c": 9 * ms,
+		"twice": 0, "again": 0, "x": 4 * ms}, got); diff != "" || err != nil {
 		t.Errorf("%v -want +got:\n%s", err, diff)
 	}
 }

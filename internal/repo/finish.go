@@ -178,16 +178,17 @@ func (r *Repository) putTiming(tx *bolt.Tx, profile []byte, f *fold, num numbers
 	}
 	learned := false
 	for _, t := range f.Tests() {
-		if !f.teaches(t) {
-			continue
-		}
-		learned = true
 		n := num[t.ID]
-		if old, ok := known[n]; ok {
+		old, ok := known[n]
+		switch {
+		case !f.teaches(t, ok):
+			continue
+		case ok:
 			known[n] = old + (t.Duration-old)/2
-		} else {
+		default:
 			known[n] = t.Duration
 		}
+		learned = true
 	}
 	if !learned {
 		return nil

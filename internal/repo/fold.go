@@ -11,14 +11,13 @@ import (
 // to know besides.
 type fold struct {
 	*event.Outcomes
-	listed  bool            // the run said what it was asked for
-	stop    bool            // somebody stopped it
-	stopped map[string]bool // tests that didn't run for that reason
-	events  uint64
-	last    time.Time // of the last event
+	listed bool            // the run said what it was asked for
+	madeUp map[string]bool // tests whose last outcome isn't a worker's
+	events uint64
+	last   time.Time // of the last event
 }
 
-func newFold() *fold { return &fold{Outcomes: event.NewOutcomes(), stopped: map[string]bool{}} }
+func newFold() *fold { return &fold{Outcomes: event.NewOutcomes(), madeUp: map[string]bool{}} }
 
 // take takes the next event. It gives it the number that it has in the stored
 // run, so that a fold of what is read back is the same.
@@ -31,13 +30,13 @@ func (f *fold) take(e event.Event) {
 	switch e.Kind {
 	case event.KindAsked:
 		f.listed = true
-	case event.KindInterrupted:
-		f.stop = true
-	case event.KindNotRun:
-		for _, id := range e.Tests {
-			if f.stop {
-				f.stopped[id] = true
-			}
+	case event.KindPacket:
+		switch p := packetOf(e); {
+		case p == nil || !p.Status.Final():
+		case e.Detail != "":
+			f.madeUp[p.TestID] = true
+		case f.madeUp[p.TestID]:
+			delete(f.madeUp, p.TestID)
 		}
 	default:
 	}
@@ -72,7 +71,7 @@ const (
 
 // says is the rule for the failing set. What is not runnable can't be asked for
 // again and stays out, unless it was asked for and not run because of something
-// other than somebody's wish.
+// other than the end of the run.
 func (f *fold) says(t *event.Test) verdict {
 	switch {
 	case t.Failed() && t.Runnable:
@@ -81,14 +80,23 @@ func (f *fold) says(t *event.Test) verdict {
 		return saysNothing
 	case t.Settled():
 		return saysPassing
-	case t.Asked && t.NotRun != "" && !f.stopped[t.ID]:
+	case t.DidNotRun() && !event.NotReached(t.NotRun):
 		return saysFailing
 	}
 	return saysNothing
 }
 
 // teaches reports whether a test's duration is worth remembering: it was asked
-// for, if anything was, and it ran from beginning to end.
-func (f *fold) teaches(t *event.Test) bool {
-	return t.Timed && t.Runnable && t.Settled() && t.Status != protocol.StatusSkip && (t.Asked || !f.listed)
+// for, if anything was, and its last attempt ran from beginning to end. What has
+// failed may have ended early: its time is worth something only where no better
+// one is known. What a test took until it ran out of time, or took its worker with
+// it, is worth nothing.
+func (f *fold) teaches(t *event.Test, known bool) bool {
+	switch {
+	case !t.Timed || !t.Runnable || !t.Settled() || t.Status == protocol.StatusSkip || f.listed && !t.Asked:
+		return false
+	case t.Status == protocol.StatusFail:
+		return !known && !f.madeUp[t.ID]
+	}
+	return true
 }

@@ -36,8 +36,8 @@ func (s State) String() string {
 }
 
 // RunInfo is what is known of a run without its events. Begin takes Start,
-// Partial, Command, Selection, Seed, Host, Revision and Profiles from its caller;
-// the rest is the repository's.
+// Partial, Command, Selection, Random, Seed, Host, Revision and Profiles from its
+// caller; the rest is the repository's.
 type RunInfo struct {
 	ID        int
 	State     State
@@ -47,7 +47,8 @@ type RunInfo struct {
 	Listed    bool      // the run said what it was asked for
 	Command   []string
 	Selection []string // how its tests were chosen, in its caller's words; none: all there are
-	Seed      uint64   // of its random order; 0 means that its order was not random
+	Random    bool     // its order was random: that of Seed
+	Seed      uint64
 	Host      string
 	Revision  string
 	Profiles  []string // none means DefaultProfile alone
@@ -73,6 +74,7 @@ type storedInfo struct {
 	Listed    bool         `json:"listed,omitempty"`
 	Command   []string     `json:"command,omitempty"`
 	Selection []string     `json:"selection,omitempty"`
+	Random    bool         `json:"random,omitempty"`
 	Seed      uint64       `json:"seed,omitempty"`
 	Host      string       `json:"host,omitempty"`
 	Revision  string       `json:"revision,omitempty"`
@@ -101,7 +103,7 @@ type storedCounts struct {
 // encode returns the run's description with a checksum behind it.
 func (i *RunInfo) encode() ([]byte, error) {
 	text, err := json.Marshal(storedInfo{i.State, i.Start, i.End, i.Partial, i.Listed, i.Command,
-		i.Selection, i.Seed, i.Host, i.Revision, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span)})
+		i.Selection, i.Random, i.Seed, i.Host, i.Revision, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span)})
 	if err != nil {
 		return nil, fmt.Errorf("describe run %d: %w", i.ID, err)
 	}
@@ -120,7 +122,7 @@ func decodeInfo(id int, value []byte) (RunInfo, error) {
 	if s.State == StateInvalid || s.State > Interrupted || len(s.Profiles) == 0 {
 		return RunInfo{}, fmt.Errorf("description of run %d: %w", id, errors.ErrUnsupported)
 	}
-	return RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Selection, s.Seed,
+	return RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Selection, s.Random, s.Seed,
 		s.Host, s.Revision, s.Profiles, s.Events, event.Counts(s.Counts), time.Duration(s.Span)}, nil
 }
 

@@ -203,11 +203,13 @@ func TestRun(t *testing.T) {
 		[]event.Event{status("pkg.b", protocol.StatusFail, 45)},
 		outcome("pkg.c", protocol.StatusSkip, 50, 51),
 		[]event.Event{{Kind: event.KindWarning, Worker: event.NoWorker, Detail: "a\nb"}})
-	info := RunInfo{Start: at(0), Command: []string{"testr", "run"}, Host: "h", Revision: "abc"}
+	info := RunInfo{Start: at(0), Command: []string{"testr", "run"}, Host: "h", Revision: "abc",
+		Selection: []string{"--failing", "x"}, Random: true, Seed: 1<<64 - 1}
 	got := store(t, r, info, End{State: Finished, Time: at(60), Listing: []string{"pkg.c", "pkg.a", "pkg.b"}}, events...)
 
 	want := RunInfo{ID: 0, State: Finished, Start: at(0), End: at(60), Listed: true, Command: []string{"testr", "run"},
 		Host: "h", Revision: "abc", Profiles: []string{DefaultProfile}, Events: uint64(len(events)),
+		Selection: []string{"--failing", "x"}, Random: true, Seed: 1<<64 - 1,
 		Span:   49 * time.Millisecond,
 		Counts: event.Counts{Asked: 3, Tests: 3, Passed: 1, Skipped: 1, Failed: 2}}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -215,6 +217,9 @@ func TestRun(t *testing.T) {
 	}
 	closeRepo(t, r)
 	r = queryRepo(t, dir)
+	if got, err := r.Run(0); err != nil || !cmp.Equal(want, got) {
+		t.Errorf("Run: %v -want +got:\n%s", err, cmp.Diff(want, got))
+	}
 	checkEvents(t, r, numbered(events))
 	checkAnswers(t, r)
 }

@@ -136,20 +136,13 @@ func (w *RunWriter) ID() int { return w.info.ID }
 // when very much is waiting already. After anything went wrong with storing,
 // every call returns that error.
 //
-// An event that names very many tests is stored as several of its kind.
+// An event that names very many tests is stored as several of its kind, in one
+// transaction: whoever finds one of them finds all.
 func (w *RunWriter) Event(e event.Event) error {
-	if len(e.Tests) == 0 {
-		return w.take(e)
+	parts := []event.Event{e}
+	if len(e.Tests) > 0 {
+		parts = splitTests(e)
 	}
-	for _, part := range splitTests(e) {
-		if err := w.take(part); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *RunWriter) take(e event.Event) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.size > maxPending && w.err == nil && !w.closing {
@@ -161,12 +154,14 @@ func (w *RunWriter) take(e event.Event) error {
 	case w.closing:
 		return ErrClosed
 	}
-	e.Seq = w.next
-	w.next++
-	w.pending = append(w.pending, e)
-	w.size += sizeOf(e)
-	if len(w.pending) == 1 {
+	if len(w.pending) == 0 {
 		signal(w.wake)
+	}
+	for _, part := range parts {
+		part.Seq = w.next
+		w.next++
+		w.pending = append(w.pending, part)
+		w.size += sizeOf(part)
 	}
 	if w.size >= groupSize {
 		signal(w.full)
