@@ -31,12 +31,12 @@ type frame struct {
 	body            []byte
 }
 
-func (f frame) header() []byte {
+func (f frame) bytes() []byte {
 	b := make([]byte, 0, headerSize+len(f.body))
 	for _, n := range []uint32{f.kind, f.id, f.value, uint32(len(f.body))} {
 		b = binary.LittleEndian.AppendUint32(b, n)
 	}
-	return b
+	return append(b, f.body...)
 }
 
 // parseHeader takes a header apart and makes room for the body.
@@ -58,15 +58,14 @@ func readFrame(r io.Reader) (frame, error) {
 // writeFrame writes a frame, and files with it: whoever reads the header gets
 // them. Another frame must not be written at the same time.
 func writeFrame(channel *os.File, f frame, files ...*os.File) error {
-	header := f.header()
-	if len(files) == 0 {
-		_, err := channel.Write(append(header, f.body...))
-		return err
+	b, sent := f.bytes(), 0
+	if len(files) > 0 {
+		var err error
+		if sent, err = sendFiles(channel, b, files); err != nil || sent == len(b) {
+			return err
+		}
 	}
-	if err := sendFiles(channel, header, files); err != nil {
-		return err
-	}
-	_, err := channel.Write(f.body)
+	_, err := channel.Write(b[sent:])
 	return err
 }
 

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func helperGuardian([]string) int {
@@ -101,4 +104,57 @@ func (r *roll) gone() {
 		r.t.Errorf("waited in vain for the end of all processes: %v", err)
 	}
 	r.t.Logf("all gone after %v", time.Since(begun))
+}
+
+// helperCrowd starts processes until its user may have no more of them.
+func helperCrowd(guardian []string) int {
+	l := &Local{Guardian: guardian}
+	defer func() { _, _ = l.Close() }()
+	if err := crowd(l); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	_, _ = fmt.Fprintln(os.Stdout, "EAGAIN after some, all alive, and again")
+	return 0
+}
+
+func crowd(l *Local) error {
+	instances, err := l.Provision(context.Background(), 1)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = instances[0].Close() }()
+	cat := Command{Args: []string{"cat"}}
+	first, err := instances[0].Start(context.Background(), cat)
+	if err != nil {
+		return err
+	}
+	// The limit holds for the guardian, and counts the threads of its user.
+	limit := &unix.Rlimit{Cur: 60, Max: 60}
+	if err := unix.Prlimit(l.guardian.cmd.Process.Pid, unix.RLIMIT_NPROC, limit, nil); err != nil {
+		return err
+	}
+	running := []Process{first}
+	for refused := 0; refused < 200; {
+		p, err := instances[0].Start(context.Background(), cat)
+		switch {
+		case err == nil && refused == 0:
+			running = append(running, p)
+		case errors.Is(err, syscall.EAGAIN):
+			refused++
+		default:
+			return fmt.Errorf("after %d processes, and %d times without: got %w", len(running), refused, err)
+		}
+	}
+	for _, p := range running {
+		if got, err := finish(p, []byte("alive")); err != nil || got.Stdout != "alive" {
+			return fmt.Errorf("of a process that was running: got %+v, %w", got, err)
+		}
+	}
+	p, err := instances[0].Start(context.Background(), cat)
+	if err != nil {
+		return fmt.Errorf("start again: %w", err)
+	}
+	_, err = finish(p, nil)
+	return err
 }

@@ -65,6 +65,7 @@ var helpers = map[string]func(args []string) int{
 	"guardian": helperGuardian,
 	"testr":    helperTestr,
 	"session":  helperSession,
+	"crowd":    helperCrowd,
 }
 
 // block says that it is ready, and waits to be killed.

@@ -31,8 +31,9 @@ func inheritChannel(fd int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "guardian"), nil
 }
 
-// sendFiles writes b, a few bytes, and files with them.
-func sendFiles(channel *os.File, b []byte, files []*os.File) error {
+// sendFiles writes files and the beginning of b, and says how much of it that
+// was.
+func sendFiles(channel *os.File, b []byte, files []*os.File) (n int, err error) {
 	fds := make([]int, len(files))
 	for i, f := range files {
 		fds[i] = int(f.Fd()) // which makes it block, as a command wants it
@@ -40,14 +41,14 @@ func sendFiles(channel *os.File, b []byte, files []*os.File) error {
 	rights := unix.UnixRights(fds...)
 	c, err := channel.SyscallConn()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	writeErr := c.Write(func(fd uintptr) bool {
-		err = unix.Sendmsg(int(fd), b, rights, nil, unix.MSG_NOSIGNAL)
+		n, err = unix.SendmsgN(int(fd), b, rights, nil, unix.MSG_NOSIGNAL)
 		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
 	})
 	runtime.KeepAlive(files)
-	return errors.Join(writeErr, os.NewSyscallError("sendmsg", err))
+	return n, errors.Join(writeErr, os.NewSyscallError("sendmsg", err))
 }
 
 // receiveFiles reads bytes and the descriptors that came with them, at most
