@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -41,7 +42,12 @@ func runListTests(ctx context.Context, env *environment, o selectionOptions) (er
 	}
 	req.Announce = env.announce
 	tests, err := runner.List(ctx, req)
-	if err != nil {
+	var none *runner.NothingError
+	switch {
+	case errors.As(err, &none):
+		_, _ = fmt.Fprintln(env.errWriter(), none.Reason)
+		return nil
+	case err != nil:
 		return err
 	}
 	_, isTerminal := terminal(env.stdout)

@@ -6,27 +6,13 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/repo"
 	"testr/internal/runner"
 )
-
-type runOptions struct {
-	selection   selectionOptions
-	record      recordOptions
-	parallel    bool
-	concurrency int
-}
-
-func (o *runOptions) flags() []cli.Flag {
-	return slices.Concat(o.selection.flags(), o.record.flags(), []cli.Flag{
-		&cli.BoolFlag{Name: "parallel", Destination: &o.parallel, Usage: "run tests on all processors"},
-		&cli.IntFlag{Name: "concurrency", Destination: &o.concurrency,
-			Usage: "with --parallel, run `N` workers (default: test_run_concurrency, else the processors)"},
-	})
-}
 
 func newRunCommand(env *environment) *cli.Command {
 	var o runOptions
@@ -42,15 +28,15 @@ run them all.`,
 		Flags: o.flags(),
 		Action: func(c *cli.Context) error {
 			o.selection.filters = c.Args().Slice()
+			if err := o.check(c); err != nil {
+				return err
+			}
 			return runRun(c.Context, env, o)
 		},
 	}
 }
 
 func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
-	if o.concurrency < 0 {
-		return usage(fmt.Errorf("--concurrency %d: want 0 or more", o.concurrency))
-	}
 	if err := o.record.stream.check(env); err != nil {
 		return err
 	}
@@ -58,15 +44,38 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := o.fill(&req); err != nil {
+		return err
+	}
 	r, err := env.openToWrite(o.record.forceInit)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	req.Repo, req.Parallel, req.Concurrency, req.Partial = r, o.parallel, o.concurrency, o.record.partial
+	req.Repo = r
+	if o.untilFailure {
+		req.Select, err = runner.Settle(r, req.Select)
+	}
+	for again := true; err == nil && again; again = o.untilFailure {
+		err = runOnce(ctx, env, o, req)
+	}
+	return env.nothing(err, env.quiet || o.record.stream.subunit)
+}
 
+// runOnce makes one run, and judges it.
+func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Request) error {
+	if o.random {
+		if !o.seed.set {
+			req.Seed = newSeed()
+		}
+		_, _ = fmt.Fprintf(env.errWriter(), "seed %d\n", req.Seed)
+	}
 	f := newFollower(env, o.record.stream, req.Config.FilterTags, o.parallel)
-	req.Begun = f.begin
+	over := func() {}
+	req.Begun = func(w *repo.RunWriter) {
+		over = env.signals.pausing(ctx)
+		f.begin(w)
+	}
 	req.Announce = env.announce
 	if _, isTerminal := terminal(env.stdout); isTerminal && f.text != nil {
 		req.Status = f.tell
@@ -77,24 +86,52 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 		}
 	}
 	res, err := runner.Run(ctx, req)
-	err = f.end(r, res, err)
+	over()
+	stopped := res.Interrupted || err != nil || req.MaxFail > 0
+	err = f.end(req.Repo, res, err)
 	switch {
 	case res.Interrupted:
-		return errors.Join(context.Cause(ctx), err)
-	case err != nil:
-		return err
-	case !res.Recorded:
-		return env.nothingFails(o.record.stream.subunit)
+		err = errors.Join(context.Cause(ctx), err)
+	case err == nil:
+		err = judge(res.Outcomes.Counts())
 	}
-	return judge(res.Outcomes.Counts())
+	return advise(req, res, stopped, err)
 }
 
-func (e *environment) nothingFails(subunit bool) error {
-	if subunit || e.quiet {
+// advise adds to what a run ended with how to go on from there.
+func advise(req runner.Request, res runner.Result, stopped bool, err error) error {
+	if err == nil || !res.Recorded || res.Outcomes == nil {
+		return err
+	}
+	var advice []string
+	c := res.Outcomes.Counts()
+	if req.Random && c.Failed > 0 {
+		s := fmt.Sprintf("testr run --seed %d has the same order again", req.Seed)
+		if req.Parallel {
+			s += fmt.Sprintf("; testr run --like %d/ROUTE has what one worker had", res.Run)
+		}
+		advice = append(advice, s)
+	}
+	if left := c.NotRun + c.Unaccounted(); left > 0 && stopped {
+		advice = append(advice, fmt.Sprintf("testr run --resume runs what this run left (%d)", left))
+	}
+	if advice == nil {
+		return err
+	}
+	return &runner.HintError{Err: err, Hint: strings.Join(advice, "\n")}
+}
+
+// nothing tells why there was nothing to do, if that is what the error says.
+func (e *environment) nothing(err error, silently bool) error {
+	var none *runner.NothingError
+	if !errors.As(err, &none) {
+		return err
+	}
+	if silently {
 		return nil
 	}
-	_, err := fmt.Fprintln(e.stdout, "No tests are failing.")
-	return err
+	_, err = fmt.Fprintln(e.stdout, none.Reason)
+	return unlessGone(err)
 }
 
 // announce shows a command that is about to be started, as testrepository did,
@@ -105,7 +142,7 @@ func (e *environment) announce(shell string) {
 
 // newRequest makes what a run and a listing need of configuration and options.
 func newRequest(env *environment, o selectionOptions) (runner.Request, error) {
-	sel := runner.Selection{Failing: o.failing, Args: env.rest}
+	sel := runner.Selection{Failing: o.failing, Partition: o.partition.value, Args: env.rest}
 	for _, f := range o.filters {
 		re, err := regexp.Compile(f)
 		if err != nil {
@@ -128,5 +165,5 @@ func newRequest(env *environment, o selectionOptions) (runner.Request, error) {
 		return runner.Request{}, fmt.Errorf("find this program: %w", err)
 	}
 	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
-		Kill: env.kill}, nil
+		Kill: env.signals.kill, Inspect: env.signals.inspect, Pause: env.signals.pause}, nil
 }

@@ -125,11 +125,19 @@ func (d *double) run(id string) {
 		d.send(protocol.Packet{TestID: id + " (i=1)", ParentID: id, Status: protocol.StatusFail,
 			FileName: "traceback", Content: []byte("the part is broken\n")})
 	}
+	round := 0
+	if has("flaky") || has("third") {
+		round = times(id)
+	}
 	switch {
 	case has("fixed"):
 		if _, err := os.Stat("mended"); err != nil {
 			p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("broken still\n")
 		}
+	case has("flaky") && round == 1:
+		p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("it went wrong once\n")
+	case has("third") && round == 3:
+		p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("it went wrong the third time\n")
 	case has("fail"):
 		p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("it went wrong in "+id+"\n")
 	case has("skip"):
@@ -175,6 +183,23 @@ func (d *double) run(id string) {
 		p.Content = []byte("the secret is " + os.Getenv("CANARY_TOKEN") + "\n")
 	}
 	d.send(p)
+}
+
+// times is how often a test was run in this directory, this time included.
+func times(id string) int {
+	f, err := os.OpenFile("times-"+id, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.Write([]byte{'x'}); err != nil {
+		return 0
+	}
+	n, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0
+	}
+	return int(n)
 }
 
 // untilEnd says, by the file "no-more", that the supervisor has no more tests.

@@ -24,7 +24,7 @@ type environment struct {
 	here           string   // the directory to work in
 	quiet          bool     // no summaries
 	rest           []string // what stood after "--"
-	kill           <-chan struct{}
+	signals        *signals
 }
 
 func newEnvironment(stdin io.Reader, stdout, stderr io.Writer) *environment {
@@ -126,8 +126,13 @@ func (e *environment) openToWrite(force bool) (*repo.Repository, error) {
 
 // say prints a diagnostic: what it is about and, if the remedy is known, a hint.
 func (e *environment) say(level string, err error) {
+	_, _ = fmt.Fprintf(e.errWriter(), "testr: %s: %s\n", level, err)
+	e.hint(err)
+}
+
+// hint prints what to do about an error, where that is known.
+func (e *environment) hint(err error) {
 	w := e.errWriter()
-	_, _ = fmt.Fprintf(w, "testr: %s: %s\n", level, err)
 	for _, hint := range e.hints(err) {
 		_, _ = fmt.Fprintf(w, "testr: hint: %s\n", strings.ReplaceAll(hint, "\n", "\n    "))
 	}
@@ -136,10 +141,13 @@ func (e *environment) say(level string, err error) {
 // explain tells a person why the command did not do what it should.
 func (e *environment) explain(err error) {
 	var ex *exit
-	if err == nil || errors.As(err, &ex) && ex.err == nil {
-		return
+	switch {
+	case err == nil:
+	case errors.As(err, &ex) && ex.err == nil:
+		e.hint(err)
+	default:
+		e.say("error", err)
 	}
-	e.say("error", err)
 }
 
 func isConfigError(err error) bool {
@@ -154,6 +162,7 @@ func (e *environment) hints(err error) []string {
 		ce       *config.Error
 		many     config.Errors
 		hinted   *runner.HintError
+		plan     *runner.PlanError
 		none     *repo.NotFoundError
 		busy     *repo.BusyError
 		format   *repo.FormatError
@@ -172,6 +181,8 @@ func (e *environment) hints(err error) []string {
 		out = append(out, ce.Hint)
 	case errors.As(err, &hinted):
 		out = append(out, hinted.Hint)
+	case errors.As(err, &plan) && plan.Hint != "":
+		out = append(out, plan.Hint)
 	case errors.As(err, &none):
 		out = append(out, `create one by running "testr init"`)
 	case errors.As(err, &busy):

@@ -7,12 +7,11 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
-	"strings"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"testr/internal/runner"
 )
 
 func main() {
@@ -25,10 +24,10 @@ func main() {
 // run is testr: arguments and streams in, exit status out. It is the only
 // place where an error or a verdict becomes an exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, kill, stop := withSignals()
-	defer stop()
 	env := newEnvironment(stdin, stdout, stderr)
-	env.kill = kill
+	ctx, signals, stop := withSignals(env.errWriter())
+	defer stop()
+	env.signals = signals
 	err := dispatch(ctx, env, args)
 	env.explain(err)
 	return exitStatus(err)
@@ -145,62 +144,11 @@ func usage(err error) error { return &exit{status: statusUsage, err: err} }
 
 func usageError(_ *cli.Context, err error, _ bool) error { return usage(err) }
 
-// interruptedBy is the cause of a context that a signal ended.
-type interruptedBy struct{ signal syscall.Signal }
-
-// Error names the signal.
-func (i interruptedBy) Error() string {
-	switch i.signal {
-	case syscall.SIGINT:
-		return "interrupted by SIGINT"
-	case syscall.SIGTERM:
-		return "interrupted by SIGTERM"
-	}
-	return "interrupted by " + strings.ToUpper(i.signal.String())
-}
-
-// withSignals returns a context that ends with the first signal, and a channel
-// that is closed with the second. A pipe that nobody reads any more is an error
-// of the write, not a signal: runs go on without their reader.
-func withSignals() (ctx context.Context, kill <-chan struct{}, stop func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
-	pipes := make(chan os.Signal, 1)
-	second := make(chan struct{})
-	done := make(chan struct{})
-	joined := make(chan struct{})
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	signal.Notify(pipes, syscall.SIGPIPE)
-	go func() { // owns second; ends with stop
-		defer close(joined)
-		for count := 0; ; {
-			select {
-			case sig := <-signals:
-				if s, ok := sig.(syscall.Signal); ok {
-					cancel(interruptedBy{s})
-				}
-				if count++; count == 2 {
-					close(second)
-				}
-			case <-pipes:
-			case <-done:
-				return
-			}
-		}
-	}()
-	return ctx, second, func() {
-		signal.Stop(signals)
-		signal.Stop(pipes)
-		close(done)
-		<-joined
-		cancel(nil)
-	}
-}
-
 // exitStatus is the one place that knows what each end means to the shell.
 func exitStatus(err error) int {
 	var e *exit
 	var by interruptedBy
+	var plan *runner.PlanError
 	switch {
 	case err == nil:
 		return statusPassed
@@ -208,7 +156,7 @@ func exitStatus(err error) int {
 		return 128 + int(by.signal)
 	case errors.As(err, &e):
 		return e.status
-	case isConfigError(err):
+	case isConfigError(err), errors.As(err, &plan):
 		return statusUsage
 	}
 	return statusError

@@ -5,13 +5,16 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"testr/internal/runner"
 )
 
 // selectionOptions are those that run and list-tests share.
 type selectionOptions struct {
-	failing  bool
-	loadList string
-	filters  []string
+	failing   bool
+	loadList  string
+	partition value[runner.Partition]
+	filters   []string
 }
 
 func (o *selectionOptions) flags() []cli.Flag {
@@ -19,6 +22,7 @@ func (o *selectionOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "failing", Destination: &o.failing, Usage: "only the tests that fail"},
 		&cli.StringFlag{Name: "load-list", Destination: &o.loadList,
 			Usage: "only the tests whose ids are in `FILE`, one a line"},
+		o.partition.flag("partition", "only the tests of one of several parts: `K/N`", runner.ParsePartition),
 	}
 }
 

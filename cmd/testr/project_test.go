@@ -169,7 +169,12 @@ type background struct {
 // start starts testr. It is ended with the test, at the latest.
 func (p *project) start(args ...string) *background {
 	p.t.Helper()
-	b := &background{Cmd: p.command("testr", args...), p: p, out: newTap(), err: newTap(), exited: make(chan struct{})}
+	return p.startCommand(p.command("testr", args...))
+}
+
+func (p *project) startCommand(cmd *exec.Cmd) *background {
+	p.t.Helper()
+	b := &background{Cmd: cmd, p: p, out: newTap(), err: newTap(), exited: make(chan struct{})}
 	b.Stdout, b.Stderr = b.out, b.err
 	b.WaitDelay = patience
 	if err := b.Start(); err != nil {

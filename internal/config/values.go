@@ -23,7 +23,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q: %w", s, errDuration)
+		return 0, errDuration
 	}
 	return d, nil
 }

@@ -29,9 +29,9 @@ func ParsePartition(s string) (Partition, error) {
 	n, err2 := strconv.Atoi(second)
 	switch {
 	case err != nil || err2 != nil || n < 1:
-		return Partition{}, fmt.Errorf("%q: %w", s, errPartition)
+		return Partition{}, errPartition
 	case k < 1 || k > n:
-		return Partition{}, fmt.Errorf("%q: the first number has to be one from 1 to %d", s, n)
+		return Partition{}, fmt.Errorf("the first number has to be one from 1 to %d", n)
 	}
 	return Partition{k, n}, nil
 }

@@ -26,14 +26,14 @@ func TestParsePartition(t *testing.T) {
 	}{
 		{"1/1", Partition{1, 1}, ""},
 		{"3/3", Partition{3, 3}, ""},
-		{"0/3", Partition{}, `"0/3": the first number has to be one from 1 to 3`},
-		{"4/3", Partition{}, `"4/3": the first number has to be one from 1 to 3`},
-		{"-1/3", Partition{}, `"-1/3": the first number has to be one from 1 to 3`},
-		{"x", Partition{}, `"x": want K/N, such as 1/3 for the first of three`},
-		{"1", Partition{}, `"1": want K/N, such as 1/3 for the first of three`},
-		{"1/0", Partition{}, `"1/0": want K/N, such as 1/3 for the first of three`},
-		{"1/2/3", Partition{}, `"1/2/3": want K/N, such as 1/3 for the first of three`},
-		{"", Partition{}, `"": want K/N, such as 1/3 for the first of three`},
+		{"0/3", Partition{}, `the first number has to be one from 1 to 3`},
+		{"4/3", Partition{}, `the first number has to be one from 1 to 3`},
+		{"-1/3", Partition{}, `the first number has to be one from 1 to 3`},
+		{"x", Partition{}, `want K/N, such as 1/3 for the first of three`},
+		{"1", Partition{}, `want K/N, such as 1/3 for the first of three`},
+		{"1/0", Partition{}, `want K/N, such as 1/3 for the first of three`},
+		{"1/2/3", Partition{}, `want K/N, such as 1/3 for the first of three`},
+		{"", Partition{}, `want K/N, such as 1/3 for the first of three`},
 	}
 	for _, test := range tests {
 		got, err := ParsePartition(test.text)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"testr/internal/config"
 	"testr/internal/instance"
@@ -105,29 +106,35 @@ func (p *plan) builtIn() (err error) {
 	return err
 }
 
-// mode says how a selection is run. The errors say what the configuration
-// lacks.
-func (p *plan) mode(sel *Selection) (mode, error) {
+// mode says how tests are run; known says that their ids are without a listing.
+// The errors say what the configuration lacks.
+func (p *plan) mode(known bool) (mode, error) {
 	t := p.template
+	asked := p.req.needsIDs()
 	switch {
 	case p.stream != "":
 		return modeStream, nil
-	case t.Selectable() && (sel.known() || t.Listable()):
+	case t.Selectable() && (known || t.Listable()):
 		return modeBatch, nil
-	case sel.known() || !t.Selectable() && len(sel.Filters) > 0:
-		return modeInvalid, p.lacks(ErrNotSelectable, "$IDOPTION (with test_id_option) or $IDFILE")
-	case len(sel.Filters) > 0:
-		return modeInvalid, p.lacks(ErrNotListable, "$LISTOPT (with test_list_option)")
+	case len(asked) > 0 && !t.Selectable():
+		return modeInvalid, p.lacks(ErrNotSelectable, "$IDOPTION (with test_id_option) or $IDFILE", asked...)
+	case len(asked) > 0:
+		return modeInvalid, p.lacks(ErrNotListable, "$LISTOPT (with test_list_option)", asked...)
 	case t.Listable():
 		return modeOnce, nil
 	}
 	return modePlain, nil
 }
 
-func (p *plan) lacks(err error, what string) error {
+// lacks is an error about something that the test command would have to have
+// for what was asked for.
+func (p *plan) lacks(err error, what string, asked ...string) error {
 	c := p.req.Config
 	err = fmt.Errorf("%s:%d: test_command has no %s: %w", c.File, c.TestCommand.Line, what, err)
-	return hint(err, "see docs/configuration.md, or remove the filters, --failing and --load-list")
+	if len(asked) == 0 {
+		return hint(err, "see docs/configuration.md")
+	}
+	return hint(err, "see docs/configuration.md, or leave out %s", strings.Join(asked, ", "))
 }
 
 // listing returns the command that lists, or the ids that the configuration

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -13,22 +14,74 @@ import (
 	"testr/internal/supervisor"
 )
 
-// Selection says which tests are wanted. Its zero value wants all.
+// Selection says which tests are wanted. Its zero value wants all. What it names
+// is wanted only if everything else in it wants it, too.
 type Selection struct {
-	Failing bool             // those that fail, or did not run, by the repository
-	Listed  bool             // those of LoadList
-	List    []string         // ids in their order; only with Listed
-	Filters []*regexp.Regexp // those that one of these finds
-	Args    []string         // passed on to the test command
+	Failing   bool             // those that fail, or did not run, by the repository
+	Listed    bool             // those of List
+	List      []string         // ids in their order; only with Listed
+	Filters   []*regexp.Regexp // those that one of these finds
+	Partition Partition        // those of one partition
+	Resume    bool             // those that the last run left without an outcome
+	Like      *Like            // those of a run or of a worker, in its order
+	Args      []string         // passed on to the test command
 }
 
 // all reports whether the selection leaves nothing out.
-func (s *Selection) all() bool {
-	return !s.Failing && !s.Listed && len(s.Filters) == 0 && len(s.Args) == 0
+func (s *Selection) all() bool { return len(s.named()) == 0 && len(s.Args) == 0 }
+
+// known reports whether the selection names its tests without a listing. With
+// Resume that depends on the last run.
+func (s *Selection) known() bool { return s.Failing || s.Listed || s.Like != nil }
+
+// What some parts of a selection are called.
+const (
+	partFilters   = "the filters"
+	partPartition = "--partition"
+	partLike      = "--like"
+)
+
+// named are the parts of the selection as a person gave them.
+func (s *Selection) named() (parts []string) {
+	for _, part := range []struct {
+		is   bool
+		name string
+	}{
+		{len(s.Filters) > 0, partFilters},
+		{s.Failing, "--failing"},
+		{s.Listed, "--load-list"},
+		{s.Partition.N > 0, partPartition},
+		{s.Resume, "--resume"},
+		{s.Like != nil, partLike},
+	} {
+		if part.is {
+			parts = append(parts, part.name)
+		}
+	}
+	return parts
 }
 
-// known reports whether the selection names its tests without a listing.
-func (s *Selection) known() bool { return s.Failing || s.Listed }
+// words say how tests were chosen, for whoever asks later.
+func (s *Selection) words() (words []string) {
+	for _, f := range s.Filters {
+		words = append(words, f.String())
+	}
+	for _, part := range s.named() {
+		switch part {
+		case partFilters:
+		case partPartition:
+			words = append(words, part+" "+s.Partition.String())
+		case partLike:
+			words = append(words, part+" "+s.Like.String())
+		default:
+			words = append(words, part)
+		}
+	}
+	if len(s.Args) > 0 {
+		words = append(append(words, "--"), s.Args...)
+	}
+	return words
+}
 
 // filter returns the ids that the filters let pass, in their order.
 func (s *Selection) filter(ids []string) []string {
@@ -57,6 +110,17 @@ type Request struct {
 	Concurrency int  // workers, with Parallel; zero means what the configuration says, else the number of processors
 	Partial     bool // the run updates the failing set even if it was complete
 
+	Isolated bool      // each test gets a process of its own
+	Random   bool      // the order is Seed's
+	Seed     uint64    // any number; only with Random
+	Segments *Segments // what runs after what; nil if everything may run together
+
+	// Timeout, Slow and Retries take the place of what the configuration says,
+	// if they are not nil; MaxFail is as in supervisor.Config.
+	Timeout, Slow *time.Duration
+	Retries       *int
+	MaxFail       int
+
 	Self    string   // the testr program, which has the built-in workers
 	Command []string // what the user typed, to be stored
 	Log     hclog.Logger
@@ -68,21 +132,63 @@ type Request struct {
 	Announce func(command string)
 	// Status is called as the run goes on; see supervisor.Config.
 	Status func(supervisor.Status)
-	// Kill, once closed, ends the workers at once.
-	Kill <-chan struct{}
+	// Kill, once closed, ends the workers at once. Inspect and Pause are as in
+	// supervisor.Config.
+	Kill    <-chan struct{}
+	Inspect <-chan func([]supervisor.SlotState)
+	Pause   <-chan func()
+}
+
+// needsIDs are the parts of a request that a test command can only do if it can
+// be given ids, as a person asked for them.
+func (r *Request) needsIDs() []string {
+	parts := r.Select.named()
+	for _, part := range []struct {
+		is   bool
+		name string
+	}{
+		{r.Isolated, "--isolated"},
+		{r.Random, "--random"},
+		{r.Segments != nil, "--plan"},
+		{r.Retries != nil && *r.Retries > 0, "--retries"},
+	} {
+		if part.is {
+			parts = append(parts, part.name)
+		}
+	}
+	return parts
+}
+
+// valueOr is what an option says, or else what the configuration does.
+func valueOr[T any](option *T, otherwise T) T {
+	if option != nil {
+		return *option
+	}
+	return otherwise
 }
 
 // Result is a run that is over.
 type Result struct {
 	Run         int
-	Recorded    bool            // there is a run: false when nothing was to be done
+	Recorded    bool            // there is a run
 	Outcomes    *event.Outcomes // nil if not everything of the run could be stored
 	Interrupted bool
 }
 
+// NothingError says why there was nothing to do, where that is as it should be:
+// no run is recorded.
+type NothingError struct{ Reason string }
+
+// Error is the reason, a sentence.
+func (e *NothingError) Error() string { return e.Reason }
+
+func nothing(format string, args ...any) error {
+	return &NothingError{fmt.Sprintf(format, args...)}
+}
+
 // These errors say why nothing could be run.
 var (
-	// ErrNoMatch: filters, --load-list and --failing together leave no test.
+	// ErrNoMatch: what selects tests leaves none.
 	ErrNoMatch = errors.New("no test matches")
 	// ErrEmptyListing: the test command lists no test at all.
 	ErrEmptyListing = errors.New("the listing is empty")

@@ -5,17 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashicorp/go-hclog"
 
-	"testr/internal/config"
 	"testr/internal/event"
 	"testr/internal/protocol"
 	"testr/internal/repo"
@@ -274,103 +270,5 @@ func TestSelection(t *testing.T) {
 				t.Errorf("got all %v; want %v", got, test.all)
 			}
 		})
-	}
-}
-
-// newRequest makes a request of a configuration.
-func newRequest(t *testing.T, conf string, sel Selection) Request {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, config.Name), []byte("[DEFAULT]\n"+conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := config.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Request{Config: cfg, Select: sel, Self: self,
-		Log: hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Trace})}
-}
-
-// TestMode is the table of what can be selected and listed.
-func TestMode(t *testing.T) {
-	const (
-		neither    = "test_command=x\n"
-		selectable = "test_command=x $IDOPTION\ntest_id_option=-l $IDFILE\n"
-		listable   = "test_command=x $LISTOPT\ntest_list_option=--list\n"
-		both       = "test_command=x $LISTOPT $IDOPTION\ntest_id_option=-l $IDFILE\ntest_list_option=--list\n"
-		python     = "test_command=python3 -m unittest\n"
-	)
-	var (
-		all     = Selection{}
-		failing = Selection{Failing: true}
-		some    = Selection{Filters: []*regexp.Regexp{regexp.MustCompile("x")}}
-	)
-	tests := []struct {
-		name string
-		conf string
-		sel  Selection
-		want mode
-		err  error
-	}{
-		{"neither, all", neither, all, modePlain, nil},
-		{"neither, failing", neither, failing, 0, ErrNotSelectable},
-		{"neither, filters", neither, some, 0, ErrNotSelectable},
-		{"selectable, all", selectable, all, modePlain, nil},
-		{"selectable, failing", selectable, failing, modeBatch, nil},
-		{"selectable, filters", selectable, some, 0, ErrNotListable},
-		{"listable, all", listable, all, modeOnce, nil},
-		{"listable, failing", listable, failing, 0, ErrNotSelectable},
-		{"listable, filters", listable, some, 0, ErrNotSelectable},
-		{"both, all", both, all, modeBatch, nil},
-		{"both, failing", both, failing, modeBatch, nil},
-		{"both, filters", both, some, modeBatch, nil},
-		{"by default ids", neither + "test_id_list_default=a b\n", all, modeOnce, nil},
-		{"python", python, some, modeStream, nil},
-		{"python, but in batches", python + "worker=batch\n", all, modePlain, nil},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			p, err := newPlan(newRequest(t, test.conf, test.sel), t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := p.mode(&test.sel)
-			if got != test.want || !errors.Is(err, test.err) {
-				t.Errorf("got %v, %v; want %v, %v", got, err, test.want, test.err)
-			}
-		})
-	}
-}
-
-func TestForcedWorkerThatDoesNotFit(t *testing.T) {
-	_, err := newPlan(newRequest(t, "test_command=make check | tee log\nworker=python\n", Selection{}), t.TempDir())
-	if err == nil || !strings.Contains(err.Error(), "worker=python (line 3) does not fit") {
-		t.Errorf("got %v; want an error that says why it does not fit", err)
-	}
-}
-
-func TestBatchHalvesWhatIsTooLong(t *testing.T) {
-	p, err := newPlan(newRequest(t, "test_command=x $IDLIST\n", Selection{}), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ids := []string{"a\nb"}
-	for range 100 {
-		ids = append(ids, strings.Repeat("x", 4000))
-	}
-	b, err := p.batch(ids)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(b.Given); n == 0 || n >= 50 {
-		t.Errorf("got %d ids in one command; want as many as fit", n)
-	}
-	if len(b.Refused) != 1 {
-		t.Errorf("got %+v refused; want the id with a newline", b.Refused)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Plan says which tests run after which: it has segments, each of which runs to
+// Segments say which tests run after which, as --plan has it: each segment runs to
 // its end before the next begins.
-type Plan struct {
+type Segments struct {
 	name     string // of its file
 	data     []byte // what stands there
 	segments []segment
@@ -74,7 +74,7 @@ func firstOf(ids []string) string {
 // assign returns the segment of each test, by its number from 0. A test that no
 // segment takes is an error, and so is one that the plan names and that is not
 // in whole, everything that there is; nil means that nobody knows what there is.
-func (p *Plan) assign(tests, whole []string) (map[string]int, error) {
+func (p *Segments) assign(tests, whole []string) (map[string]int, error) {
 	if whole != nil {
 		if err := p.check(whole); err != nil {
 			return nil, err
@@ -97,7 +97,7 @@ func (p *Plan) assign(tests, whole []string) (map[string]int, error) {
 }
 
 // segment is the first segment that takes a test, or -1.
-func (p *Plan) segment(id string) int {
+func (p *Segments) segment(id string) int {
 	named, isNamed := p.listed[id]
 	for i, s := range p.segments {
 		if isNamed && named.segment == i || s.match != nil && s.match.MatchString(id) {
@@ -108,7 +108,7 @@ func (p *Plan) segment(id string) int {
 }
 
 // check wants every test that the plan names to be there.
-func (p *Plan) check(whole []string) error {
+func (p *Segments) check(whole []string) error {
 	there := make(map[string]bool, len(whole))
 	for _, id := range whole {
 		there[id] = true
@@ -131,7 +131,7 @@ func (p *Plan) check(whole []string) error {
 }
 
 // concurrency is that of each segment.
-func (p *Plan) concurrency() []int {
+func (p *Segments) concurrency() []int {
 	limits := make([]int, len(p.segments))
 	for i, s := range p.segments {
 		limits[i] = s.concurrency

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestParsePlanErrors(t *testing.T) {
+func TestParseSegmentsErrors(t *testing.T) {
 	tests := []struct {
 		name string
 		text string
@@ -25,7 +25,8 @@ func TestParsePlanErrors(t *testing.T) {
 		{"later version", `{"version": 2}`, "p:1:13: the plan has version 2; this testr knows version 1"},
 		{"version", `{"version": "1"}`, "p:1:13: want the version of the plan's form, a whole number from 1"},
 		{"version twice", `{"version": 1, "version": 1}`, `p:1:16: the key "version" stands in a plan twice`},
-		{"unknown key", "{\"version\": 1,\n \"ségment\": []}", `p:2:2: a plan has "version" and "segments", but no "ségment"`},
+		{"unknown key", "{\"version\": 1,\n \"ségment\": []}",
+			`p:2:2: a plan has "version" and "segments", but no "ségment"`},
 		{"no segments", `{"version": 1}`, "p:1:1: the plan has no segments"},
 		{"empty segments", `{"version": 1, "segments": []}`, "p:1:1: the plan has no segments"},
 		{"segments", `{"version": 1, "segments": {}}`, "p:1:28: want the segments, an array"},
@@ -55,7 +56,7 @@ func TestParsePlanErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ParsePlan("p", []byte(test.text))
+			_, err := ParseSegments("p", []byte(test.text))
 			var mistake *PlanError
 			if !errors.As(err, &mistake) || err.Error() != test.want {
 				t.Errorf("got %v; want %s", err, test.want)
@@ -79,9 +80,11 @@ func TestAssign(t *testing.T) {
 		want  map[string]int
 		err   string
 	}{
-		{"the first that takes it", segments(`{"tests": ["a.two"]}`, `{"match": "^a"}`, `{"match": "two|b"}`, `{"rest": true}`),
+		{"the first that takes it",
+			segments(`{"tests": ["a.two"]}`, `{"match": "^a"}`, `{"match": "two|b"}`, `{"rest": true}`),
 			all, all, map[string]int{"a.two": 0, "a.one": 1, "b.one": 2, "c.one": 3}, ""},
-		{"one that is named, by what stands before", segments(`{"match": "^a"}`, `{"tests": ["a.two", "b.one"]}`, `{"rest": true}`),
+		{"one that is named, by what stands before",
+			segments(`{"match": "^a"}`, `{"tests": ["a.two", "b.one"]}`, `{"rest": true}`),
 			all, all, map[string]int{"a.two": 0, "a.one": 0, "b.one": 1, "c.one": 2}, ""},
 		{"the rest first", segments(`{"rest": true}`, `{"match": "^a"}`),
 			all, all, map[string]int{"a.one": 1, "a.two": 1, "b.one": 0, "c.one": 0}, ""},
@@ -96,7 +99,7 @@ func TestAssign(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p, err := ParsePlan("p", []byte(test.plan))
+			p, err := ParseSegments("p", []byte(test.plan))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +115,7 @@ func TestAssign(t *testing.T) {
 }
 
 func TestPlanConcurrency(t *testing.T) {
-	p, err := ParsePlan("p", []byte(segments(`{"match": "x"}`, `{"rest": true, "concurrency": 2}`)))
+	p, err := ParseSegments("p", []byte(segments(`{"match": "x"}`, `{"rest": true, "concurrency": 2}`)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,9 +124,9 @@ func TestPlanConcurrency(t *testing.T) {
 	}
 }
 
-// FuzzParsePlan: whatever a plan has, it is refused at a place in the file, or
+// FuzzParseSegments: whatever a plan has, it is refused at a place in the file, or
 // takes every test exactly once, or says which it does not take.
-func FuzzParsePlan(f *testing.F) {
+func FuzzParseSegments(f *testing.F) {
 	for _, s := range []string{
 		segments(`{"tests": ["a.two"], "concurrency": 1}`, `{"match": "^a"}`, `{"rest": true}`),
 		segments(`{"match": "("}`), segments(`{"rest": false}`), `{"version": 2}`, "{\n\n\"é\xff", "", "[]", "1e400",
@@ -132,7 +135,7 @@ func FuzzParsePlan(f *testing.F) {
 	}
 	ids := []string{"a.one", "a.two", "", "b"}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := ParsePlan("p", data)
+		p, err := ParseSegments("p", data)
 		var mistake *PlanError
 		switch {
 		case err == nil:

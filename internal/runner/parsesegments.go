@@ -11,14 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// ParsePlan reads a plan. What is wrong with it is a *PlanError; name is that of
+// ParseSegments reads a plan. What is wrong with it is a *PlanError; name is that of
 // its file.
 //
 //	{"version": 1, "segments": [
 //	  {"tests": ["a.test_alone"], "concurrency": 1},
 //	  {"match": "^a\\.tempest\\."},
 //	  {"rest": true}]}
-func ParsePlan(name string, data []byte) (*Plan, error) {
+func ParseSegments(name string, data []byte) (*Segments, error) {
 	r := planReader{name: name, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
 	r.dec.UseNumber()
 	r.syntax()
@@ -51,8 +51,7 @@ func (r *planReader) syntax() {
 	}
 	var whole json.RawMessage
 	err := json.Unmarshal(r.data, &whole)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		r.fail(max(int(syntax.Offset)-1, 0), "it is no JSON: %v", err)
 	}
 }
@@ -136,8 +135,8 @@ func (r *planReader) number(what string) (n, at int) {
 	return n, at
 }
 
-func (r *planReader) plan() *Plan {
-	p := &Plan{name: r.name, data: r.data, listed: map[string]planned{}, rest: -1}
+func (r *planReader) plan() *Segments {
+	p := &Segments{name: r.name, data: r.data, listed: map[string]planned{}, rest: -1}
 	version := 0
 	at := r.object("a plan", func(key string, at int) {
 		switch key {
@@ -160,7 +159,7 @@ func (r *planReader) plan() *Plan {
 	return p
 }
 
-func (r *planReader) segment(p *Plan) {
+func (r *planReader) segment(p *Segments) {
 	var s segment
 	var ways []string
 	index := len(p.segments)
@@ -200,7 +199,7 @@ func (r *planReader) segment(p *Plan) {
 }
 
 // test reads an id that a segment names.
-func (r *planReader) test(p *Plan, segment int) string {
+func (r *planReader) test(p *Segments, segment int) string {
 	id, at := r.text(fmt.Sprintf("segment %d: an id of a test", segment+1))
 	if id == "" || strings.Contains(id, "\x00") {
 		r.fail(at, "segment %d: %q is no id of a test", segment+1, id)
