@@ -9,7 +9,9 @@
 //
 // What a command started is ended with it as far as it stayed in the command's
 // process group; a process that made a session of its own lives on, but holds
-// up nobody: the command's output ends without it.
+// up nobody: the command's output ends without it. With a guardian (see
+// Local.Guardian) it lives until the Local is closed or this process ends.
 //
-// Local needs Linux; what it needs of Linux is in sys_linux.go.
+// Local needs Linux; what it needs of Linux is in sys_linux.go and
+// sys_guardian_linux.go.
 package instance
