@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -84,7 +83,9 @@ func listFailing(env *environment, failing []repo.Failing) error {
 func showFailing(r *repo.Repository, failing []repo.Failing, sink event.Sink) error {
 	runs := map[int][]repo.Span{}
 	for _, f := range failing {
-		runs[f.Run] = append(runs[f.Run], repo.Span{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq})
+		if f.NotRun == "" {
+			runs[f.Run] = append(runs[f.Run], repo.Span{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq})
+		}
 	}
 	for _, run := range slices.Sorted(maps.Keys(runs)) {
 		if err := r.Excerpt(run, repo.Wanted{Tests: runs[run]}, sink.Event); err != nil {
@@ -109,8 +110,7 @@ func explainFailing(env *environment, r *repo.Repository, failing []repo.Failing
 	for _, f := range failing {
 		if f.NotRun != "" {
 			s.Counts.Asked, s.Counts.NotRun = s.Counts.Asked+1, s.Counts.NotRun+1
-			s.Notes = append(s.Notes, fmt.Sprintf("not run in run %d (%s): %s",
-				f.Run, report.EscapeLine(f.NotRun), report.EscapeLine(f.ID)))
+			s.Tests = append(s.Tests, &event.Test{ID: f.ID, Asked: true, NotRun: f.NotRun})
 		}
 	}
 	return text.Summary(s)

@@ -51,7 +51,7 @@ func runLast(ctx context.Context, env *environment, o streamOptions) (err error)
 		return err
 	}
 	tests, err := r.Tests(info.ID, repo.DefaultProfile, func(t *event.Test) bool {
-		return t.Failed() || t.NotRun != "" || len(filterTags) > 0 // what a summary is made of
+		return t.Failed() || t.Flaky() || t.NotRun != "" || len(filterTags) > 0 // what a summary is made of
 	})
 	if err != nil {
 		return err
@@ -79,12 +79,12 @@ func runLast(ctx context.Context, env *environment, o streamOptions) (err error)
 	return judge(info.Counts)
 }
 
-// worthShowing is what people are shown of a run: what failed, and what was
-// said beside tests.
+// worthShowing is what people are shown of a run: what failed, at first at
+// least, and what was said beside tests.
 func worthShowing(tests []*event.Test) repo.Wanted {
 	want := repo.Wanted{Beside: true}
 	for _, t := range tests {
-		if t.Failed() {
+		if t.Failed() || t.Flaky() {
 			want.Tests = append(want.Tests, repo.Span{ID: t.ID, First: t.FirstSeq, Last: t.LastSeq})
 		}
 	}

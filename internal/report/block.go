@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"testr/internal/protocol"
 )
 
 const (
@@ -16,13 +18,22 @@ const (
 const (
 	labelFail      = "FAIL"
 	labelUxSuccess = "UNEXPECTED SUCCESS"
+	labelFlaky     = "FLAKY"
 )
+
+// flakyWords say what a test did at last that had failed before.
+var flakyWords = map[protocol.Status]string{
+	protocol.StatusSuccess: "passed",
+	protocol.StatusSkip:    "skipped",
+	protocol.StatusXFail:   "failed as expected",
+}
 
 // Colours, which only testr itself puts into its output.
 const (
-	colourRed   = "\x1b[31m"
-	colourGreen = "\x1b[32m"
-	colourOff   = "\x1b[0m"
+	colourRed    = "\x1b[31m"
+	colourGreen  = "\x1b[32m"
+	colourYellow = "\x1b[33m"
+	colourOff    = "\x1b[0m"
 )
 
 // appendBlock appends what is shown of a test that failed; a may be nil.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,8 +11,12 @@ import (
 	"testr/internal/protocol"
 )
 
-// maxReasons is how many reasons for the same thing the summary lists.
-const maxReasons = 10
+const (
+	// maxReasons is how many reasons for the same thing the summary lists.
+	maxReasons = 10
+	// maxNamed is how many of the tests that something is said of it names.
+	maxNamed = 3
+)
 
 // Summary is what is said at the end of a run.
 type Summary struct {
@@ -19,7 +24,8 @@ type Summary struct {
 	Counts   event.Counts  // of the run that is over: Outcomes.Finish was called
 	Duration time.Duration // zero means unknown
 	// Tests are those of the run, as Outcomes.Tests has them. They tell which
-	// never ended, which the filter tags leave out, and why some did not run.
+	// never ended, which are flaky, which the filter tags leave out, and why some
+	// did not run.
 	Tests []*event.Test
 	// Previous is the run before; nil means that there is none to compare with.
 	Previous *Previous
@@ -97,6 +103,9 @@ func (t *Text) appendTotals(dst []byte, s Summary) []byte {
 	if n := s.Counts.Skipped; n != 0 {
 		dst = fmt.Appendf(dst, ", skips=%d", n)
 	}
+	if n := s.Counts.Flaky; n != 0 {
+		dst = fmt.Appendf(dst, ", flaky=%d", n)
+	}
 	return append(dst, ")\n"...)
 }
 
@@ -124,11 +133,19 @@ func (t *Text) appendNotes(dst []byte, s Summary) []byte {
 	note(s.Counts.InProgress, "%s did not complete", "test", "tests")
 	note(besideTests(s.Tests), "+%s beside the tests", "failure", "failures")
 	note(s.Counts.UxSuccess, "%s", "unexpected success", "unexpected successes")
+	if n := s.Counts.Flaky; n > 0 {
+		dst = append(dst, count(n, "test", "tests")+" flaky"...)
+		dst = append(t.appendNamed(dst, flaky(s)), '\n')
+	}
 	left := s.Counts.NotRun
 	for _, r := range notRun(s.Tests) {
-		dst = append(dst, count(r.tests, "test", "tests")+" not run: "...)
-		dst = append(t.quote.line(dst, r.reason), '\n')
-		left -= r.tests
+		dst = append(dst, count(r.total, "test", "tests")+" not run: "...)
+		dst = t.quote.line(dst, r.reason)
+		if !event.NotReached(r.reason) { // else which ones is chance
+			dst = t.appendNamed(dst, r.named)
+		}
+		dst = append(dst, '\n')
+		left -= r.total
 	}
 	note(left, "%s not run", "test", "tests")
 	note(s.Counts.Unaccounted(), "%s unaccounted for: neither an outcome nor a reason for having none", "test", "tests")
@@ -150,28 +167,72 @@ func besideTests(tests []*event.Test) (n int) {
 	return n
 }
 
+// named is how many tests something is said of, and the first of them.
+type named struct {
+	total int
+	first []string
+}
+
+func (n *named) add(id string) {
+	n.total++
+	if len(n.first) < maxNamed {
+		n.first = append(n.first, id)
+	}
+}
+
+// appendNamed appends the first tests of some in brackets, and how many there
+// are besides.
+func (t *Text) appendNamed(dst []byte, n named) []byte {
+	if n.total == 0 {
+		return dst
+	}
+	dst = append(dst, " ("...)
+	for i, id := range n.first {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = t.quote.line(dst, id)
+	}
+	if more := n.total - len(n.first); more > 0 {
+		dst = fmt.Appendf(dst, " and %d more", more)
+	}
+	return append(dst, ')')
+}
+
+func flaky(s Summary) (n named) {
+	for _, t := range s.Tests {
+		if t.Flaky() && (t.Asked || s.Counts.Asked == 0 && t.Runnable) {
+			n.add(t.ID)
+		}
+	}
+	return n
+}
+
 type reason struct {
+	named
 	reason string
-	tests  int
 }
 
 // notRun returns the most frequent reasons for which tests did not run.
 func notRun(tests []*event.Test) []reason {
-	byReason := map[string]int{}
+	byReason := map[string]*reason{}
 	for _, test := range tests {
-		if test.Asked && test.NotRun != "" && !test.Settled() {
-			byReason[test.NotRun]++
+		if !test.DidNotRun() {
+			continue
 		}
+		r := byReason[test.NotRun]
+		if r == nil {
+			r = &reason{reason: test.NotRun}
+			byReason[test.NotRun] = r
+		}
+		r.add(test.ID)
 	}
 	reasons := make([]reason, 0, len(byReason))
-	for r, n := range byReason {
-		reasons = append(reasons, reason{r, n})
+	for _, r := range byReason {
+		reasons = append(reasons, *r)
 	}
 	slices.SortFunc(reasons, func(a, b reason) int {
-		if a.tests != b.tests {
-			return b.tests - a.tests
-		}
-		return strings.Compare(a.reason, b.reason)
+		return cmp.Or(cmp.Compare(b.total, a.total), strings.Compare(a.reason, b.reason))
 	})
 	return reasons[:min(len(reasons), maxReasons)]
 }

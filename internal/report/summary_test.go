@@ -51,19 +51,49 @@ var totalsTests = []struct {
 	{"what testrepository doesn't know", TextOptions{}, Summary{
 		Counts: event.Counts{Asked: 9, Tests: 1, NotRun: 4, NotAsked: 2, Failed: 2, UxSuccess: 1, InProgress: 1},
 		Tests: []*event.Test{
-			{ID: "a", Asked: true, NotRun: "no instance left"}, {ID: "b", Asked: true, NotRun: "stopped"},
+			{ID: "a", Asked: true, NotRun: "no instance left"}, {ID: "b", Asked: true, NotRun: event.ReasonInterrupted},
 			{ID: "c", Asked: true, NotRun: "no instance left"},
 			{ID: "d", Asked: true, NotRun: "lost", Status: protocol.StatusSuccess},
 		},
 		Notes: []string{"something else"},
-	}, "1 test did not complete\n1 unexpected success\n2 tests not run: no instance left\n1 test not run: stopped\n" +
+	}, "1 test did not complete\n1 unexpected success\n2 tests not run: no instance left (a, c)\n" +
+		"1 test not run: interrupted\n" +
 		"1 test not run\n3 tests unaccounted for: neither an outcome nor a reason for having none\n" +
 		"+2 tests not asked for\nsomething else\nRan 2 tests\nFAILED (id=0, failures=2)\n"},
+	{"a fixture that kept many tests from running", TextOptions{Terminal: true}, Summary{
+		Counts: event.Counts{Asked: 500, NotRun: 500, Failed: 1},
+		Tests:  notRunTests(500, "m.X.test_%03d\x1b", event.SetUpFailed("setUpClass (m.X)\x1b")),
+	}, `500 tests not run: setUpClass (m.X)\x1b failed (m.X.test_000\x1b, m.X.test_001\x1b, m.X.test_002\x1b and 497 more)` +
+		"\nFAILED (id=0, failures=1)\n"},
+	{"flaky", TextOptions{}, Summary{
+		Counts: event.Counts{Asked: 6, Tests: 6, Passed: 4, Skipped: 1, Flaky: 4},
+		Tests: []*event.Test{
+			{ID: "a", Asked: true, Attempts: 2, Status: protocol.StatusSuccess},
+			{ID: "b", Asked: true, Attempts: 3, Status: protocol.StatusSkip},
+			{ID: "not asked for", Runnable: true, Attempts: 3, Status: protocol.StatusSuccess},
+			{ID: "c", Asked: true, Attempts: 3, Status: protocol.StatusFail},
+			{ID: "d", Asked: true, Attempts: 2, Status: protocol.StatusSuccess},
+			{ID: "e", Asked: true, Attempts: 1, Status: protocol.StatusSuccess},
+			{ID: "f", Asked: true, Attempts: 2, Status: protocol.StatusXFail},
+		},
+	}, "4 tests flaky (a, b, d and 1 more)\nRan 6 tests\nPASSED (id=0, skips=1, flaky=4)\n"},
+	{"flaky where nothing was asked for", TextOptions{}, Summary{
+		Counts: event.Counts{Tests: 1, Passed: 1, Flaky: 1},
+		Tests: []*event.Test{{ID: "a", Runnable: true, Attempts: 2, Status: protocol.StatusSuccess},
+			{ID: "b", Attempts: 2, Status: protocol.StatusSuccess}},
+	}, "1 test flaky (a)\nRan 1 tests\nPASSED (id=0, flaky=1)\n"},
 	{"incomplete is not passed", TextOptions{}, Summary{Counts: event.Counts{Asked: 2, Tests: 1, NotRun: 1}},
 		"1 test not run\nRan 1 tests\nFAILED (id=0)\n"},
 	{"open tests fail", TextOptions{Quiet: true},
 		Summary{Tests: []*event.Test{{ID: "x", Open: true, Tags: []string{"t"}}}},
 		blockRule + "FAIL: x\ntags: t\n" + headerRule},
+}
+
+func notRunTests(n int, id, reason string) (tests []*event.Test) {
+	for i := range n {
+		tests = append(tests, &event.Test{ID: fmt.Sprintf(id, i), Asked: true, NotRun: reason})
+	}
+	return tests
 }
 
 func TestTextSummary(t *testing.T) {
@@ -110,7 +140,7 @@ func TestTextOpenTest(t *testing.T) {
 func TestTextReasonsBounded(t *testing.T) {
 	s := Summary{Counts: event.Counts{Asked: 100, NotRun: 100}}
 	for i := range 100 {
-		s.Tests = append(s.Tests, &event.Test{Asked: true, NotRun: fmt.Sprintf("reason %02d", i)})
+		s.Tests = append(s.Tests, &event.Test{ID: "x", Asked: true, NotRun: fmt.Sprintf("reason %02d", i)})
 	}
 	var out bytes.Buffer
 	if err := NewText(&out, TextOptions{}).Summary(s); err != nil {
@@ -118,7 +148,7 @@ func TestTextReasonsBounded(t *testing.T) {
 	}
 	want := ""
 	for i := range maxReasons {
-		want += fmt.Sprintf("1 test not run: reason %02d\n", i)
+		want += fmt.Sprintf("1 test not run: reason %02d (x)\n", i)
 	}
 	want += "90 tests not run\nFAILED (id=0)\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {

@@ -80,6 +80,10 @@ func (t *Text) packet(p *protocol.Packet) error {
 	if p.Has&protocol.HasTestID == 0 {
 		return t.chatter(p)
 	}
+	attempt := event.AttemptOf(p)
+	if attempt > 1 && p.Status == protocol.StatusInProgress {
+		t.files.take(p.Route, p.TestID) // of an attempt that never ended
+	}
 	t.files.add(p)
 	label := ""
 	switch p.Status {
@@ -92,10 +96,25 @@ func (t *Text) packet(p *protocol.Packet) error {
 	default:
 	}
 	a := t.files.take(p.Route, p.TestID)
-	if label == "" {
-		return nil
+	switch {
+	case label != "":
+		return t.block(label, p.TestID, p.Tags, a)
+	case attempt > 1 && p.Has&protocol.HasParent == 0 && p.Status.Final():
+		return t.flaky(p, attempt)
 	}
-	return t.block(label, p.TestID, p.Tags, a)
+	return nil
+}
+
+// flaky takes back what was shown of the attempts before.
+func (t *Text) flaky(p *protocol.Packet, attempt int) error {
+	if err := t.clear(); err != nil {
+		return err
+	}
+	t.buf = t.coloured(t.buf[:0], colourYellow, labelFlaky)
+	t.buf = append(t.buf, ": "...)
+	t.buf = t.quote.line(t.buf, p.TestID)
+	t.buf = fmt.Appendf(t.buf, " (%s at attempt %d)\n", flakyWords[p.Status], attempt)
+	return t.put(t.w)
 }
 
 func (t *Text) block(label, id string, tags []string, a *attachments) error {
