@@ -1,20 +1,50 @@
 package scheduler
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
-// MaxAhead is how many items that it has not begun a worker is to hold at most.
+// MaxAhead is the most that Ahead returns.
 const MaxAhead = 256
 
 // Ahead is how many items that it has not begun the worker is to hold now: as
 // many as keep it busy for a trip, the time from its outcome to the arrival of
-// another item; fewer when there is little left to share.
-func (q *Queue) Ahead(_ int, _ time.Time, trip time.Duration) int {
-	left := q.counts.Remaining()
-	if left == 0 {
-		return 1
+// another item; none beside what it runs when there is little left to share,
+// lest something waits behind a long test while somebody is idle. A worker that
+// runs nothing is to hold one more.
+func (q *Queue) Ahead(worker int, _ time.Time, trip time.Duration) int {
+	w := q.worker(worker)
+	if w == nil {
+		return 0
 	}
-	mean := max(1, q.left/length(left))
-	need := 1 + int(min(MaxAhead, lengthOf(trip)/mean))
-	share := q.counts.Waiting / (2 * max(1, len(q.workers)))
-	return max(1, min(MaxAhead, need, share))
+	first := 0
+	if w.running == 0 {
+		first = 1
+	}
+	s := q.current()
+	if s == nil {
+		return first
+	}
+	b := w.owned(s)
+	if b == nil {
+		b = s.top()
+	}
+	if b == nil {
+		return first
+	}
+	each := float64(b.length)
+	if b.group != nil {
+		each /= float64(b.waiting)
+	}
+	each = max(each/w.speed, 1)
+	if w.ran > 0 {
+		each = max(min(each, w.recent), 1)
+	}
+	us := float64(lengthOf(trip))
+	share := float64(s.queued) / q.power(s) / each
+	if each > us {
+		share /= 2
+	}
+	return first + int(min(MaxAhead-1, 1+math.Ceil(us/each), share))
 }

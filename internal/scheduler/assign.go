@@ -4,10 +4,19 @@ import "time"
 
 // worker is what the queue knows of one who asks.
 type worker struct {
-	first, last int32  // what it has, linked in the order of sending
-	class       *class // of what it was given last
-	groups      []*bin // groups that it was ever given; it may have lost them since
-	ready       []*bin // those of groups in which items wait, or did
+	number      int
+	first, last int32    // what it has, linked in the order of sending
+	has         int      // how many items that is
+	running     int      // how many of them it has begun
+	segment     *segment // of what it has
+	present     bool     // it is not lost
+	pace
+
+	class    *class // of what it was given last
+	paid     refs   // classes that it was in, by number
+	imported refs   // modules that it was in, by number
+	groups   []*bin // groups that it was ever given; it may have lost them since
+	ready    []*bin // those of groups in which items wait, or did
 }
 
 // worker returns worker n, or nil if there is none of that number.
@@ -31,24 +40,26 @@ type Limit struct {
 // those it has. They are its own until Finished, Returned or Lost.
 //
 // Without items the State says whether to ask again: Wait, until something else
-// has happened; Done, when nothing waits and nothing that was sent can come
-// back. Only begun items can be left then, so that nothing more comes unless
-// one of them is to go Again.
-func (q *Queue) Next(worker int, _ time.Time, limit Limit) ([]Item, State) {
+// has happened or Recheck has passed; Done, when nothing waits and nothing that
+// was sent can come back. Only begun items can be left then, so that nothing
+// more comes unless one of them is to go Again.
+func (q *Queue) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 	w := q.worker(worker)
 	if w == nil {
 		return nil, Done
 	}
+	q.enter(w)
+	at := q.since(now)
 	var items []Item
-	var work length
-	for len(items) < limit.Items && (limit.Work <= 0 || len(items) == 0 || work < lengthOf(limit.Work)) {
-		b := q.pick(w)
-		if b == nil {
+	work, enough := 0.0, float64(lengthOf(limit.Work))
+	for len(items) < limit.Items && (limit.Work <= 0 || len(items) == 0 || work < enough) {
+		n := q.pick(w, at)
+		if n == none {
 			break
 		}
-		at := q.hand(b, worker)
-		work += q.entries[at].estimate()
-		items = append(items, q.entries[at].item)
+		q.hand(n, w)
+		work += float64(q.entries[n].estimate()) / w.speed
+		items = append(items, q.entries[n].item())
 	}
 	switch {
 	case len(items) > 0:
@@ -59,44 +70,16 @@ func (q *Queue) Next(worker int, _ time.Time, limit Limit) ([]Item, State) {
 	return nil, Wait
 }
 
-// pick chooses the bin for the worker's next item: a group that it is in, the
-// class that it is in if there is nothing longer, else the longest.
-func (q *Queue) pick(w *worker) *bin {
-	for n := len(w.ready); n > 0; n = len(w.ready) {
-		if b := w.ready[n-1]; b.group.owner == w && b.waiting > 0 {
-			return b
-		}
-		w.ready = w.ready[:n-1]
-	}
-	if len(q.bins) == 0 {
-		return nil
-	}
-	top := q.bins[0]
-	if q.opts.Order == LongestFirst && w.class != nil {
-		if own := &w.class.bin; own.pos != none && near(own.best.length, top.best.length) {
-			return own
-		}
-	}
-	return top
-}
-
-// near says whether an estimate is as good as one that is longer: durations
-// differ by as much from run to run.
-func near(l, longer length) bool {
-	const slack = length(5 * time.Millisecond / time.Microsecond)
-	return longer-l <= max(longer/4, slack)
-}
-
-// hand gives the bin's best item to the worker.
-func (q *Queue) hand(b *bin, n int) int32 {
-	w := &q.workers[n]
-	at := q.take(b)
+// hand gives an item to the worker.
+func (q *Queue) hand(at int32, w *worker) {
 	e := &q.entries[at]
-	e.state, e.worker = sent, int32(n)
+	b := e.bin
+	q.take(e)
+	e.state = sent
 	q.counts.Sent++
 	q.link(w, at)
 	b.visited = q.opts.Order == LongestFirst
-	w.class = e.class
+	w.move(e.class)
 	if g := b.group; g != nil {
 		g.out++
 		if g.owner == nil {
@@ -106,7 +89,6 @@ func (q *Queue) hand(b *bin, n int) int32 {
 		}
 	}
 	q.rerank(b)
-	return at
 }
 
 // held returns the entry of an item that the worker has, or nil.
@@ -117,11 +99,11 @@ func (q *Queue) held(worker int, it Item) *entry {
 	}
 	// Nearly always it is the first that the worker has: no need to look for
 	// it among all.
-	if e := &q.entries[w.first]; e.item == it {
+	if e := &q.entries[w.first]; e.is(it) {
 		return e
 	}
-	at, ok := q.index[it]
-	if !ok || int(q.entries[at].worker) != worker {
+	at := q.find(it)
+	if at == none || int(q.entries[at].worker) != worker {
 		return nil
 	}
 	return &q.entries[at]
@@ -138,15 +120,7 @@ func (q *Queue) Started(worker int, it Item, now time.Time) bool {
 	if e.state == begun {
 		return true
 	}
-	if q.epoch.IsZero() {
-		q.epoch = now
-	}
-	e.state, e.began = begun, now.Sub(q.epoch)
-	q.counts.Sent--
-	q.counts.Begun++
-	if g := e.bin.group; g != nil {
-		g.ran = true
-	}
+	q.begin(e, q.since(now))
 	return true
 }
 
@@ -166,74 +140,39 @@ func (q *Queue) Finished(worker int, it Item, now time.Time) bool {
 	if g := e.bin.group; g != nil {
 		g.ran = true
 	}
-	q.settle(e)
+	w := &q.workers[worker]
+	w.ran++
+	q.settle(e, done)
 	q.counts.Done++
-	if took >= 0 {
-		q.learnRun(e, took)
+	if took >= 0 && !e.measured {
+		e.measured = true
+		q.learnRun(e, q.observe(w, e, lengthOf(took)))
 	}
 	q.free(e.bin)
-	return true
-}
-
-// Withdraw returns what the worker was sent, has not begun and was not asked
-// back before, in the order of sending: the caller asks the worker for it. It
-// is the worker's until Returned, Finished or Lost; the worker may yet begin
-// it.
-func (q *Queue) Withdraw(worker int) []Item {
-	w := q.worker(worker)
-	if w == nil {
-		return nil
-	}
-	var items []Item
-	for at := w.first; at != none; at = q.entries[at].next {
-		if e := &q.entries[at]; e.state == sent && !e.asked {
-			e.asked = true
-			items = append(items, e.item)
-		}
-	}
-	return items
-}
-
-// Returned says that the worker gave back an item that Withdraw returned. It
-// waits again. False means that it is not this worker's, was not asked back or
-// has begun: nothing has changed.
-func (q *Queue) Returned(worker int, it Item) bool {
-	e := q.held(worker, it)
-	if e == nil || e.state != sent || !e.asked {
-		return false
-	}
-	q.leave(e)
-	q.put(q.index[it])
-	q.free(e.bin)
+	q.stale()
 	return true
 }
 
 // Again says that an item that is done is to run once more: it waits again, in
 // its old place. False means that it is not done: nothing has changed.
 func (q *Queue) Again(it Item) bool {
-	at, ok := q.index[it]
-	if !ok {
-		return false
-	}
-	e := &q.entries[at]
-	if e.state != settled || int(e.takenBack) > q.opts.MaxAttempts {
+	at := q.find(it)
+	if at == none || q.entries[at].state != done {
 		return false
 	}
 	q.counts.Done--
-	if e.length == unknown {
-		e.class.open++
-	}
-	q.left += e.estimate()
+	q.unsettle(&q.entries[at])
 	q.put(at)
+	q.stale()
 	return true
 }
 
 // Lost says that the worker has ended and takes everything from it, each list
 // in the order of sending. What had not begun waits again (requeued), unless it
-// was taken back more than MaxAttempts times (abandoned): that is out of the
+// was taken back more than MaxAttempts times (dropped): that is out of the
 // queue without an outcome. What had begun is out of the queue too; the caller
 // owes it the outcome. A new worker may go on under the same number.
-func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, abandoned []Item) {
+func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, dropped []Item) {
 	w := q.worker(worker)
 	if w == nil {
 		return nil, nil, nil
@@ -242,49 +181,72 @@ func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, abandoned [
 		at := w.first
 		e := &q.entries[at]
 		if e.state == begun {
-			q.settle(e)
+			q.settle(e, done)
 			q.counts.Done++
-			begunItems = append(begunItems, e.item)
+			begunItems = append(begunItems, e.item())
 			continue
 		}
 		e.takenBack++
 		if int(e.takenBack) > q.opts.MaxAttempts {
-			q.settle(e)
+			q.settle(e, abandoned)
 			q.counts.Abandoned++
-			abandoned = append(abandoned, e.item)
+			dropped = append(dropped, e.item())
 			continue
 		}
 		q.leave(e)
 		q.put(at)
-		requeued = append(requeued, e.item)
+		requeued = append(requeued, e.item())
 	}
 	for _, b := range w.groups {
 		if b.group.owner == w {
 			q.release(b)
 		}
 	}
-	w.class, w.groups, w.ready = nil, nil, nil
-	return requeued, begunItems, abandoned
+	w.class, w.groups, w.ready, w.paid, w.imported = nil, nil, nil, nil, nil
+	q.exit(w)
+	q.stale()
+	return requeued, begunItems, dropped
+}
+
+// begin counts the entry as begun.
+func (q *Queue) begin(e *entry, now time.Duration) {
+	e.state, e.began = begun, now
+	q.counts.Sent--
+	q.counts.Begun++
+	q.workers[e.worker].running++
+	if e.asked {
+		e.asked = false // it won't come back
+		q.asked--
+	}
+	if g := e.bin.group; g != nil {
+		g.ran = true
+	}
 }
 
 // settle takes the entry from its worker and out of the queue.
-func (q *Queue) settle(e *entry) {
+func (q *Queue) settle(e *entry, to itemState) {
 	q.leave(e)
 	q.close(e)
-	e.state = settled
+	e.state = to
 }
 
 // leave takes the entry from its worker.
 func (q *Queue) leave(e *entry) {
+	w := &q.workers[e.worker]
 	if e.state == begun {
 		q.counts.Begun--
+		w.running--
 	} else {
 		q.counts.Sent--
+	}
+	if e.asked {
+		e.asked = false
+		q.asked--
 	}
 	if g := e.bin.group; g != nil {
 		g.out--
 	}
-	q.unlink(&q.workers[e.worker], e)
+	q.unlink(w, e)
 	e.worker = none
 }
 
@@ -306,6 +268,11 @@ func (q *Queue) release(b *bin) {
 // link puts the entry behind what the worker has.
 func (q *Queue) link(w *worker, at int32) {
 	e := &q.entries[at]
+	if w.has++; w.has == 1 {
+		w.segment = e.bin.segment
+		w.segment.taken++
+	}
+	e.worker = int32(w.number)
 	e.prev, e.next = w.last, none
 	if w.last == none {
 		w.first = at
@@ -317,6 +284,10 @@ func (q *Queue) link(w *worker, at int32) {
 
 // unlink takes the entry out of what the worker has.
 func (q *Queue) unlink(w *worker, e *entry) {
+	if w.has--; w.has == 0 {
+		w.segment.taken--
+		w.segment = nil
+	}
 	if e.prev == none {
 		w.first = e.next
 	} else {

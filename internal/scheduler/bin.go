@@ -12,25 +12,35 @@ const (
 	waiting itemState = iota
 	sent
 	begun
-	settled // done or abandoned
-	gone    // removed; its ref may still lie in its bin
+	done
+	abandoned
+	gone // removed
 )
 
 // entry is what the queue keeps of an item. Entries stand in the order of
-// adding and never move, so that an index is an item's name and its place in
+// adding and never move, so that a number is an item's name and its place in
 // the listing.
 type entry struct {
-	item       Item
-	class      *class
+	test       string
+	class      *class        // which has the profile
 	bin        *bin          // where it waits: its class's or its group's
 	length     length        // known from earlier runs, or unknown
 	began      time.Duration // since the queue's epoch; only when begun
-	prev, next int32         // what its worker was sent before and after it
+	prev, next int32         // what its worker was sent before and after it; while it waits, its level's list
 	worker     int32         // who has it, or none
 	takenBack  int32         // how often it came back from a lost worker
 	state      itemState
-	asked      bool // Withdraw asked for it
+	asked      bool // the worker was asked to give it back
+	filed      bool // its ref is in its bin
+	measured   bool // what it took in this run is learned; that of a retry is not
 }
+
+func (e *entry) item() Item { return Item{Test: e.test, Profile: e.class.profile} }
+
+func (e *entry) is(it Item) bool { return e.test == it.Test && e.class.profile == it.Profile }
+
+// open says whether the item is neither done nor abandoned.
+func (e *entry) open() bool { return e.state <= begun }
 
 // estimate is how long the item is expected to take.
 func (e *entry) estimate() length {
@@ -40,39 +50,38 @@ func (e *entry) estimate() length {
 	return e.length
 }
 
-// ref is an entry in a bin's heap: the longest first, then as added.
-type ref struct {
-	length length
-	at     int32
-}
+// A ref is an entry in a bin's heap: its rank, so that the longest comes first,
+// and its number, so that equals come as added.
+func ref(r rank, at int32) uint64 { return uint64(highest-r)<<32 | uint64(at) }
 
-func (r ref) before(s ref) bool {
-	if r.length != s.length {
-		return r.length > s.length
-	}
-	return r.at < s.at
-}
-
-func (ref) moved(int) {}
+func number(ref uint64) int32 { return int32(ref) }
 
 // bin is where items wait that have something in common: those of a class that
 // belong to no group, or those of a group.
 //
-// Only its best item, that which it would give next, stands for a bin in the
-// queue's heap. So an item is in one heap only, and what is learned of a class
-// moves one bin, however many of its items wait.
+// Only its best item, that which it would give next, stands for a bin on its
+// shelf. So an item is in one heap only, and what is learned of a class moves
+// one bin, however many of its items wait.
 type bin struct {
-	class *class // nil for a group
-	group *group // nil for a class
+	class   *class // nil for a group
+	group   *group // nil for a class
+	segment *segment
 
-	known   heap[ref] // a class's items of known length
-	listed  heap[ref] // its others, or all items of a group: as added
-	waiting int       // items in the two that wait
-	removed int       // the others in the two
+	known   refs // a class's items of known length
+	listed  refs // its others, or all items of a group: as added
+	waiting int  // items in the two that wait
+	stale   int  // the others in the two
 
-	best    ref  // what the bin would give next, with its length; a group's is its sum
-	visited bool // some worker was given an item of it, where the order asks for that
-	pos     int  // in Queue.bins, or none
+	best    int32  // the entry that the bin would give next
+	rank    rank   // what that counts; a group's counts as the sum
+	length  length // how long that is expected to take
+	unheard bool   // of a class of which nothing is known, and in which nobody was yet
+	visited bool   // some worker was given an item of it, where the order asks for that
+
+	shelf      *shelf // where it stands, or nil
+	pos        int    // its index there
+	level      int    // which of the levels' lists it is in, or none
+	prev, next *bin   // in that
 }
 
 // group is what a bin has in addition if it is a group's.
@@ -86,17 +95,26 @@ type group struct {
 	noted   bool    // is in Queue.noted
 }
 
-// before says which of two bins gives next: that with the longer item; of
-// equals one whose class nobody has set up yet; then that with the item listed
-// first.
-func (b *bin) before(c *bin) bool {
-	if b.best.length == c.best.length && b.visited != c.visited {
-		return c.visited
+func (b *bin) moved(pos int) {
+	b.pos = pos
+	if pos == none {
+		b.shelf = nil
 	}
-	return b.best.before(c.best)
 }
 
-func (b *bin) moved(pos int) { b.pos = pos }
+// guess is what the bin's place among the levels goes by: the estimate that a
+// class's items of unknown length share, or the sum of a group.
+func (b *bin) guess() length {
+	if g := b.group; g != nil {
+		return g.known + g.guessed
+	}
+	return b.class.estimate
+}
+
+// loose says whether the entry waits on its own account in the levels' lists.
+func (q *Queue) loose(e *entry) bool {
+	return e.length != unknown && e.bin.group == nil && q.opts.Order != Listed
+}
 
 // put makes the entry wait in its bin.
 func (q *Queue) put(at int32) {
@@ -105,20 +123,25 @@ func (q *Queue) put(at int32) {
 	e.state, e.worker, e.asked = waiting, none, false
 	q.counts.Waiting++
 	b.waiting++
-	if b.group == nil && e.length != unknown && q.opts.Order != Listed {
-		b.known.push(ref{e.length, at})
-	} else {
-		b.listed.push(ref{0, at})
+	b.segment.queued += e.estimate()
+	b.segment.waiting++
+	if e.length == unknown {
+		e.class.idle++
 	}
+	if q.loose(e) {
+		q.enlist(at)
+	}
+	switch {
+	case e.filed:
+		b.stale--
+	case q.loose(e):
+		b.known.push(ref(rankOf(e.length), at))
+	default:
+		b.listed.push(ref(0, at))
+	}
+	e.filed = true
 	if g := b.group; g != nil {
-		if e.length == unknown {
-			q.guesses++
-			g.guesses++
-			g.guessed += e.class.estimate
-			q.note(b)
-		} else {
-			g.known += e.length
-		}
+		q.count(e, b)
 		if g.owner != nil && b.waiting == 1 {
 			g.owner.ready = append(g.owner.ready, b)
 		}
@@ -126,52 +149,74 @@ func (q *Queue) put(at int32) {
 	q.rerank(b)
 }
 
-// forget is the inverse of put for an entry that no longer waits, but leaves
-// its ref in the bin.
-func (q *Queue) forget(e *entry) {
+// count adds a waiting entry to its group's sum.
+func (q *Queue) count(e *entry, b *bin) {
+	if e.length != unknown {
+		b.group.known += e.length
+		return
+	}
+	q.guesses++
+	b.group.guesses++
+	b.group.guessed += e.class.estimate
+	q.note(b)
+}
+
+// take is the inverse of put. The entry's ref goes from the bin now if it stands
+// in front, else when it comes there.
+func (q *Queue) take(e *entry) {
+	b := e.bin
 	q.counts.Waiting--
-	e.bin.waiting--
-	if g := e.bin.group; g != nil {
-		if e.length == unknown {
-			q.guesses--
-			g.guesses--
-			g.guessed -= e.class.estimate
-			if g.guesses == 0 {
-				g.guessed = 0 // publish, which puts right what has changed since, passes the group over
-			}
-		} else {
-			g.known -= e.length
+	b.waiting--
+	b.segment.queued -= e.estimate()
+	b.segment.waiting--
+	if e.length == unknown {
+		e.class.idle--
+	}
+	if q.loose(e) {
+		q.delist(e)
+	}
+	b.stale++
+	g := b.group
+	switch {
+	case g == nil:
+	case e.length != unknown:
+		g.known -= e.length
+	default:
+		q.guesses--
+		g.guesses--
+		g.guessed -= e.class.estimate
+		if g.guesses == 0 {
+			g.guessed = 0 // publish, which puts right what has changed since, passes the group over
 		}
 	}
 }
 
-// take takes the bin's best entry out of it. The bin must have one.
-func (q *Queue) take(b *bin) int32 {
-	at := b.best.at
-	if len(b.known) > 0 && b.known[0].at == at {
-		b.known.remove(0)
-	} else {
-		b.listed.remove(0)
-	}
-	q.forget(&q.entries[at])
-	return at
-}
-
-// rerank finds out what the bin would give next and puts it where it belongs
-// in the queue's heap: nowhere if nothing waits in it, or if a worker owns it.
+// rerank finds out what the bin would give next and puts it where it belongs:
+// nowhere if nothing waits in it, or if a worker owns it.
 func (q *Queue) rerank(b *bin) {
 	q.choose(b)
-	switch in := b.waiting > 0 && (b.group == nil || b.group.owner == nil); {
-	case in && b.pos == none:
-		q.bins.push(b)
-	case in:
-		q.bins.fix(b.pos)
-	case b.pos != none:
-		q.bins.remove(b.pos)
+	if b.waiting == 0 || b.group != nil && b.group.owner != nil {
+		b.relevel(none)
+		if b.shelf != nil {
+			b.shelf.remove(b)
+		}
+		return
 	}
+	if q.opts.Order == LongestFirst {
+		level := none
+		if len(b.listed) > 0 {
+			level = levelOf(b.guess())
+		}
+		b.relevel(level)
+	}
+	to := b.home()
+	if b.shelf != nil && b.shelf != to {
+		b.shelf.remove(b)
+	}
+	to.place(b, ref(b.rank, b.best))
 }
 
-// choose sets the bin's best.
+// choose sets what the bin would give next.
 func (q *Queue) choose(b *bin) {
 	q.trim(b, &b.known)
 	q.trim(b, &b.listed)
@@ -179,24 +224,35 @@ func (q *Queue) choose(b *bin) {
 		return
 	}
 	if len(b.listed) > 0 {
-		b.best = b.listed[0]
+		b.best = number(b.listed[0])
 	}
 	switch {
 	case q.opts.Order == Listed:
 	case b.group != nil:
-		b.best.length = b.group.known + b.group.guessed
+		b.length = b.guess()
+		b.rank = rankOf(b.length)
 	default:
-		b.best.length = b.class.estimate
-		if len(b.listed) == 0 || len(b.known) > 0 && b.known[0].before(b.best) {
-			b.best = b.known[0]
+		b.length, b.rank = b.class.estimate, rankOf(b.class.estimate)
+		if b.unheard = b.class.tally.n == 0 && !b.visited; b.unheard {
+			b.rank = rankOf(b.length * surprise)
+		}
+		if len(b.listed) == 0 || len(b.known) > 0 && b.known[0] < ref(b.rank, b.best) {
+			b.best = number(b.known[0])
+			b.length = q.entries[b.best].length
+			b.rank = rankOf(b.length)
 		}
 	}
 }
 
-// trim drops removed entries from the front of one of the bin's heaps.
-func (q *Queue) trim(b *bin, h *heap[ref]) {
-	for b.removed > 0 && len(*h) > 0 && q.entries[(*h)[0].at].state == gone {
-		h.remove(0)
-		b.removed--
+// trim drops stale refs from the front of one of the bin's heaps.
+func (q *Queue) trim(b *bin, h *refs) {
+	for b.stale > 0 && len(*h) > 0 {
+		e := &q.entries[number((*h)[0])]
+		if e.state == waiting {
+			return
+		}
+		e.filed = false
+		h.pop()
+		b.stale--
 	}
 }

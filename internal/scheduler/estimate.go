@@ -3,7 +3,6 @@ package scheduler
 import (
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -25,6 +24,22 @@ func lengthOf(d time.Duration) length {
 	return length(min(max(d, 0), longest) / time.Microsecond)
 }
 
+// rank is a length in steps of 16 ms, as which it counts in the order. What
+// differs by less than durations do from run to run counts as equally long, so
+// that the tests of a class stay in the order of the listing where nothing
+// speaks against it.
+type rank uint64
+
+// highest is the rank of all that is longer than a day or so.
+const highest rank = 1<<24 - 1
+
+func rankOf(l length) rank { return min(rank(l>>14), highest) }
+
+// surprise is as how much longer than its module's tests one counts of a class
+// of which nothing is known: it goes first, so that this is found out while
+// there is time to do something about it.
+const surprise = 16
+
 // tally is what is known of the lengths of a class, of a module or of all
 // tests: one number a test, that of this run once it has finished.
 type tally struct {
@@ -36,26 +51,32 @@ type tally struct {
 	generation int
 }
 
-// class is the tests whose ids agree up to the last dot, in one profile.
+// class is the tests of a class in one profile and one segment.
 type class struct {
+	number   int32
+	profile  string
+	segment  *segment
+	module   *module
 	tally    tally
-	module   *tally
 	estimate length // for those of its tests whose length is unknown
-	open     length // how many of those are not settled
+	open     int    // how many of those are not settled
+	idle     int    // how many of those wait
 	bin      bin
 }
 
-// prefix names a class, a module or a group of a profile.
+// prefix names a class, a module or a group.
 type prefix struct {
 	profile, name string
+	segment       int
 }
 
 // estimates is what the queue knows and learns of lengths.
 type estimates struct {
-	all     tally
-	modules map[prefix]*tally
-	classes map[prefix]*class
-	left    length // sum of the estimates of all that is not settled
+	all       tally
+	tallies   map[prefix]*tally // of modules, with segment 0
+	moduleIDs map[prefix]*module
+	classIDs  map[prefix]*class
+	left      length // sum of the estimates of all that is not settled
 
 	learned    int // how often a tally changed
 	published  int // learned when the generation began
@@ -68,42 +89,54 @@ type estimates struct {
 func newEstimates() estimates {
 	return estimates{
 		all:        tally{mean: unknown},
-		modules:    make(map[prefix]*tally),
-		classes:    make(map[prefix]*class),
+		tallies:    make(map[prefix]*tally),
+		moduleIDs:  make(map[prefix]*module),
+		classIDs:   make(map[prefix]*class),
 		generation: 1,
 	}
 }
 
-// classOf returns the item's class. Ids are anything at all; one without a dot
-// belongs to the class "".
-func (s *estimates) classOf(it Item) *class {
-	key := prefix{it.Profile, beforeDot(it.Test)}
-	c := s.classes[key]
+// classOf returns the item's class in a segment.
+func (q *Queue) classOf(s *segment, it Item) *class {
+	name, outer := splitID(it.Test)
+	key := prefix{it.Profile, name, s.number}
+	c := q.classIDs[key]
 	if c != nil {
 		return c
 	}
-	outer := prefix{it.Profile, beforeDot(key.name)}
-	m := s.modules[outer]
-	if m == nil {
-		m = &tally{mean: unknown}
-		s.modules[outer] = m
-	}
-	c = &class{module: m}
-	c.bin.class, c.bin.pos = c, none
-	c.estimate = s.inherited(c)
-	s.classes[key] = c
-	s.bare = append(s.bare, c)
+	c = &class{number: int32(len(q.classes)), profile: it.Profile, segment: s, module: q.moduleOf(s, it.Profile, outer)}
+	c.bin = bin{class: c, segment: s, pos: none, level: none}
+	c.estimate = q.inherited(c)
+	q.classIDs[key] = c
+	q.classes = append(q.classes, c)
+	q.bare = append(q.bare, c)
 	return c
 }
 
-// beforeDot returns what stands before the last dot, or "".
-func beforeDot(id string) string {
-	return id[:max(strings.LastIndexByte(id, '.'), 0)]
+// moduleOf returns a module in a segment.
+func (q *Queue) moduleOf(s *segment, profile, name string) *module {
+	key := prefix{profile, name, s.number}
+	m := q.moduleIDs[key]
+	if m != nil {
+		return m
+	}
+	key.segment = 0
+	t := q.tallies[key]
+	if t == nil {
+		t = &tally{mean: unknown}
+		q.tallies[key] = t
+	}
+	key.segment = s.number
+	m = new(module)
+	*m = s.newModule(int32(len(q.modules)), t)
+	q.moduleIDs[key] = m
+	q.modules = append(q.modules, m)
+	return m
 }
 
 // inherited is the estimate of a class of which nothing is known.
 func (s *estimates) inherited(c *class) length {
-	for _, t := range []*tally{c.module, &s.all} {
+	for _, t := range []*tally{c.module.tally, &s.all} {
 		if t.generation != s.generation {
 			t.generation = s.generation
 			if t.n > 0 {
@@ -119,24 +152,33 @@ func (s *estimates) inherited(c *class) length {
 
 // setEstimate changes the estimate of the class's tests of unknown length.
 func (s *estimates) setEstimate(c *class, to length) {
-	s.left += (to - c.estimate) * c.open
+	s.left += (to - c.estimate) * length(c.open)
+	c.segment.queued += (to - c.estimate) * length(c.idle)
 	c.estimate = to
 }
 
 // open counts an entry that is not settled and learns its known length.
 func (q *Queue) open(e *entry) {
+	q.unsettle(e)
+	if e.length != unknown {
+		q.learn(e.class, e.length, 1)
+	}
+}
+
+// unsettle counts an entry that is not settled, or not any more.
+func (q *Queue) unsettle(e *entry) {
+	q.left += e.estimate()
+	e.bin.segment.open++
 	if e.length == unknown {
 		e.class.open++
-		q.left += e.class.estimate
-		return
 	}
-	q.left += e.length
-	q.learn(e.class, e.length, 1)
+	q.reopen(e.bin.segment)
 }
 
 // close counts the entry as settled.
 func (q *Queue) close(e *entry) {
 	q.left -= e.estimate()
+	e.bin.segment.open--
 	if e.length == unknown {
 		e.class.open--
 	}
@@ -146,13 +188,13 @@ func (q *Queue) close(e *entry) {
 // class goes by its new mean at once; those who go by what is known of others,
 // when it is their turn.
 func (q *Queue) learn(c *class, sum, n length) {
-	for _, t := range []*tally{&c.tally, c.module, &q.all} {
+	for _, t := range []*tally{&c.tally, c.module.tally, &q.all} {
 		t.sum += sum
 		t.n += n
 	}
 	q.learned++
 	q.setEstimate(c, c.tally.sum/c.tally.n)
-	if c.bin.pos != none {
+	if c.bin.waiting > 0 {
 		q.rerank(&c.bin)
 	}
 	// Publishing looks at every class without numbers and at every guess in a
@@ -174,27 +216,15 @@ func (q *Queue) publish() {
 		b.group.noted = b.group.guesses > 0
 		return !b.group.noted
 	})
-	// Few changes are put right one by one, many all at once.
-	many := len(q.bare)+len(q.noted) > len(q.bins)/8
-	changed := func(b *bin) {
-		if b.pos == none {
-			return
-		}
-		q.choose(b)
-		if !many {
-			q.bins.fix(b.pos)
-		}
-	}
 	for _, c := range q.bare {
 		q.setEstimate(c, q.inherited(c))
-		changed(&c.bin)
+		if c.bin.waiting > 0 {
+			q.rerank(&c.bin)
+		}
 	}
 	for _, b := range q.noted {
 		q.guess(b)
-		changed(b)
-	}
-	if many {
-		q.bins.build()
+		q.rerank(b)
 	}
 }
 
@@ -210,7 +240,7 @@ func (q *Queue) note(b *bin) {
 func (q *Queue) guess(b *bin) {
 	b.group.guessed = 0
 	for _, r := range b.listed {
-		if e := &q.entries[r.at]; e.length == unknown && e.state != gone {
+		if e := &q.entries[number(r)]; e.length == unknown && e.state == waiting {
 			b.group.guessed += e.class.estimate
 		}
 	}
@@ -218,11 +248,11 @@ func (q *Queue) guess(b *bin) {
 
 // learnRun learns how long an entry took in this run, which takes the place of
 // what was known of it.
-func (q *Queue) learnRun(e *entry, took time.Duration) {
+func (q *Queue) learnRun(e *entry, took length) {
 	if e.length == unknown {
-		q.learn(e.class, lengthOf(took), 1)
+		q.learn(e.class, took, 1)
 	} else {
-		q.learn(e.class, lengthOf(took)-e.length, 0)
+		q.learn(e.class, took-e.length, 0)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 var hostileIDs = []string{
 	"", ".", "..", "a", "a.", ".a", "a.b", "a.b.c", "a.b.d", "a.b.c.d", "a.b.c.e", "x.y.z", "x.y.w",
 	"a.b.c\x00", "a.b.\xff\xfe", "$(rm -rf /)", "a b.c d.e f", "a.b.c(x=1.5)", "\n", "a.\n.b", "group.g.1", "group.g.2",
+	"a/b.py::C::t[x.y::z]", "a/b.py::C::u[", "[]", "()", "::", "h/p.TestA/b.c", "/",
 }
 
 // FuzzQueue makes any calls in any order, right ones and lies. The model knows
@@ -52,6 +53,8 @@ func fuzzOptions(b byte) Options {
 			}
 			return fmt.Sprint(len(it.Test))
 		},
+		Segment:     func(it Item) int { return int(b>>7) * (len(it.Test)%4 - 1) },
+		Concurrency: []int{0, int(b >> 7), 2},
 		Estimate: func(it Item) (time.Duration, bool) {
 			n := len(it.Test) + len(it.Profile)
 			return time.Duration(n-3) * 7 * time.Millisecond, b>>6&1 > 0 && n%2 == 0
@@ -78,7 +81,7 @@ func fuzzCall(m *model, op, arg byte, now time.Time) {
 			m.Add(it, Item{Test: it.Test, Profile: "py27"}, it)
 		}
 	case 3, 4, 5:
-		m.Next(worker, now, int(arg)%9)
+		m.Next(worker, now, Limit{Items: int(arg) % 9, Work: time.Duration(arg&16) * time.Millisecond})
 	case 6, 7:
 		m.Started(worker, it, now)
 	case 8, 9:
@@ -90,12 +93,16 @@ func fuzzCall(m *model, op, arg byte, now time.Time) {
 			fuzzWithdraw(m, op>>4, worker, it)
 		}
 	case 14:
-		if exists {
+		if exists && arg&1 > 0 {
 			m.Lost(worker, now)
+		} else if exists {
+			m.Steal(worker, now, time.Duration(arg)*time.Millisecond)
 		}
 	case 15:
 		if arg > 250 {
 			m.ListingDone()
+		} else {
+			m.Again(it)
 		}
 	}
 }

@@ -1,87 +1,149 @@
 package scheduler
 
-// ordered is what a heap can hold.
-type ordered[T any] interface {
-	// before says which of two comes out first. No two are equal.
-	before(T) bool
-	// moved is told the item's index whenever that changes, and -1 when the
-	// item leaves the heap.
+// mover is what a heap can hold: something that knows where in it it stands.
+type mover interface {
+	// moved is told the index whenever that changes, and none when it leaves.
 	moved(int)
 }
 
-// heap is a binary heap: the item that comes out first is at index 0. Unlike
-// container/heap it puts no value into an interface, which for a million refs
-// is a million allocations.
-type heap[T ordered[T]] []T
+// node is something in a heap with the key that it stands there by. No two
+// keys in a heap are equal.
+type node[T mover] struct {
+	key uint64
+	of  T
+}
 
-func (h *heap[T]) push(x T) {
-	*h = append(*h, x)
-	x.moved(len(*h) - 1)
+// heap has what has the smallest key at index 0. Keys lie in the heap itself,
+// so that comparing reads no memory elsewhere, and four children to a node make
+// it half as deep as two.
+type heap[T mover] []node[T]
+
+const fan = 4
+
+func (h *heap[T]) push(key uint64, x T) {
+	*h = append(*h, node[T]{key, x})
 	h.up(len(*h) - 1)
 }
 
-// remove takes out the item at index i.
+// remove takes out what is at index i.
 func (h *heap[T]) remove(i int) {
 	last := len(*h) - 1
-	gone := (*h)[i]
-	h.swap(i, last)
-	var zero T
-	(*h)[last] = zero
+	out := (*h)[i].of
+	moved := (*h)[last]
+	(*h)[last] = node[T]{}
 	*h = (*h)[:last]
 	if i < last {
-		h.fix(i)
+		old := (*h)[i].key
+		(*h)[i] = moved
+		h.settle(i, old)
 	}
-	gone.moved(-1)
+	out.moved(none)
 }
 
-// fix puts the item at index i where it belongs after its order changed.
-func (h *heap[T]) fix(i int) {
-	if !h.down(i) {
+// set gives what is at index i another key.
+func (h *heap[T]) set(i int, key uint64) {
+	old := (*h)[i].key
+	if old == key {
+		return
+	}
+	(*h)[i].key = key
+	h.settle(i, old)
+}
+
+// settle moves what is at index i, where the key was old, to where it belongs.
+func (h *heap[T]) settle(i int, old uint64) {
+	if (*h)[i].key < old {
 		h.up(i)
-	}
-}
-
-// build makes a heap of items in any order.
-func (h *heap[T]) build() {
-	for i := len(*h)/2 - 1; i >= 0; i-- {
+	} else {
 		h.down(i)
 	}
 }
 
 func (h *heap[T]) up(i int) {
+	s := *h
+	x := s[i]
 	for i > 0 {
-		parent := (i - 1) / 2
-		if !(*h)[i].before((*h)[parent]) {
-			return
+		parent := (i - 1) / fan
+		if s[parent].key <= x.key {
+			break
 		}
-		h.swap(i, parent)
+		s[i] = s[parent]
+		s[i].of.moved(i)
 		i = parent
 	}
+	s[i] = x
+	x.of.moved(i)
 }
 
-func (h *heap[T]) down(i int) (moved bool) {
+func (h *heap[T]) down(i int) {
+	s := *h
+	x := s[i]
 	for {
-		child := 2*i + 1
-		if child >= len(*h) {
-			return moved
+		first := fan*i + 1
+		if first >= len(s) {
+			break
 		}
-		if right := child + 1; right < len(*h) && (*h)[right].before((*h)[child]) {
-			child = right
+		child := first
+		for c := first + 1; c < min(first+fan, len(s)); c++ {
+			if s[c].key < s[child].key {
+				child = c
+			}
 		}
-		if !(*h)[child].before((*h)[i]) {
-			return moved
+		if x.key <= s[child].key {
+			break
 		}
-		h.swap(i, child)
-		i, moved = child, true
+		s[i] = s[child]
+		s[i].of.moved(i)
+		i = child
 	}
+	s[i] = x
+	x.of.moved(i)
 }
 
-func (h *heap[T]) swap(i, j int) {
-	if i == j {
+// refs is a heap of bare keys, the smallest first.
+type refs []uint64
+
+func (h *refs) push(key uint64) {
+	s := append(*h, key)
+	i := len(s) - 1
+	for i > 0 {
+		parent := (i - 1) / fan
+		if s[parent] <= key {
+			break
+		}
+		s[i] = s[parent]
+		i = parent
+	}
+	s[i] = key
+	*h = s
+}
+
+// pop drops the first key.
+func (h *refs) pop() {
+	last := len(*h) - 1
+	key := (*h)[last]
+	s := (*h)[:last]
+	*h = s
+	if last == 0 {
 		return
 	}
-	s := *h
-	s[i], s[j] = s[j], s[i]
-	s[i].moved(i)
-	s[j].moved(j)
+	i := 0
+	for {
+		first := fan*i + 1
+		if first >= last {
+			break
+		}
+		child := first
+		for c := first + 1; c < min(first+fan, last); c++ {
+			if s[c] < s[child] {
+				child = c
+			}
+		}
+		if key <= s[child] {
+			break
+		}
+		s[i] = s[child]
+		i = child
+	}
+	s[i] = key
 }

@@ -29,6 +29,7 @@ type model struct {
 type modelItem struct {
 	Item
 	place     int
+	segment   int
 	class     prefix
 	module    prefix
 	state     itemState
@@ -36,8 +37,9 @@ type modelItem struct {
 	takenBack int
 	asked     bool
 	group     *modelGroup
-	length    length // known or learned, else unknown
+	length    length // known of earlier runs, else unknown
 	guess     bool   // no earlier run has measured it
+	took      length // as long as it first took in this run, or unknown
 	began     time.Time
 	outcomes  int
 }
@@ -96,17 +98,18 @@ func (m *model) Add(items ...Item) {
 			want = append(want, it)
 			continue
 		}
-		class := beforeDot(it.Test)
+		class, module := splitID(it.Test)
+		segment := max(m.opts.Segment(it), 0)
 		i := &modelItem{
-			Item: it, place: m.places, worker: none, length: unknown, guess: true,
-			class: prefix{it.Profile, class}, module: prefix{it.Profile, beforeDot(class)},
+			Item: it, place: m.places, worker: none, length: unknown, guess: true, took: unknown, segment: segment,
+			class: prefix{it.Profile, class, segment}, module: prefix{it.Profile, module, 0},
 		}
 		m.places++
 		if d, ok := m.opts.Estimate(it); ok {
 			i.length, i.guess = lengthOf(d), false
 		}
 		if name := m.opts.Group(it); name != "" {
-			key := prefix{"group " + it.Profile, name}
+			key := prefix{"group " + it.Profile, name, segment}
 			if m.groups[key] == nil {
 				m.groups[key] = &modelGroup{key: key, owner: none}
 			}
@@ -140,11 +143,11 @@ func (m *model) ListingDone() {
 	m.q.ListingDone()
 }
 
-// Next demands the exact items where estimates are up to date, else that each
-// is one the worker may have.
-func (m *model) Next(worker int, now time.Time, limit int) ([]Item, State) {
+// Next demands that each item is one that the rules allow where estimates are
+// up to date, else that it is one the worker may have.
+func (m *model) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 	m.t.Helper()
-	got, state := m.q.Next(worker, now, Limit{Items: limit})
+	got, state := m.q.Next(worker, now, limit)
 	if worker < 0 || worker >= len(m.workers) {
 		m.same("items for nobody", got, nil)
 		if state != Done {
@@ -152,8 +155,12 @@ func (m *model) Next(worker int, now time.Time, limit int) ([]Item, State) {
 		}
 		return nil, Done
 	}
-	for _, it := range got {
+	var work time.Duration
+	for n, it := range got {
 		i := m.of[it]
+		if n >= limit.Items || n > 0 && limit.Work > 0 && work >= limit.Work+time.Duration(n)*time.Microsecond {
+			m.fatalf("worker %d got more than %+v: %q", worker, limit, got)
+		}
 		if i == nil || !m.mayTake(i, worker) {
 			m.fatalf("worker %d got %q, which it can't have: %+v", worker, it, i)
 		}
@@ -161,8 +168,8 @@ func (m *model) Next(worker int, now time.Time, limit int) ([]Item, State) {
 			m.fatalf("worker %d got %q, %d us; want %q, %d us", worker, it, m.weight(i), want[0].Item, m.weight(want[0]))
 		}
 		m.hand(i, worker)
+		work += time.Duration(float64(m.q.entries[i.place].estimate()) / m.q.workers[worker].speed * float64(time.Microsecond))
 	}
-	takeable := slices.ContainsFunc(m.items, func(i *modelItem) bool { return m.mayTake(i, worker) })
 	want := Wait
 	switch {
 	case len(got) > 0:
@@ -170,9 +177,12 @@ func (m *model) Next(worker int, now time.Time, limit int) ([]Item, State) {
 	case m.listed && m.count(waiting) == 0 && m.count(sent) == 0:
 		want = Done
 	}
-	if state != want || len(got) > max(limit, 0) || len(got) < limit && takeable {
-		m.fatalf("worker %d asked for %d and got %d items, state %v; want state %v; more to take: %v",
-			worker, limit, len(got), state, want, takeable)
+	if state != want {
+		m.fatalf("worker %d asked for %+v and got %d items, state %v; want state %v", worker, limit, len(got), state, want)
+	}
+	full := len(got) >= limit.Items || limit.Work > 0 && work+time.Duration(len(got))*time.Microsecond >= limit.Work
+	if why := m.entitled(worker); !full && why != "" {
+		m.fatalf("worker %d asked for %+v and got %d items, though it could have more: %s", worker, limit, len(got), why)
 	}
 	m.check()
 	return got, state
@@ -219,20 +229,60 @@ func (m *model) Started(worker int, it Item, now time.Time) bool {
 func (m *model) Finished(worker int, it Item, now time.Time) bool {
 	m.t.Helper()
 	i := m.ours(worker, it)
+	known := m.q.all.n > 0
+	m.truth("Finished", it, m.q.Finished(worker, it, now), i != nil)
 	if i != nil {
-		if took := now.Sub(i.began); i.state == begun && took >= 0 {
-			i.length = lengthOf(took)
+		if took := now.Sub(i.began); i.state == begun && took >= 0 && i.took == unknown {
+			m.learn(i, lengthOf(took), worker, known)
 		}
 		if i.group != nil {
 			i.group.ran = true
 		}
-		m.end(i, settled)
+		m.end(i, done)
 		i.outcomes++
 		m.free(i.group)
 	}
-	m.truth("Finished", it, m.q.Finished(worker, it, now), i != nil)
 	m.check()
 	return i != nil
+}
+
+// learn notes what a test took, at the speed that the queue takes the worker
+// to have. TestSpeed is about that. What it takes in a retry counts for nothing.
+func (m *model) learn(i *modelItem, took length, worker int, known bool) {
+	if known || !i.guess {
+		took = length(float64(took) * m.q.workers[worker].speed)
+	}
+	i.took = took
+}
+
+func (m *model) Again(it Item) bool {
+	m.t.Helper()
+	i := m.of[it]
+	ok := i != nil && i.state == done
+	if ok {
+		i.state = waiting
+		i.outcomes--
+	}
+	m.truth("Again", it, m.q.Again(it), ok)
+	m.check()
+	return ok
+}
+
+// Steal is believed to choose well; TestSteal is about that.
+func (m *model) Steal(idle int, now time.Time, trip time.Duration) (int, []Item) {
+	m.t.Helper()
+	from, items := m.q.Steal(idle, now, trip)
+	if len(items) > 0 && (from == idle || len(m.workers[idle].has) > 0) {
+		m.fatalf("worker %d, which has %d, robs worker %d", idle, len(m.workers[idle].has), from)
+	}
+	for _, it := range items {
+		if i := m.ours(from, it); i == nil || i.state != sent || i.asked {
+			m.fatalf("worker %d is asked for %q, which it can't give: %+v", from, it, i)
+		}
+		m.of[it].asked = true
+	}
+	m.check()
+	return from, items
 }
 
 func (m *model) Withdraw(worker int) []Item {
@@ -264,17 +314,17 @@ func (m *model) Returned(worker int, it Item) bool {
 
 func (m *model) Lost(worker int, now time.Time) {
 	m.t.Helper()
-	var requeued, ended, abandoned []Item
+	var requeued, ended, dropped []Item
 	for _, i := range slices.Clone(m.workers[worker].has) {
 		if i.state == begun {
-			m.end(i, settled)
+			m.end(i, done)
 			i.outcomes++
 			ended = append(ended, i.Item)
 			continue
 		}
 		if i.takenBack++; i.takenBack > m.opts.MaxAttempts {
-			m.end(i, settled)
-			abandoned = append(abandoned, i.Item)
+			m.end(i, abandoned)
+			dropped = append(dropped, i.Item)
 			continue
 		}
 		m.end(i, waiting)
@@ -289,7 +339,7 @@ func (m *model) Lost(worker int, now time.Time) {
 	a, b, c := m.q.Lost(worker, now)
 	m.same("requeued", a, requeued)
 	m.same("begun", b, ended)
-	m.same("abandoned", c, abandoned)
+	m.same("abandoned", c, dropped)
 	m.check()
 }
 
@@ -327,9 +377,9 @@ func (m *model) count(s itemState) (n int) {
 func (m *model) check() {
 	m.t.Helper()
 	var want Counts
-	var measured length
+	var measured bool
 	for _, i := range slices.Concat(m.items, m.removed) {
-		measured = max(measured, i.length+1)
+		measured = measured || i.length != unknown || i.took != unknown
 		switch {
 		case i.state == gone:
 		case i.state == waiting:
@@ -338,7 +388,7 @@ func (m *model) check() {
 			want.Sent++
 		case i.state == begun:
 			want.Begun++
-		case i.outcomes > 0:
+		case i.state == done:
 			want.Done++
 		default:
 			want.Abandoned++
@@ -353,7 +403,7 @@ func (m *model) check() {
 	if want.Remaining() == 0 && m.q.left != 0 {
 		m.fatalf("nothing is left and counts %d us; want 0", m.q.left)
 	}
-	if measured > 0 && m.exact() {
+	if measured && m.exact() {
 		m.checkRemaining()
 	}
 }
@@ -362,7 +412,7 @@ func (m *model) checkRemaining() {
 	m.t.Helper()
 	var left length
 	for _, i := range m.items {
-		if i.state != settled {
+		if i.state <= begun {
 			left += m.estimate(i)
 		}
 	}

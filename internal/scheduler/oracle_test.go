@@ -5,10 +5,14 @@ import (
 	"slices"
 )
 
-// mayTake says whether the worker may have the item now: nobody has it, and it
-// is the next of its group, of which nobody else has any.
+// mayTake says whether the worker may have the item now: nobody has it, its
+// segment is at work and has a seat for the worker, and it is the next of its
+// group, of which nobody else has any.
 func (m *model) mayTake(i *modelItem, worker int) bool {
 	if i.state != waiting || i.group != nil && i.group.owner != none && i.group.owner != worker {
+		return false
+	}
+	if m.current() != i.segment || !m.seated(i.segment, worker) {
 		return false
 	}
 	for _, j := range m.items {
@@ -25,10 +29,38 @@ func (m *model) mayTake(i *modelItem, worker int) bool {
 	return true
 }
 
-// choices returns what the rules allow to be the worker's next item: one, or
-// the next of each group that it owns.
-func (m *model) choices(worker int) []*modelItem {
-	var owned, open []*modelItem
+// current is the first segment in which not everything is settled, or none.
+func (m *model) current() int {
+	first := none
+	for _, i := range m.items {
+		if i.state <= begun && (first == none || i.segment < first) {
+			first = i.segment
+		}
+	}
+	if first > 0 && !m.listed {
+		return none // the listing may yet have something for segment 0
+	}
+	return first
+}
+
+// seated says whether the worker may be in the segment beside the others.
+func (m *model) seated(segment, worker int) bool {
+	in := 0
+	for n := range m.workers {
+		has := m.workers[n].has
+		if n == worker && len(has) > 0 {
+			return has[0].segment == segment
+		}
+		if len(has) > 0 && has[0].segment == segment {
+			in++
+		}
+	}
+	return segment >= len(m.opts.Concurrency) || m.opts.Concurrency[segment] <= 0 || in < m.opts.Concurrency[segment]
+}
+
+// takeable returns what the worker may have of groups that it is in, and what
+// else it may have.
+func (m *model) takeable(worker int) (owned, open []*modelItem) {
 	for _, i := range m.items {
 		switch {
 		case !m.mayTake(i, worker):
@@ -38,43 +70,146 @@ func (m *model) choices(worker int) []*modelItem {
 			open = append(open, i)
 		}
 	}
-	if len(owned) > 0 || len(open) == 0 {
-		return owned
-	}
-	if m.opts.Order == Listed {
-		return open[:1]
-	}
-	weights := make(map[*modelItem]length)
-	for _, i := range open {
-		weights[i] = m.weight(i)
-	}
-	// The longest first, then classes that nobody is in, then as listed.
-	compare := func(i, j *modelItem) int {
-		return cmp.Or(cmp.Compare(weights[j], weights[i]), m.rank(i)-m.rank(j), i.place-j.place)
-	}
-	top := slices.MinFunc(open, compare)
-	if w := m.workers[worker]; w.in {
-		own := slices.DeleteFunc(open, func(i *modelItem) bool { return i.group != nil || i.class != w.class })
-		if len(own) > 0 {
-			best, longer := slices.MinFunc(own, compare), weights[top]
-			if weights[best] >= longer-longer/4 || weights[best] >= longer-5000 {
-				return []*modelItem{best}
-			}
-		}
-	}
-	return []*modelItem{top}
+	return owned, open
 }
 
-// rank is 0 for what is in a class or group that nobody was given an item of.
-func (m *model) rank(i *modelItem) int {
-	key := i.class
-	if i.group != nil {
-		key = i.group.key
+// choices returns what the rules allow to be the worker's next item.
+func (m *model) choices(worker int) []*modelItem {
+	owned, open := m.takeable(worker)
+	switch {
+	case len(owned) > 0 || len(open) == 0:
+		return owned
+	case m.opts.Order == Listed:
+		return open[:1]
 	}
-	if m.visited[key] {
+	// Each class and group gives its longest, then as listed.
+	best := make(map[prefix]*modelItem)
+	ranks := make(map[*modelItem]rank)
+	for _, i := range open {
+		ranks[i] = m.rank(i)
+		if b := best[i.bin()]; b == nil || ranks[i] > ranks[b] {
+			best[i.bin()] = i
+		}
+	}
+	top := m.top(open)
+	horizon, roomy := m.roomy(worker, top)
+	if !roomy {
+		return open
+	}
+	w := &m.q.workers[worker]
+	weight := m.weight(top)
+	topBin := &bin{rank: ranks[top], length: weight, unheard: m.unheard(top)}
+	in := m.workers[worker]
+	floor := least(topBin, length(w.speed*horizon/soon), !in.in || m.measured(in.class))
+	if in.in {
+		if own := best[in.class]; own != nil && own.group == nil && ranks[own] >= floor {
+			return []*modelItem{own}
+		}
+	}
+	near := []*modelItem{top}
+	for _, i := range open {
+		if best[i.bin()] == i && ranks[i] >= floor {
+			near = append(near, i)
+		}
+	}
+	return near
+}
+
+// top is the longest item, among equals one of a class that nobody is in, then
+// that listed first.
+func (m *model) top(open []*modelItem) *modelItem {
+	ranks := make(map[*modelItem]rank)
+	for _, i := range open {
+		ranks[i] = m.rank(i)
+	}
+	return slices.MinFunc(open, func(i, j *modelItem) int {
+		return cmp.Or(cmp.Compare(ranks[j], ranks[i]), m.visits(i)-m.visits(j), i.place-j.place)
+	})
+}
+
+// bin names what the item waits in.
+func (i *modelItem) bin() prefix {
+	if i.group != nil {
+		return i.group.key
+	}
+	return i.class
+}
+
+// roomy says whether the longest item is short against the time that is left,
+// on this worker, and how long that time is.
+func (m *model) roomy(worker int, top *modelItem) (horizon float64, ok bool) {
+	var queued length
+	for _, i := range m.items {
+		if i.state == waiting && i.segment == top.segment {
+			queued += m.estimate(i)
+		}
+	}
+	horizon = float64(queued) / m.q.power(m.q.segment(top.segment))
+	sure := m.q.workers[worker].speed / 2
+	if m.q.workers[worker].ran == 0 {
+		sure /= 4
+	}
+	return horizon, m.q.present == 1 || float64(m.weight(top)) <= sure*horizon
+}
+
+// entitled says why the worker must be given more, or "" if it need not.
+func (m *model) entitled(worker int) string {
+	owned, open := m.takeable(worker)
+	if len(owned) > 0 {
+		return "it is in a group"
+	}
+	if len(open) == 0 {
+		return ""
+	}
+	if m.opts.Order == Listed {
+		return "nothing is withheld of a list"
+	}
+	if m.count(sent)+m.count(begun) == 0 {
+		return "nobody has anything"
+	}
+	if !m.exact() {
+		return ""
+	}
+	if _, roomy := m.roomy(worker, m.top(open)); roomy {
+		return "there is much left"
+	}
+	if len(m.workers[worker].has) > 0 {
+		return ""
+	}
+	for n := range m.q.workers {
+		if w := &m.q.workers[n]; w.present && w.speed > m.q.workers[worker].speed {
+			return ""
+		}
+	}
+	return "it is idle, and nobody is faster"
+}
+
+// visits is 0 for what is in a class or group that nobody was given an item of.
+func (m *model) visits(i *modelItem) int {
+	if m.visited[i.bin()] {
 		return 1
 	}
 	return 0
+}
+
+// rank is what the item counts in the order.
+func (m *model) rank(i *modelItem) rank {
+	if m.unheard(i) {
+		return rankOf(m.weight(i) * surprise)
+	}
+	return rankOf(m.weight(i))
+}
+
+// unheard says whether the item is one to find out about its class with.
+func (m *model) unheard(i *modelItem) bool {
+	return i.group == nil && !m.visited[i.class] && !m.measured(i.class)
+}
+
+// measured says whether anything is known of a class.
+func (m *model) measured(class prefix) bool {
+	return slices.ContainsFunc(slices.Concat(m.items, m.removed), func(i *modelItem) bool {
+		return i.class == class && (!i.guess || i.took != unknown)
+	})
 }
 
 // exact says whether the queue's estimates are up to date.
@@ -102,15 +237,13 @@ func (m *model) estimate(i *modelItem) length {
 	var class, module, all tally
 	for _, list := range [][]*modelItem{m.items, m.removed} {
 		for _, j := range list {
-			if j.length == unknown {
-				continue
-			}
-			all.sum, all.n = all.sum+j.length, all.n+1
+			own := j.numbers()
+			all.add(own)
 			if j.module == i.module {
-				module.sum, module.n = module.sum+j.length, module.n+1
+				module.add(own)
 			}
 			if j.class == i.class {
-				class.sum, class.n = class.sum+j.length, class.n+1
+				class.add(own)
 			}
 		}
 	}
@@ -121,3 +254,16 @@ func (m *model) estimate(i *modelItem) length {
 	}
 	return neutral
 }
+
+// numbers is what is known of the item's length.
+func (i *modelItem) numbers() tally {
+	switch {
+	case i.took != unknown:
+		return tally{sum: i.took, n: 1}
+	case !i.guess:
+		return tally{sum: i.length, n: 1}
+	}
+	return tally{}
+}
+
+func (t *tally) add(u tally) { t.sum, t.n = t.sum+u.sum, t.n+u.n }

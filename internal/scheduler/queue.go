@@ -87,13 +87,18 @@ type Queue struct {
 	epoch   time.Time
 	counts  Counts
 	entries []entry
-	index   map[Item]int32
+	index   index
 	workers []worker
 
-	bins   heap[*bin] // what may be handed to anyone
-	groups map[prefix]*bin
+	segments []*segment // by number
+	first    int        // before it none has open items
+	classes  []*class   // by number
+	modules  []*module  // by number
+	groups   map[prefix]*bin
 
 	estimates
+	crew
+	plan plan
 }
 
 // Counts says how many items are in which state. Items that were removed are
@@ -116,12 +121,15 @@ func New(opts Options) *Queue {
 	}
 	q := &Queue{
 		opts:      opts,
+		index:     newIndex(),
 		workers:   make([]worker, max(opts.Workers, 0)),
 		groups:    make(map[prefix]*bin),
 		estimates: newEstimates(),
 	}
 	for i := range q.workers {
-		q.workers[i].first, q.workers[i].last = none, none
+		w := &q.workers[i]
+		w.number, w.first, w.last, w.speed = i, none, none, 1
+		q.enter(w)
 	}
 	return q
 }
@@ -131,31 +139,38 @@ func New(opts Options) *Queue {
 // ignored and returned, in order; an item that was removed is new again.
 func (q *Queue) Add(items ...Item) (duplicates []Item) {
 	q.entries = slices.Grow(q.entries, len(items))
-	if len(q.index) == 0 {
-		q.index = make(map[Item]int32, len(items))
-	}
+	q.grow(len(items))
 	for _, it := range items {
-		if _, ok := q.index[it]; ok {
+		slot := q.place(it)
+		if q.index.slots[slot] > 0 {
 			duplicates = append(duplicates, it)
 			continue
 		}
 		at := int32(len(q.entries))
-		q.index[it] = at
+		q.index.slots[slot] = at + 1
+		q.index.used++
 		q.entries = append(q.entries, q.newEntry(it))
 		q.open(&q.entries[at])
 		q.put(at)
 	}
+	q.stale()
 	return duplicates
 }
 
-// newEntry finds the class and group of an item and its known length.
+// newEntry finds the segment, class and group of an item and its known length.
 func (q *Queue) newEntry(it Item) entry {
-	e := entry{item: it, worker: none, prev: none, next: none, length: unknown}
-	e.class = q.classOf(it)
+	var s *segment
+	if q.opts.Segment != nil {
+		s = q.segment(q.opts.Segment(it))
+	} else {
+		s = q.segment(0)
+	}
+	e := entry{test: it.Test, worker: none, prev: none, next: none, length: unknown}
+	e.class = q.classOf(s, it)
 	e.bin = &e.class.bin
 	if q.opts.Group != nil {
 		if name := q.opts.Group(it); name != "" {
-			e.bin = q.groupOf(prefix{it.Profile, name})
+			e.bin = q.groupOf(prefix{it.Profile, name, s.number})
 		}
 	}
 	if q.opts.Estimate != nil {
@@ -169,7 +184,7 @@ func (q *Queue) newEntry(it Item) entry {
 func (q *Queue) groupOf(key prefix) *bin {
 	b := q.groups[key]
 	if b == nil {
-		b = &bin{group: new(group), pos: none}
+		b = &bin{group: new(group), segment: q.segment(key.segment), pos: none, level: none}
 		q.groups[key] = b
 	}
 	return b
@@ -180,24 +195,24 @@ func (q *Queue) groupOf(key prefix) *bin {
 // listing lacks. Items that a worker has stay its own.
 func (q *Queue) Remove(items ...Item) (removed []Item) {
 	for _, it := range items {
-		at, ok := q.index[it]
-		if !ok || q.entries[at].state != waiting {
+		at := q.find(it)
+		if at == none || q.entries[at].state != waiting {
 			continue
 		}
 		e := &q.entries[at]
-		delete(q.index, it)
+		q.drop(it)
 		q.close(e)
-		q.forget(e)
+		q.take(e)
 		e.state = gone
-		e.bin.removed++
 		q.rerank(e.bin)
 		removed = append(removed, it)
 	}
+	q.stale()
 	return removed
 }
 
 // ListingDone says that nothing more will be added, so that Next may answer
-// Done.
+// Done and hand out items of later segments.
 func (q *Queue) ListingDone() { q.listed = true }
 
 // Counts returns how many items are in which state.
@@ -208,10 +223,8 @@ func (q *Queue) Counts() Counts { return q.counts }
 func (q *Queue) Outstanding() []Item {
 	var out []Item
 	for i := range q.entries {
-		switch e := &q.entries[i]; e.state {
-		case waiting, sent, begun:
-			out = append(out, e.item)
-		default:
+		if e := &q.entries[i]; e.open() {
+			out = append(out, e.item())
 		}
 	}
 	return out

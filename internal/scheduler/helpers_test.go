@@ -1,0 +1,3 @@
+package scheduler
+
+func beforeDot(id string) string { return before(id, '.') }

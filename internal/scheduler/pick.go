@@ -1,0 +1,180 @@
+package scheduler
+
+import "time"
+
+// soon is the part of the time that is left that an item may take and still
+// count as short: it can wait for as long as there is something to do in the
+// worker's own classes.
+const soon = 16
+
+// pick chooses the worker's next item: a group's that it is in, one of a class
+// that it has set up if there is nothing much longer, else the longest. It
+// returns none if there is nothing for this worker now.
+func (q *Queue) pick(w *worker, now time.Duration) int32 {
+	s := q.current()
+	if s == nil || !s.admits(w) {
+		return none
+	}
+	if b := w.owned(s); b != nil {
+		return b.best
+	}
+	top := s.top()
+	if top == nil {
+		return none
+	}
+	if q.opts.Order == Listed {
+		return top.best
+	}
+	horizon := float64(s.queued) / q.power(s)
+	sure := w.speed / 2
+	if w.ran == 0 {
+		sure /= 4
+	}
+	if float64(top.length) > sure*horizon && q.present > 1 {
+		return q.late(w, s, top, now)
+	}
+	return q.affine(w, s, top, length(w.speed*horizon/soon)).best
+}
+
+// power is the speed of all workers that can have items of the segment.
+func (q *Queue) power(s *segment) float64 {
+	if s.seats > 0 && s.seats < q.present {
+		return q.speeds * float64(s.seats) / float64(q.present)
+	}
+	return q.speeds
+}
+
+// owned returns a group of the segment that the worker is in and that has items
+// for it, or nil.
+func (w *worker) owned(s *segment) *bin {
+	for i := len(w.ready) - 1; i >= 0; i-- {
+		b := w.ready[i]
+		if b.group.owner != w || b.waiting == 0 {
+			w.ready = append(w.ready[:i], w.ready[i+1:]...)
+		} else if b.segment == s {
+			return b
+		}
+	}
+	return nil
+}
+
+// top returns the bin with the longest item of all that anybody may have, or
+// nil. Among equals it is one in which nobody was yet.
+func (s *segment) top() *bin {
+	fresh, used := s.fresh.top(), s.used.top()
+	if fresh == nil || used != nil && used.rank > fresh.rank {
+		return used
+	}
+	return fresh
+}
+
+// affine returns top, or a bin that the worker would rather have: of the class
+// that it is in, of one that it was in, of a module of which it has imported
+// something where nobody has been, where nobody has been at all. That must not
+// be much shorter than top, unless that is short.
+func (q *Queue) affine(w *worker, s *segment, top *bin, short length) *bin {
+	floor := least(top, short, w.class == nil || w.class.tally.n > 0)
+	if w.class != nil {
+		own := &w.class.bin
+		if own.shelf != nil && own.segment == s && own.rank >= floor {
+			return own
+		}
+		if b := q.paid(w, s, floor); b != nil {
+			return b
+		}
+		if b := w.class.module.fresh.top(); b != nil && w.class.segment == s && b.rank >= floor {
+			return b
+		}
+		if b := q.imported(w, s, floor); b != nil {
+			return b
+		}
+	}
+	if b := s.fresh.top(); b != nil && b.rank >= floor {
+		return b
+	}
+	return top
+}
+
+// least is the least rank that may go before top, for a worker in a class of
+// which something is known or not.
+func least(top *bin, short length, heard bool) rank {
+	worth := top.length
+	if top.unheard {
+		worth *= surprise
+	}
+	switch {
+	case worth <= short:
+		return 0
+	case top.unheard && (!heard || rankOf(top.length) == 0):
+		// What the worker is in is as little known, or what is unknown is
+		// probably not worth a fixture.
+		return 0
+	}
+	return top.rank - top.rank/4
+}
+
+// paid returns the best of the classes that the worker was in, or nil.
+func (q *Queue) paid(w *worker, s *segment, floor rank) *bin {
+	return best(&w.paid, floor, func(n int32) *bin {
+		if c := q.classes[n]; c.segment == s && c.bin.shelf != nil {
+			return &c.bin
+		}
+		return nil
+	})
+}
+
+// imported returns the best class in which nobody was of the modules that the
+// worker was in, or nil.
+func (q *Queue) imported(w *worker, s *segment, floor rank) *bin {
+	return best(&w.imported, floor, func(n int32) *bin {
+		if m := q.modules[n]; m.fresh.rack == &s.fresh {
+			return m.fresh.top()
+		}
+		return nil
+	})
+}
+
+// best looks at what a worker remembers, the longest first, each by the rank
+// that it had when it was last looked at. What has nothing any more is
+// forgotten. What is found is forgotten too: the worker will be in it.
+func best(h *refs, floor rank, of func(int32) *bin) *bin {
+	const far = 8
+	for range far {
+		if len(*h) == 0 {
+			return nil
+		}
+		key := (*h)[0]
+		b := of(number(key))
+		switch {
+		case b == nil:
+			h.pop()
+		case ref(b.rank, number(key)) != key:
+			h.pop()
+			h.push(ref(b.rank, number(key)))
+		case b.rank < floor:
+			return nil
+		default:
+			h.pop()
+			return b
+		}
+	}
+	return nil
+}
+
+// move has the worker be in a class, and remember the one that it leaves.
+func (w *worker) move(to *class) {
+	from := w.class
+	if from == to {
+		return
+	}
+	w.class = to
+	if from == nil {
+		return
+	}
+	if from.bin.waiting > 0 {
+		w.paid.push(ref(from.bin.rank, from.number))
+	}
+	if b := from.module.fresh.top(); b != nil && from.module != to.module {
+		w.imported.push(ref(b.rank, from.module.number))
+	}
+}
