@@ -32,8 +32,13 @@ type Limit struct {
 	// Items is how many items it may get at most.
 	Items int
 	// Work is how much it is to get: it gets no more once what it got is
-	// expected to take as long. Zero means that Items is the only limit.
+	// expected to take the worker as long. Zero means that Items is the only
+	// limit.
 	Work time.Duration
+	// Start is what it costs anybody who would get the items later to begin with
+	// them: nothing is left to others that they would not finish sooner by more
+	// than that.
+	Start time.Duration
 }
 
 // Next hands items to the worker, which is to run them in this order after
@@ -53,7 +58,7 @@ func (q *Queue) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 	var items []Item
 	work, enough := 0.0, float64(lengthOf(limit.Work))
 	for len(items) < limit.Items && (limit.Work <= 0 || len(items) == 0 || work < enough) {
-		n := q.pick(w, at)
+		n := q.pick(w, at, limit.Start)
 		if n == none {
 			break
 		}

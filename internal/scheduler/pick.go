@@ -10,7 +10,7 @@ const soon = 16
 // pick chooses the worker's next item: a group's that it is in, one of a class
 // that it has set up if there is nothing much longer, else the longest. It
 // returns none if there is nothing for this worker now.
-func (q *Queue) pick(w *worker, now time.Duration) int32 {
+func (q *Queue) pick(w *worker, now, start time.Duration) int32 {
 	s := q.current()
 	if s == nil || !s.admits(w) {
 		return none
@@ -31,7 +31,7 @@ func (q *Queue) pick(w *worker, now time.Duration) int32 {
 		sure /= 4
 	}
 	if float64(top.length) > sure*horizon && q.present > 1 {
-		return q.late(w, s, top, now)
+		return q.late(w, s, top, now, start)
 	}
 	return q.affine(w, s, top, length(w.speed*horizon/soon)).best
 }

@@ -26,8 +26,8 @@ type lane struct {
 // longer on the wrong worker: the longest that this worker can finish before the
 // end. None means that all that waits is better left to others that are
 // busy now, or were asked before and are faster.
-func (q *Queue) late(w *worker, s *segment, top *bin, now time.Duration) int32 {
-	left := q.toEnd(s, top, now) - q.busy(w, now)
+func (q *Queue) late(w *worker, s *segment, top *bin, now, start time.Duration) int32 {
+	left := q.toEnd(s, top, now) - q.busy(w, now) + float64(lengthOf(start))
 	if w.ran == 0 && w.has == 0 {
 		// Nobody knows yet how fast it is. It shows that on something short.
 		if at := q.fitting(s, length(w.speed*left/trial)); at != none {
