@@ -24,9 +24,9 @@ func main() {
 // run is testr: arguments and streams in, exit status out. It is the only
 // place where an error or a verdict becomes an exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	env := newEnvironment(stdin, stdout, stderr)
-	ctx, signals, stop := withSignals(env.errWriter())
+	ctx, signals, stop := withSignals()
 	defer stop()
+	env := newEnvironment(stdin, stdout, stderr)
 	env.signals = signals
 	err := dispatch(ctx, env, args)
 	env.explain(err)

@@ -24,17 +24,20 @@ type output interface {
 	// flush is called when nothing more is known at the moment.
 	flush() error
 	tick(supervisor.Status) error
+	// slots shows what the workers do, to whoever asked for it.
+	slots([]report.Slot) error
 }
 
 // subunitOutput writes a run's packets, and nothing else.
 type subunitOutput struct {
 	w         io.Writer
+	env       *environment
 	version20 bool // without parent test ids
 	buf       []byte
 }
 
 func newSubunitOutput(env *environment, o streamOptions) *subunitOutput {
-	return &subunitOutput{w: env.stdout, version20: o.version == "2"}
+	return &subunitOutput{w: env.stdout, env: env, version20: o.version == "2"}
 }
 
 // Event takes the packet of an event, if it has one.
@@ -65,6 +68,11 @@ func (o *subunitOutput) flush() error {
 
 func (o *subunitOutput) tick(supervisor.Status) error { return nil }
 
+func (o *subunitOutput) slots(slots []report.Slot) error {
+	_, isTerminal := terminal(o.env.stderr)
+	return report.WriteSlots(o.env.stderr, time.Now(), slots, isTerminal)
+}
+
 // textOutput shows a run to people.
 type textOutput struct {
 	*report.Text
@@ -91,6 +99,8 @@ func (o *textOutput) tick(s supervisor.Status) error {
 	return o.Tick(time.Now(), st)
 }
 
+func (o *textOutput) slots(slots []report.Slot) error { return o.Slots(time.Now(), slots) }
+
 // follower shows a run while it goes on. Two goroutines are its own: one reads
 // the cursor, the other owns the output. Both end with the run.
 type follower struct {
@@ -98,12 +108,13 @@ type follower struct {
 	text   *textOutput // out, or nil where that is a stream
 	begun  atomic.Bool
 	status chan supervisor.Status
+	states <-chan []supervisor.SlotState
 	done   chan struct{}
 	err    error // after done
 }
 
 func newFollower(env *environment, o streamOptions, filterTags []string, several bool) *follower {
-	f := &follower{status: make(chan supervisor.Status, 1), done: make(chan struct{})}
+	f := &follower{status: make(chan supervisor.Status, 1), done: make(chan struct{}), states: env.signals.states}
 	if o.subunit {
 		f.out = newSubunitOutput(env, o)
 	} else {
@@ -151,8 +162,22 @@ func (f *follower) show(batches <-chan []event.Event) {
 			if f.err == nil {
 				f.err = f.out.tick(s)
 			}
+		case states := <-f.states:
+			_ = f.out.slots(slotsOf(states)) // on stderr: the results go on being shown
 		}
 	}
+}
+
+func slotsOf(states []supervisor.SlotState) []report.Slot {
+	var out []report.Slot
+	for _, s := range states {
+		slot := report.Slot{Route: s.Route, PID: s.PID, Since: s.Since, Waiting: s.Waiting, Last: s.Last, Heard: s.Heard}
+		for _, r := range s.Running {
+			slot.Running = append(slot.Running, report.Running{Test: r.Test, Route: r.Route, Since: r.Since})
+		}
+		out = append(out, slot)
+	}
+	return out
 }
 
 // batch shows events. When the output fails the run goes on without it.

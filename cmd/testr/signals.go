@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
 	"testr/internal/supervisor"
 )
@@ -31,6 +28,7 @@ func (i interruptedBy) Error() string {
 type signals struct {
 	kill    chan struct{}                     // closed by the second one that asks for the end
 	inspect chan func([]supervisor.SlotState) // SIGUSR1 asks whatever run goes on
+	states  chan []supervisor.SlotState       // what it answers, to be shown
 	pause   chan func()                       // SIGTSTP stops it, too
 	done    chan struct{}
 	joined  chan struct{}
@@ -39,10 +37,11 @@ type signals struct {
 // withSignals returns a context that ends with the first signal that asks for
 // the end, and what other signals do. A pipe that nobody reads any more is an
 // error of the write, not a signal: runs go on without their reader.
-func withSignals(stderr io.Writer) (ctx context.Context, s *signals, stop func()) {
+func withSignals() (ctx context.Context, s *signals, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s = &signals{kill: make(chan struct{}), inspect: make(chan func([]supervisor.SlotState), 1),
-		pause: make(chan func()), done: make(chan struct{}), joined: make(chan struct{})}
+		states: make(chan []supervisor.SlotState, 1), pause: make(chan func()),
+		done: make(chan struct{}), joined: make(chan struct{})}
 	ends, others := make(chan os.Signal, 2), make(chan os.Signal, 2)
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(sig) { // as nohup has it
@@ -50,9 +49,7 @@ func withSignals(stderr io.Writer) (ctx context.Context, s *signals, stop func()
 		}
 	}
 	signal.Notify(others, syscall.SIGPIPE, syscall.SIGUSR1)
-	states := make(chan []supervisor.SlotState, 1)
-	go s.handle(cancel, ends, others, states)
-	go s.show(stderr, states)
+	go s.handle(cancel, ends, others)
 	return ctx, s, func() {
 		signal.Stop(ends)
 		signal.Stop(others)
@@ -63,8 +60,7 @@ func withSignals(stderr io.Writer) (ctx context.Context, s *signals, stop func()
 }
 
 // handle is the goroutine that owns kill.
-func (s *signals) handle(end context.CancelCauseFunc, ends, others <-chan os.Signal,
-	states chan<- []supervisor.SlotState) {
+func (s *signals) handle(end context.CancelCauseFunc, ends, others <-chan os.Signal) {
 	defer close(s.joined)
 	for count := 0; ; {
 		select {
@@ -77,7 +73,7 @@ func (s *signals) handle(end context.CancelCauseFunc, ends, others <-chan os.Sig
 			}
 		case sig := <-others:
 			if sig == syscall.SIGUSR1 {
-				s.ask(states)
+				s.ask()
 			}
 		case <-s.done:
 			return
@@ -87,10 +83,10 @@ func (s *signals) handle(end context.CancelCauseFunc, ends, others <-chan os.Sig
 
 // ask has the run tell what it does, once it can. Nobody waits for anybody: who
 // asks again before there was an answer gets one.
-func (s *signals) ask(states chan<- []supervisor.SlotState) {
+func (s *signals) ask() {
 	question := func(st []supervisor.SlotState) {
 		select {
-		case states <- st:
+		case s.states <- st:
 		default:
 		}
 	}
@@ -98,43 +94,6 @@ func (s *signals) ask(states chan<- []supervisor.SlotState) {
 	case s.inspect <- question:
 	default:
 	}
-}
-
-// show prints the answers. It is a goroutine of its own since stderr may block,
-// which is why stop doesn't wait for it.
-func (s *signals) show(w io.Writer, states <-chan []supervisor.SlotState) {
-	for {
-		select {
-		case st := <-states:
-			_, _ = io.WriteString(w, slotsText(st, time.Now()))
-		case <-s.done:
-			return
-		}
-	}
-}
-
-// slotsText says what runs where, since when, and what it wrote last.
-func slotsText(states []supervisor.SlotState, now time.Time) string {
-	since := func(t time.Time) time.Duration { return now.Sub(t).Round(100 * time.Millisecond) }
-	var b strings.Builder
-	for _, s := range states {
-		if s.Since.IsZero() {
-			_, _ = fmt.Fprintf(&b, "%s: no worker\n", s.Route)
-			continue
-		}
-		_, _ = fmt.Fprintf(&b, "%s: process %d for %v, %d tests waiting", s.Route, s.PID, since(s.Since), s.Waiting)
-		if !s.Heard.IsZero() {
-			_, _ = fmt.Fprintf(&b, ", last heard of %v ago", since(s.Heard))
-		}
-		b.WriteByte('\n')
-		for _, r := range s.Running {
-			_, _ = fmt.Fprintf(&b, "%s: running %s for %v\n", s.Route, r.Test, since(r.Since))
-		}
-		for line := range strings.Lines(s.Last) {
-			_, _ = fmt.Fprintf(&b, "%s: | %s\n", s.Route, strings.TrimSuffix(line, "\n"))
-		}
-	}
-	return b.String()
 }
 
 // pausing makes SIGTSTP stop the run's workers before this process, until over

@@ -92,8 +92,10 @@ func TestInspect(t *testing.T) {
 	b := p.start("run")
 	p.awaitFile("begun")
 	b.signal(syscall.SIGUSR1)
-	await(t, "an answer", func() bool { return strings.Contains(b.err.String(), "m.C.test_2_waits") })
-	wantText(t, b.err.String(), "chatter on stdout")
+	await(t, "an answer", func() bool {
+		return strings.Contains(b.err.String(), ": m.C.test_2_waits\n  | chatter on std")
+	})
+	wantText(t, b.err.String(), "worker 0, process ", "1 running, 1 waiting")
 	b.signal(syscall.SIGUSR1) // it may ask again, and nothing comes of it
 	p.write("go", "")
 	if res := b.wait(); res.status != 0 {
