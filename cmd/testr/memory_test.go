@@ -32,6 +32,58 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryQuotas is S21: neither one huge attachment nor tests with 10,000 tags
+// each take more memory than anything else.
+func TestMemoryQuotas(t *testing.T) {
+	for name, feed := range map[string]func(io.Writer) error{
+		"attachment": func(w io.Writer) error { return writeAttachment(w, 200) },
+		"tags":       func(w io.Writer) error { return writeTags(w, 300, 10000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			for _, c := range memoryCommands(0) {
+				if c.feed != nil {
+					c.feed = feed
+				}
+				if got := p.peak(c.status, c.feed, c.args...); got > memoryCeiling {
+					t.Errorf("testr %v: %.0f MB of anonymous memory; want %d at most", c.args, got, memoryCeiling)
+				}
+			}
+		})
+	}
+}
+
+// writeAttachment writes one test that fails, with an attachment of so many MiB.
+func writeAttachment(w io.Writer, size int) error {
+	p := protocol.Packet{Has: protocol.HasTestID, TestID: benchID(0), Runnable: true}
+	out := protocol.NewWriter(w)
+	large := bytes.Repeat([]byte("a line of a log that says little\n"), 1<<15)
+	for range size {
+		if err := writeFiles(out, p, large, nil, 0); err != nil {
+			return err
+		}
+	}
+	p.Status = protocol.StatusFail
+	return out.WritePacket(&p)
+}
+
+// writeTags writes tests that fail, with so many tags each, no two of which are
+// the same.
+func writeTags(w io.Writer, tests, tags int) error {
+	out := protocol.NewWriter(w)
+	for i := range tests {
+		p := protocol.Packet{Has: protocol.HasTestID | protocol.HasTags, TestID: benchID(i), Runnable: true,
+			Status: protocol.StatusFail, Tags: make([]string, tags)}
+		for j := range p.Tags {
+			p.Tags[j] = strconv.Itoa(i*tags + j)
+		}
+		if err := out.WritePacket(&p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // BenchmarkMemory loads streams of 100 MB and 1 GB, and shows them again. MB-anon
 // is the most anonymous memory that a command had at a time: not the map of the
 // repository, which is the page cache's.

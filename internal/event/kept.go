@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// What a test keeps of what its packets say of it. Nobody has more tags than
-// that, or longer routes, but to see what happens: then memory would grow with
+// What a test keeps of what is said of it. Nobody has more tags than that, longer
+// routes or longer reasons, but to see what happens: then memory would grow with
 // what workers write, and not with the number of tests.
 const (
 	maxTags    = 64
 	maxTagText = 1 << 10
 	maxRoute   = 256
+	maxReason  = 1 << 10
 )
 
 // keptTags returns the tags that a test keeps: all of them, as a rule, else the
@@ -31,10 +32,10 @@ func keptTags(tags []string) []string {
 	return tags
 }
 
-// keptRoute returns as much of a route as a test keeps.
-func keptRoute(route string) string {
-	if len(route) <= maxRoute {
-		return route
+// kept returns as much of a text as a test keeps.
+func kept(text string, limit int) string {
+	if len(text) <= limit {
+		return text
 	}
-	return strings.ToValidUTF8(route[:maxRoute], "") + "…"
+	return strings.ToValidUTF8(text[:limit], "") + "…"
 }

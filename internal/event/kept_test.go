@@ -46,6 +46,9 @@ func TestKept(t *testing.T) {
 	if got := fold(e).Get("a").Route; len(got) > 300 || !strings.HasSuffix(got, "…") || !utf8.ValidString(got) {
 		t.Errorf("got a route of %d bytes; want its first ones", len(got))
 	}
+	if got := fold(asked("a"), notRun(strings.Repeat("x", 1<<20), "a")).Get("a").NotRun; len(got) > 1100 {
+		t.Errorf("got a reason of %d bytes; want its first ones", len(got))
+	}
 	if e.Packet.Route = "0/1"; fold(e).Get("a").Route != "0/1" {
 		t.Errorf("got route %q; want 0/1", fold(e).Get("a").Route)
 	}

@@ -70,8 +70,9 @@ func (o *Outcomes) Event(e Event) error {
 			})
 		}
 	case KindNotRun:
+		reason := kept(e.Detail, maxReason)
 		for _, id := range e.Tests {
-			o.change(id, func(t *Test) { t.NotRun, t.Open = e.Detail, false })
+			o.change(id, func(t *Test) { t.NotRun, t.Open = reason, false })
 		}
 	case KindSent:
 		o.sends = true

@@ -69,7 +69,7 @@ func (t *Test) packet(e Event, attempt int) {
 		t.ParentID = p.ParentID
 	}
 	if p.Has&protocol.HasRoute != 0 {
-		t.Route = keptRoute(p.Route)
+		t.Route = kept(p.Route, maxRoute)
 	}
 	if p.Has&protocol.HasTags != 0 {
 		t.Tags = keptTags(p.Tags)

@@ -140,6 +140,8 @@ func BenchmarkQuery(b *testing.B) {
 		}},
 		{"Timing", func(r *Repository) error { _, err := r.Timing(DefaultProfile); return err }},
 		{"Listing", func(r *Repository) error { _, err := r.Listing(DefaultProfile); return err }},
+		{"Schedule", func(r *Repository) error { _, err := r.Schedule(9, ""); return err }},
+		{"Left", func(r *Repository) error { _, err := r.Left(9); return err }},
 		{"Stats", func(r *Repository) error { _, err := r.Stats(); return err }},
 		{"FirstEvents", func(r *Repository) error {
 			c, err := r.Replay(9)

@@ -56,7 +56,8 @@ func TestSetUpFailure(t *testing.T) {
 		}
 	}
 	failing("m.X.a", "m.X.b")
-	store(t, r, RunInfo{Partial: true}, End{}, join([]event.Event{asked("m.X.a")}, outcome("m.X.a", protocol.StatusSuccess, 0, 1))...)
+	store(t, r, RunInfo{Partial: true}, End{}, join([]event.Event{asked("m.X.a")}, outcome("m.X.a",
+		protocol.StatusSuccess, 0, 1))...)
 	failing("m.X.b")
 	store(t, r, RunInfo{}, End{}, results([]string{"m.X.a", "m.X.b", "m.Y.c"}, nil)...)
 	failing()
@@ -107,7 +108,8 @@ func TestFailingSet(t *testing.T) {
 			events: []event.Event{asked("a", "b"), status("a", protocol.StatusInProgress, 0), stopped,
 				notRun(event.ReasonInterrupted, "a", "b")}, want: []string{"b", "c", "gone"}},
 		{name: "not run because of a fixture is in, also when the user stopped the run, and the fixture is not",
-			end: End{State: Interrupted}, events: []event.Event{asked("m.X.a", "m.X.b"), notRunnable("setUpClass (m.X)"), stopped,
+			end: End{State: Interrupted}, events: []event.Event{asked("m.X.a", "m.X.b"), notRunnable("setUpClass (m.X)"),
+				stopped,
 				notRun(event.SetUpFailed("setUpClass (m.X)"), "m.X.a", "m.X.b")},
 			want: []string{"b", "c", "gone", "m.X.a: setUpClass (m.X) failed", "m.X.b: setUpClass (m.X) failed"}},
 		{name: "a test that passes when it is run again passes",
@@ -177,7 +179,8 @@ func TestTiming(t *testing.T) {
 		join([]event.Event{asked("a")}, outcome("a", protocol.StatusSuccess, 0, 50)),
 		outcome("c", protocol.StatusSuccess, 0, 9),
 		// What fails may have ended early: it teaches nothing of a test whose duration is known.
-		join([]event.Event{asked("a", "b")}, outcome("a", protocol.StatusFail, 0, 1), outcome("b", protocol.StatusFail, 0, 1)),
+		join([]event.Event{asked("a", "b")}, outcome("a", protocol.StatusFail, 0, 1), outcome("b", protocol.StatusFail, 0,
+			1)),
 		// What was lost with its worker, or ran out of time, teaches nothing at all.
 		join([]event.Event{asked("lost", "late", "twice")}, madeUp(outcome("lost", protocol.StatusFail, 0, 600000)),
 			madeUp(outcome("late", protocol.StatusFail, 0, 3000)),

@@ -54,11 +54,13 @@ func TestSchedule(t *testing.T) {
 		{"all workers", "", two, "c d a b"},
 		{"one of them", "0", two, "d b"},
 		{"the other", "1", two, "c a"},
-		{"never begun", "", join([]event.Event{asked("a", "b", "c")}, by(0, sent("c", "a", "b")), by(0, status("b", begins, 1))),
+		{"never begun", "", join([]event.Event{asked("a", "b", "c")}, by(0, sent("c", "a", "b")), by(0, status("b", begins,
+			1))),
 			"b c a"},
 		{"never begun, on that route", "0", join([]event.Event{asked("a", "b", "c", "x")}, by(1, sent("x")),
 			by(0, sent("c", "a", "b")), by(0, status("b", begins, 1))), "b c a"},
-		{"sent to a worker that never said a word", "1", join([]event.Event{asked("a", "b")}, by(0, sent("b")), by(1, sent("a"))), "a"},
+		{"sent to a worker that never said a word", "1", join([]event.Event{asked("a", "b")}, by(0, sent("b")), by(1,
+			sent("a"))), "a"},
 		{"requeued, and begun elsewhere", "0", join([]event.Event{asked("a", "b")}, by(0, sent("a", "b")),
 			by(0, status("a", begins, 1)), by(0, requeued("b")), by(1, sent("b")), by(1, status("b", begins, 2))), "a"},
 		{"requeued, and never begun", "", join([]event.Event{asked("a", "b")}, by(0, sent("a", "b")),
@@ -67,9 +69,12 @@ func TestSchedule(t *testing.T) {
 			by(0, status("a", begins, 1)), by(0, status("b", protocol.StatusExists, 2))), "a"},
 		{"an outcome without a beginning", "", join([]event.Event{asked("a", "b")}, by(0, sent("a", "b")),
 			by(0, status("b", passes, 1)), by(0, status("a", passes, 2))), "b a"},
-		{"run again: where it began first", "", join([]event.Event{asked("a", "b")}, by(0, sent("a", "b")), by(0, outcome("a", fails, 1, 2)...),
-			by(0, outcome("b", passes, 3, 4)...), by(1, sent("a")), by(1, attempt(2, "a", begins), attempt(2, "a", passes))), "a b"},
-		{"to be run again, and never begun", "", join([]event.Event{asked("a", "b")}, by(0, sent("a", "b")), by(0, status("a", fails, 2)),
+		{"run again: where it began first", "", join([]event.Event{asked("a", "b")}, by(0, sent("a", "b")), by(0,
+			outcome("a", fails, 1, 2)...),
+			by(0, outcome("b", passes, 3, 4)...), by(1, sent("a")), by(1, attempt(2, "a", begins), attempt(2, "a", passes))),
+			"a b"},
+		{"to be run again, and never begun", "", join([]event.Event{asked("a", "b")}, by(0, sent("a", "b")), by(0,
+			status("a", fails, 2)),
 			by(0, status("b", passes, 3)), by(0, sent("a"))), "a b"},
 		{"run again: also on the other route", "1", join([]event.Event{asked("a", "b")}, by(0, sent("a")), by(1, sent("b")),
 			by(0, outcome("a", fails, 1, 2)...), by(1, outcome("b", passes, 3, 4)...), by(1, sent("a")),
@@ -87,7 +92,8 @@ func TestSchedule(t *testing.T) {
 			status("process-returncode", fails, 1)}, outcome("a", passes, 1, 2)), "b a"},
 		{"routes below", "0", []event.Event{through("0/1", status("a", begins, 1)), through("01", status("b", begins, 1)),
 			through("0/2/3", status("c", begins, 2)), through("0", status("d", begins, 2))}, "a c d"},
-		{"a route below", "0/2", []event.Event{through("0/1", status("a", begins, 1)), through("0/2/3", status("c", begins, 2))}, "c"},
+		{"a route below", "0/2", []event.Event{through("0/1", status("a", begins, 1)), through("0/2/3", status("c", begins,
+			2))}, "c"},
 		{"a route with nothing but text", "1", join(by(0, status("a", begins, 1)), by(1, packet(protocol.Packet{
 			Has: protocol.HasFile | protocol.HasRoute, FileName: "stdout", Content: []byte("x")}))), ""},
 		{"nothing", "", nil, ""},
@@ -133,7 +139,8 @@ func TestScheduleErrors(t *testing.T) {
 	}
 	store(t, r, RunInfo{}, End{}, many...)
 	_, err := r.Schedule(2, "x")
-	if err == nil || strings.ContainsAny(err.Error(), "\n") || !strings.HasSuffix(err.Error(), fmt.Sprintf(" and %d more", maxRoutes-20)) {
+	if err == nil || strings.ContainsAny(err.Error(), "\n") || !strings.HasSuffix(err.Error(), fmt.Sprintf(" and %d more",
+		maxRoutes-20)) {
 		t.Errorf("very many routes: got %v", err)
 	}
 }
@@ -151,9 +158,11 @@ func TestLeft(t *testing.T) {
 			Left{Whole: true, Tests: []string{"b", "c", "d"}, Settled: []string{"a"}}},
 		{"nobody asked", join([]event.Event{asked("a"), notRunnable("setUpClass (x)")}, outcome("b", passes, 1, 2)),
 			Left{Whole: true, Tests: []string{"a"}}},
-		{"a fixture failed", []event.Event{asked("a", "b"), notRun(event.SetUpFailed("setUpClass (x)"), "a"), status("b", fails, 1)},
+		{"a fixture failed", []event.Event{asked("a", "b"), notRun(event.SetUpFailed("setUpClass (x)"), "a"), status("b",
+			fails, 1)},
 			Left{Whole: true, Tests: []string{"a"}, Settled: []string{"b"}}},
-		{"to be run again", []event.Event{asked("a", "b"), status("a", fails, 1), status("b", fails, 1), attempt(2, "b", begins)},
+		{"to be run again", []event.Event{asked("a", "b"), status("a", fails, 1), status("b", fails, 1), attempt(2, "b",
+			begins)},
 			Left{Whole: true, Tests: []string{"b"}, Settled: []string{"a"}}},
 		{"before the listing was there", join([]event.Event{asked()}, by(0, sent("a", "b")), outcome("a", fails, 1, 2),
 			[]event.Event{status("b", begins, 3), notRunnable("setUpClass (x)")}), Left{Settled: []string{"a"}}},
@@ -180,7 +189,8 @@ func TestLeftOfKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := longIDs(30000) // which are several events
-	for _, e := range join([]event.Event{asked(), asked(ids...)}, by(0, sent(ids[:3]...)), by(0, outcome(ids[1], passes, 1, 2)...),
+	for _, e := range join([]event.Event{asked(), asked(ids...)}, by(0, sent(ids[:3]...)), by(0, outcome(ids[1], passes,
+		1, 2)...),
 		by(0, status(ids[0], begins, 3))) {
 		if err := w.Event(e); err != nil {
 			t.Fatal(err)

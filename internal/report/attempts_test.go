@@ -24,12 +24,15 @@ func TestTextAttempts(t *testing.T) {
 		events []event.Event
 		want   string
 	}{
-		{"passes", TextOptions{}, []event.Event{attach("a", "log", utf8Text, "x"), outcome("a", fail), outcome("a", pass, second)},
+		{"passes", TextOptions{}, []event.Event{attach("a", "log", utf8Text, "x"), outcome("a", fail), outcome("a", pass,
+			second)},
 			block("FAIL: a", "log: {{{x}}}") + "FLAKY: a (passed at attempt 2)\n"},
 		{"fails again, then passes", TextOptions{}, []event.Event{outcome("a", fail), outcome("a", fail, second),
-			outcome("a", pass, event.AttemptTag(3))}, blockRule + "FAIL: a\n" + headerRule + blockRule + "FAIL: a\ntags: attempt-2\n" +
-			headerRule + "FLAKY: a (passed at attempt 3)\n"},
-		{"is skipped", TextOptions{}, []event.Event{outcome("a", protocol.StatusSkip, second)}, "FLAKY: a (skipped at attempt 2)\n"},
+			outcome("a", pass, event.AttemptTag(3))},
+			blockRule + "FAIL: a\n" + headerRule + blockRule + "FAIL: a\ntags: attempt-2\n" +
+				headerRule + "FLAKY: a (passed at attempt 3)\n"},
+		{"is skipped", TextOptions{}, []event.Event{outcome("a", protocol.StatusSkip, second)},
+			"FLAKY: a (skipped at attempt 2)\n"},
 		{"fails as expected", TextOptions{}, []event.Event{outcome("a", protocol.StatusXFail, second)},
 			"FLAKY: a (failed as expected at attempt 2)\n"},
 		{"is given back", TextOptions{}, []event.Event{outcome("a", protocol.StatusExists, second)}, ""},
@@ -38,7 +41,8 @@ func TestTextAttempts(t *testing.T) {
 		{"quiet, in colour, hostile", TextOptions{Quiet: true, Terminal: true, Color: true},
 			[]event.Event{outcome("a\x1b\n", pass, second)}, "\x1b[33mFLAKY\x1b[0m: a\\x1b\\n (passed at attempt 2)\n"},
 		{"files of an attempt that never ended", TextOptions{}, []event.Event{outcome("a", protocol.StatusInProgress),
-			attach("a", "log", utf8Text, "first"), outcome("a", protocol.StatusInProgress, second), attach("a", "log", utf8Text, "second"),
+			attach("a", "log", utf8Text, "first"), outcome("a", protocol.StatusInProgress, second), attach("a", "log", utf8Text,
+				"second"),
 			outcome("a", fail, second)}, blockRule + "FAIL: a\ntags: attempt-2\n" + headerRule + "log: {{{second}}}\n"},
 	}
 	for _, test := range tests {

@@ -28,9 +28,11 @@ func TestWriteSlots(t *testing.T) {
 		want     string
 	}{
 		{"none", nil, false, "no workers\n"},
-		{"idle and not started", []Slot{{Route: "0", PID: 12, Since: before(5 * time.Second), Waiting: 2}, {Route: "1"}}, false,
+		{"idle and not started", []Slot{{Route: "0", PID: 12, Since: before(5 * time.Second), Waiting: 2}, {Route: "1"}},
+			false,
 			"worker 0, process 12, for 5s: 0 running, 2 waiting; nothing heard of it\nworker 1: no process\n"},
-		{"running", []Slot{{Route: "0/3", Since: before(time.Hour), Waiting: 1, Heard: before(90 * time.Second), Last: "one\ntwo\n",
+		{"running", []Slot{{Route: "0/3", Since: before(time.Hour), Waiting: 1, Heard: before(90 * time.Second),
+			Last:    "one\ntwo\n",
 			Running: []Running{{Test: "m.C.test_a", Since: before(65 * time.Second)}}}}, false,
 			"worker 0/3, for 1h00m: 1 running, 1 waiting; last heard of 1m30s ago\n  for 1m05s: m.C.test_a\n  | one\n  | two\n"},
 		{"only the last lines", []Slot{{Route: "0", Since: now, Heard: now, Last: "1\n2\n3\n4\r\n\n6\n7"}}, false,

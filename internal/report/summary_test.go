@@ -63,8 +63,9 @@ var totalsTests = []struct {
 	{"a fixture that kept many tests from running", TextOptions{Terminal: true}, Summary{
 		Counts: event.Counts{Asked: 500, NotRun: 500, Failed: 1},
 		Tests:  notRunTests(500, "m.X.test_%03d\x1b", event.SetUpFailed("setUpClass (m.X)\x1b")),
-	}, `500 tests not run: setUpClass (m.X)\x1b failed (m.X.test_000\x1b, m.X.test_001\x1b, m.X.test_002\x1b and 497 more)` +
-		"\nFAILED (id=0, failures=1)\n"},
+	},
+		`500 tests not run: setUpClass (m.X)\x1b failed (m.X.test_000\x1b, m.X.test_001\x1b, m.X.test_002\x1b and 497 more)` +
+			"\nFAILED (id=0, failures=1)\n"},
 	{"flaky", TextOptions{}, Summary{
 		Counts: event.Counts{Asked: 6, Tests: 6, Passed: 4, Skipped: 1, Flaky: 4},
 		Tests: []*event.Test{
