@@ -59,6 +59,10 @@ DESCRIPTIONS = "_sub_test_description", "sub_test_description"
 # Options of pytest and of plugins, and what they are here.
 OVERRIDDEN = {
     "maxfail": 0,
+    "lf": False,
+    "failedfirst": False,
+    "newfirst": False,
+    "stepwise": False,
     "xmlpath": None,  # each worker would write the file
     "numprocesses": None,
     "dist": "no",
@@ -67,8 +71,8 @@ OVERRIDDEN = {
     "tx": [],
 }
 
-# Plugins of pytest that choose tests by what happened before, and that write down what did.
-UNWANTED = "lfplugin", "nfplugin", "stepwiseplugin"
+# Plugins of pytest that write down what happened, for a later run: here each would do a part.
+UNWANTED = "lfplugin", "nfplugin"
 
 SKIPPED = "Skipped: "
 XFAILED = "reason: "
@@ -225,9 +229,9 @@ class Fixtures:
         # pytest before 7 wants to know the last test, too.
         self._wants_last = len(inspect.signature(self._state.teardown_exact).parameters) > 1
 
-    def leave(self, item):
-        """Tears down what this test doesn't share; None shares nothing."""
-        needed = item.listchain() if item is not None else []
+    def leave(self, item, everything=False):
+        """Tears down what this test doesn't share, or everything; None shares nothing."""
+        needed = item.listchain() if item is not None and not everything else []
         stack = list(self._state.stack)
         while stack and (len(stack) >= len(needed) or stack != needed[: len(stack)]):
             self._tear_down(stack.pop(), stack)
@@ -335,6 +339,8 @@ class Worker:
         self._listing = self._served = False
         self._story = None  # of the test that runs
         self._prepared = False  # something was set up for more than that test
+        self._warnings = []  # about no test
+        self._ran = set()  # ids
         # pytest ends in many ways before it comes to the tests.
         atexit.register(self._output.drain)
 
@@ -378,6 +384,8 @@ class Worker:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         if self._listing:
+            # To say it once is enough: each worker collects the same tests.
+            sys.stderr.writelines(self._warnings)
             self._collection.list(self._writer, session.items)
         else:
             self._collection.add_items(session.items)
@@ -410,9 +418,8 @@ class Worker:
         )
         if self._story is not None:
             self._story.add_text("warning", text)
-        elif self._listing:
-            # Once is enough: each worker collects the same tests.
-            sys.stderr.write(text)
+        else:
+            self._warnings.append(text)
 
     def pytest_keyboard_interrupt(self, excinfo):
         sys.stderr.write("%s\n" % (excinfo.getrepr(style="short"),))
@@ -433,8 +440,10 @@ class Worker:
             if item is None:
                 self._answer(test_id)
                 continue
-            # A fixture that hangs or fails while it is torn down is not the next test's fault.
-            fixtures.leave(item)
+            # A fixture that hangs or fails while it is torn down is not the next test's fault. A
+            # test that is to be tried again doesn't get what may have failed it.
+            fixtures.leave(item, everything=test_id in self._ran)
+            self._ran.add(test_id)
             self._run(item)
             self._output.repair()
         fixtures.leave(None)
@@ -456,6 +465,7 @@ class Worker:
 
     def _run(self, item):
         self._prepared = False
+        del item._report_sections[:]  # of another attempt
         self._story = story = self._open(item.nodeid, runnable=True)
         story.begin()
         known, following = self._look_ahead(item)
@@ -477,7 +487,7 @@ class Worker:
         story.end()
 
     def _look_ahead(self, item):
-        """Returns whether the test after this one is known, and which it is: None if this is the last."""
+        """Returns whether the test after this one is known, and which it is: None after the last."""
         test_id = self._channel.peek(default=b"")
         if test_id is None:
             return True, None

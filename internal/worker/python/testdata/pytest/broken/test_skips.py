@@ -1,0 +1,3 @@
+import pytest
+
+pytest.skip("no such device", allow_module_level=True)
