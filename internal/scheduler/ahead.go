@@ -41,10 +41,16 @@ func (q *Queue) Ahead(worker int, _ time.Time, trip time.Duration) int {
 	if w.ran > 0 {
 		each = max(min(each, w.recent), 1)
 	}
-	us := float64(lengthOf(trip))
-	share := float64(s.queued) / q.power(s) / each
+	us, speeds := float64(lengthOf(trip)), q.power(s)
+	share := float64(s.queued) / speeds / each
 	if each > us {
 		share /= 2
+	} else {
+		// Nobody waits for long behind tests that are shorter than a trip. All
+		// that was not begun is shared alike.
+		share += float64(q.counts.Sent) * w.speed / speeds
 	}
-	return first + int(min(MaxAhead-1, 1+math.Ceil(us/each), share))
+	// Some tests are shorter than others.
+	const ample = 2
+	return first + int(min(MaxAhead-1, 1+math.Ceil(ample*us/each), share))
 }

@@ -8,6 +8,7 @@ type worker struct {
 	first, last int32    // what it has, linked in the order of sending
 	has         int      // how many items that is
 	running     int      // how many of them it has begun
+	load        length   // the sum of the estimates of the others, as they were when it got them
 	segment     *segment // of what it has
 	present     bool     // it is not lost
 	pace
@@ -80,7 +81,8 @@ func (q *Queue) hand(at int32, w *worker) {
 	e := &q.entries[at]
 	b := e.bin
 	q.take(e)
-	e.state = sent
+	e.state, e.pledged = sent, e.estimate()
+	w.load += e.pledged
 	q.counts.Sent++
 	q.link(w, at)
 	b.visited = q.opts.Order == LongestFirst
@@ -218,7 +220,9 @@ func (q *Queue) begin(e *entry, now time.Duration) {
 	e.state, e.began = begun, now
 	q.counts.Sent--
 	q.counts.Begun++
-	q.workers[e.worker].running++
+	w := &q.workers[e.worker]
+	w.running++
+	w.load -= e.pledged
 	if e.asked {
 		e.asked = false // it won't come back
 		q.asked--
@@ -243,6 +247,7 @@ func (q *Queue) leave(e *entry) {
 		w.running--
 	} else {
 		q.counts.Sent--
+		w.load -= e.pledged
 	}
 	if e.asked {
 		e.asked = false

@@ -26,6 +26,7 @@ type entry struct {
 	bin        *bin          // where it waits: its class's or its group's
 	length     length        // known from earlier runs, or unknown
 	began      time.Duration // since the queue's epoch; only when begun
+	pledged    length        // what it counts in its worker's load; only when sent
 	prev, next int32         // what its worker was sent before and after it; while it waits, its level's list
 	worker     int32         // who has it, or none
 	takenBack  int32         // how often it came back from a lost worker

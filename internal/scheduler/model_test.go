@@ -41,6 +41,7 @@ type modelItem struct {
 	guess     bool   // no earlier run has measured it
 	took      length // as long as it first took in this run, or unknown
 	began     time.Time
+	pledged   length // its estimate when it was sent
 	outcomes  int
 }
 
@@ -191,6 +192,7 @@ func (m *model) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 func (m *model) hand(i *modelItem, worker int) {
 	w := &m.workers[worker]
 	i.state, i.worker, i.asked = sent, worker, false
+	i.pledged = m.q.entries[i.place].pledged
 	w.has = append(w.has, i)
 	w.class, w.in = i.class, true
 	if i.group == nil {

@@ -149,7 +149,13 @@ func (m *model) roomy(worker int, top *modelItem) (horizon float64, ok bool) {
 	if m.q.workers[worker].ran == 0 {
 		sure /= 4
 	}
-	return horizon, m.q.present == 1 || float64(m.weight(top)) <= sure*horizon
+	load := m.weight(top)
+	for _, i := range m.workers[worker].has {
+		if i.state == sent {
+			load += i.pledged
+		}
+	}
+	return horizon, m.q.present == 1 || float64(load) <= sure*horizon
 }
 
 // entitled says why the worker must be given more, or "" if it need not.

@@ -30,7 +30,7 @@ func (q *Queue) pick(w *worker, now, start time.Duration) int32 {
 	if w.ran == 0 {
 		sure /= 4
 	}
-	if float64(top.length) > sure*horizon && q.present > 1 {
+	if float64(w.load+top.length) > sure*horizon && q.present > 1 {
 		return q.late(w, s, top, now, start)
 	}
 	return q.affine(w, s, top, length(w.speed*horizon/soon)).best

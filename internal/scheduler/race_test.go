@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -195,6 +196,9 @@ func (r *race) feed(n int) {
 			w.idle = true
 			r.idle = append(r.idle, n)
 		}
+		if r.trip > 0 {
+			r.rob(r.q.Steal(n, r.time(), r.trip))
+		}
 		if d := r.q.Recheck(); d > 0 && !r.recheck {
 			r.recheck = true
 			r.after(d, func() { r.recheck = false; r.wake() })
@@ -248,6 +252,25 @@ func (r *race) begin(n int) {
 		})
 		r.begin(n)
 	})
+}
+
+// rob asks a worker for items, which it gives back if it has not begun them.
+func (r *race) rob(n int, items []Item) {
+	for _, it := range items {
+		r.tell(n, func() {
+			w := &r.workers[n]
+			i := slices.Index(w.queue, it)
+			if i < 0 || i == 0 && w.running {
+				return
+			}
+			w.queue = slices.Delete(w.queue, i, i+1)
+			r.tell(n, func() {
+				w.news--
+				r.q.Returned(n, it)
+				r.wake()
+			})
+		})
+	}
 }
 
 // tell has the supervisor hear something of the worker.

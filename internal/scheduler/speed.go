@@ -106,14 +106,13 @@ func (q *Queue) since(now time.Time) time.Duration {
 // microseconds. What has taken longer than was expected is expected to take as
 // long again as it is late.
 func (q *Queue) busy(w *worker, now time.Duration) float64 {
-	sum := 0.0
-	for at := w.first; at != none; at = q.entries[at].next {
-		e := &q.entries[at]
-		left := float64(e.estimate()) / w.speed
-		if e.state == begun {
-			left = math.Abs(left - float64(lengthOf(now-e.began)))
+	sum := float64(w.load) / w.speed
+	at := w.first
+	for n := w.running; n > 0; at = q.entries[at].next {
+		if e := &q.entries[at]; e.state == begun {
+			sum += math.Abs(float64(e.estimate())/w.speed - float64(lengthOf(now-e.began)))
+			n--
 		}
-		sum += left
 	}
 	return sum
 }

@@ -28,9 +28,9 @@ type lane struct {
 // busy now, or were asked before and are faster.
 func (q *Queue) late(w *worker, s *segment, top *bin, now, start time.Duration) int32 {
 	left := q.toEnd(s, top, now) - q.busy(w, now) + float64(lengthOf(start))
-	if w.ran == 0 && w.has == 0 {
+	if w.ran == 0 {
 		// Nobody knows yet how fast it is. It shows that on something short.
-		if at := q.fitting(s, length(w.speed*left/trial)); at != none {
+		if at := q.fitting(s, length(w.speed*left/trial)); at != none || w.has > 0 {
 			return at
 		}
 	}
