@@ -79,5 +79,9 @@ func (l *loop) batchLimit() scheduler.Limit {
 	if l.startup > 0 {
 		parts = max(1, min(parts, int(waiting/(startWorth*l.startup))))
 	}
-	return scheduler.Limit{Items: c.Waiting, Work: waiting / time.Duration(parts)}
+	limit := scheduler.Limit{Items: c.Waiting, Start: l.startup}
+	if parts > 1 {
+		limit.Work = waiting / time.Duration(parts)
+	}
+	return limit
 }

@@ -71,10 +71,18 @@ func stamp(packet *protocol.Packet, now time.Time) {
 }
 
 func (l *loop) emitPacket(worker int, packet *protocol.Packet, now time.Time) {
+	l.emitStorable(worker, packet, "", now)
+}
+
+func (l *loop) emitStorable(worker int, packet *protocol.Packet, detail string, now time.Time) {
 	for _, p := range event.Storable(packet) {
-		l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Packet: p}, now)
+		l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Packet: p, Detail: detail}, now)
 	}
 }
+
+// madeUp is the detail of the packets that no worker wrote: how long such a test
+// took says nothing.
+const madeUp = "by testr"
 
 // emitFailure makes up the outcome of a test that its worker owes us.
 func (l *loop) emitFailure(p *process, id, reason string, now time.Time) {
@@ -85,9 +93,11 @@ func (l *loop) emitFailure(p *process, id, reason string, now time.Time) {
 	if !strings.HasSuffix(reason, "\n") {
 		reason += "\n"
 	}
-	l.emitFrom(p, &protocol.Packet{
+	packet := &protocol.Packet{
 		Has:    protocol.HasTestID | protocol.HasFile | protocol.HasMIME,
 		TestID: id, Status: protocol.StatusFail, Runnable: !event.Pseudo(id),
 		FileName: "traceback", MIMEType: "text/plain;charset=utf8", Content: []byte(reason), EOF: true,
-	}, now)
+	}
+	l.annotate(p, packet, now)
+	l.emitStorable(p.slot.index, packet, madeUp, now)
 }

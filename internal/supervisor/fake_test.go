@@ -103,7 +103,7 @@ func (p *fakeProcess) send(id string, s protocol.Status) {
 func stream(do func(p *fakeProcess, id string) (protocol.Status, bool)) program {
 	return func(_ context.Context, p *fakeProcess) int {
 		requests := make(chan string, 1000)
-		var withdrawn sync.Map
+		var waiting, withdrawn sync.Map // by id; a test that has begun can't be withdrawn any more
 		go func() {
 			defer close(requests)
 			r := protocol.NewReader(p.in)
@@ -113,13 +113,15 @@ func stream(do func(p *fakeProcess, id string) (protocol.Status, bool)) program 
 					return
 				}
 				if packet.Status == protocol.StatusExists {
+					waiting.Store(packet.TestID, true)
 					requests <- packet.TestID
-				} else {
+				} else if _, ok := waiting.Load(packet.TestID); ok {
 					withdrawn.Store(packet.TestID, true)
 				}
 			}
 		}()
 		for id := range requests {
+			waiting.Delete(id)
 			if _, ok := withdrawn.LoadAndDelete(id); ok {
 				p.send(id, protocol.StatusExists)
 				continue

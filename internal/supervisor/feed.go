@@ -65,7 +65,7 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 	case scheduler.Have:
 	default:
 		if s.proc == nil || len(s.proc.sent)+len(s.proc.open) == 0 {
-			l.steal(s)
+			l.steal(s, now)
 		}
 		return
 	}
@@ -94,11 +94,7 @@ func (l *loop) room(s *slot, now time.Time) int {
 	case s.proc == nil:
 		return max(1, l.lookAhead(s, now))
 	}
-	idle := 0
-	if len(s.proc.open) == 0 {
-		idle = 1 // what it begins next is not ahead of anything
-	}
-	return max(idle, l.lookAhead(s, now)) - len(s.proc.sent)
+	return l.lookAhead(s, now) - len(s.proc.sent)
 }
 
 // lookAhead is how many tests the worker of a slot may hold that it has not begun.
@@ -109,23 +105,26 @@ func (l *loop) lookAhead(s *slot, now time.Time) int {
 	return l.queue.Ahead(s.index, now, s.trips.shortest())
 }
 
-// steal asks the other workers for what they have not begun: this one has
-// nothing to do.
-func (l *loop) steal(idle *slot) {
-	for _, s := range l.slots {
-		if p := s.proc; s != idle && p != nil && len(p.open)+len(p.sent) > 1 && !p.ending && !p.closed {
-			l.withdraw(s)
-		}
+// steal asks another worker for what it has not begun and this one would finish
+// sooner.
+func (l *loop) steal(idle *slot, now time.Time) {
+	from, its := l.queue.Steal(idle.index, now, idle.trips.shortest())
+	if len(its) > 0 {
+		l.askBack(l.slots[from], its)
 	}
 }
 
 // withdraw asks a worker to give back what it has not begun.
-func (l *loop) withdraw(s *slot) {
+func (l *loop) withdraw(s *slot) { l.askBack(s, l.queue.Withdraw(s.index)) }
+
+// askBack asks a worker to give back tests. One that was told that there is no more
+// keeps them.
+func (l *loop) askBack(s *slot, its []scheduler.Item) {
 	p := s.proc
-	if p.outboxClosed {
+	if p == nil || p.outboxClosed {
 		return
 	}
-	for _, it := range l.queue.Withdraw(s.index) {
+	for _, it := range its {
 		if p.withdrawn == nil {
 			p.withdrawn = map[string]bool{}
 		}

@@ -45,6 +45,7 @@ type loop struct {
 	lastExit    string
 	timer       *time.Timer
 	wakeAt      time.Time
+	recheckAt   time.Time // when to ask the queue again, though nothing has happened
 	statusAt    time.Time
 }
 
@@ -119,6 +120,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.changed = false
 			l.feedAll(time.Now())
 		}
+		l.recheck(time.Now())
 		if l.live == 0 && l.listed == nil {
 			break
 		}
@@ -131,6 +133,17 @@ func (l *loop) run(ctx context.Context) error {
 		return l.sinkErr // whatever else went wrong came of it
 	}
 	return l.err
+}
+
+// recheck has the loop ask the queue again, if it holds something back for workers
+// that are expected to be at it sooner, and may not be.
+func (l *loop) recheck(now time.Time) {
+	if d := l.queue.Recheck(); d > 0 && !l.stopping() {
+		l.recheckAt = now.Add(d)
+		l.wake(l.recheckAt)
+	} else {
+		l.recheckAt = time.Time{}
+	}
 }
 
 // step handles everything that is ready, and waits for the first thing.
@@ -353,6 +366,9 @@ func (l *loop) wake(t time.Time) {
 
 // tick does what has become due.
 func (l *loop) tick(now time.Time) {
+	if !l.recheckAt.IsZero() && !now.Before(l.recheckAt) {
+		l.changed = true
+	}
 	for _, s := range l.slots {
 		p := s.proc
 		if p == nil {

@@ -14,15 +14,19 @@ var (
 	errEnough    = errors.New("enough tests have failed")
 )
 
-// minSilence is how long a worker may take to begin a test, imports and
-// fixtures included, where tests have a time limit.
-const minSilence = time.Minute
+const (
+	// minSilence is how long a worker may take to begin a test, imports and
+	// fixtures included, where tests have a time limit.
+	minSilence = time.Minute
+	// maxSilence is the same where they have none.
+	maxSilence = 10 * time.Minute
+)
 
 // silence is how long a worker may have tests and begin none before it is
-// ended, or zero for as long as it likes.
+// ended.
 func (l *loop) silence() time.Duration {
 	if l.cfg.Timeout == 0 {
-		return 0
+		return max(l.cfg.Slow, maxSilence)
 	}
 	return max(l.cfg.Timeout, l.cfg.Slow, minSilence)
 }

@@ -56,6 +56,11 @@ func TestTimeout(t *testing.T) {
 		if text := rec.detailsOf(tests[0]); !strings.Contains(text, "3s") || !strings.Contains(text, "SIGTERM") {
 			t.Errorf("got details %q; want the time limit and the worker's end", text)
 		}
+		for _, e := range rec.events {
+			if p := e.Packet; p != nil && p.Status.Final() && (e.Detail == madeUp) != (p.TestID == tests[0]) {
+				t.Errorf("%s: got detail %q; want it on what testr made up, and nowhere else", p.TestID, e.Detail)
+			}
+		}
 	})
 }
 
@@ -144,9 +149,14 @@ func TestTimeoutInBatchesAndPlain(t *testing.T) {
 	}
 }
 
-// TestSilentWorker: one that begins nothing is replaced where tests have a time limit, and
-// given up after three of them.
+// TestSilentWorker: one that begins nothing is replaced, and given up after three of them (F8).
 func TestSilentWorker(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Second} {
+		silentWorker(t, limit)
+	}
+}
+
+func silentWorker(t *testing.T, limit time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		tests := ids(20)
 		cfg, rec := setup(t, 2, passing, tests...)
@@ -154,7 +164,7 @@ func TestSilentWorker(t *testing.T) {
 			<-ctx.Done()
 			return 0
 		}}
-		cfg.Timeout, cfg.Slow = time.Second, 30*time.Second
+		cfg.Timeout, cfg.Slow = limit, 30*time.Second
 		check(t, cfg, all("success", tests...))
 		if got := rec.of(event.KindWarning); len(got) == 0 || !strings.Contains(got[0], "begun none of its") {
 			t.Errorf("got warnings %q; want one about the worker that begins nothing", got)
