@@ -15,9 +15,9 @@ func newWorkerCommand(env *environment) *cli.Command {
 		Usage: "run a built-in worker on stdin and stdout",
 		Description: `A worker reads requests for tests as subunit packets and writes what happens as a
 subunit stream. "testr run" starts workers by itself.`,
-		Subcommands: []*cli.Command{newWorkerGoCommand(env), newWorkerTapCommand(env)},
+		Subcommands: []*cli.Command{newWorkerCheckCommand(env), newWorkerGoCommand(env), newWorkerTapCommand(env)},
 		Action: func(*cli.Context) error {
-			return usage(errors.New("worker wants one of: go, tap"))
+			return usage(errors.New("worker wants one of: check, go, tap"))
 		},
 	}
 }

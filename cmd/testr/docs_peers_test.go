@@ -14,3 +14,9 @@ func TestDocumentedPythonCommands(t *testing.T) {
 func TestDocumentedWorker(t *testing.T) {
 	testDocuments(t, "stream")
 }
+
+// TestDocumentedWorkerOfItsOwn runs the worker that docs/writing-a-worker.md
+// shows, and checks it.
+func TestDocumentedWorkerOfItsOwn(t *testing.T) {
+	testDocuments(t, "worker")
+}

@@ -77,6 +77,7 @@ func TestTax(t *testing.T) { t.Skip("no taxes yet") }
 		".testr.conf":                "[DEFAULT]\ntest_command=go test ./...\n",
 	},
 	"stream": {}, // a document has all of it
+	"worker": {}, // likewise
 	"python": {
 		"shop/__init__.py":       "",
 		"shop/tests/__init__.py": "",

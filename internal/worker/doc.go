@@ -14,13 +14,16 @@
 // its stdin and says on its stdout what becomes of them: the worker channel of
 // docs/protocol.md. Serve keeps the worker's side of that channel for tests
 // that run as a RunFunc; RunGo is such a worker for Go, which `testr worker go`
-// is made of. The one for Python is a file of its own, which PythonSource
-// returns: it keeps the channel in Python.
+// is made of, and RunTap one for scripts that write TAP. The one for Python is a
+// file of its own, which PythonSource returns: it keeps the channel in Python.
+//
+// Check examines a streaming worker, whoever wrote it: it starts the worker and
+// looks whether it keeps the rules of docs/writing-a-worker.md.
 //
 // # Caveats
 //
-// Whoever asks for a command starts it: the package itself starts only what the
-// worker for Go needs, and ends that.
+// Whoever asks for a command starts it: the package itself starts only what RunGo,
+// RunTap and Check need, and ends that.
 //
 // Detect reads the command and runs nothing. What it can't be sure of it calls
 // KindBatch, with a Reason for a person.
