@@ -194,14 +194,16 @@ func (q *Queue) learn(c *class, sum, n length) {
 	}
 	q.learned++
 	q.setEstimate(c, c.tally.sum/c.tally.n)
-	if c.bin.waiting > 0 {
+	if len(c.bin.listed) > 0 {
 		q.rerank(&c.bin)
 	}
 	// Publishing looks at every class without numbers and at every guess in a
 	// group. It is due when what was learned since pays for that, or when there
-	// is twice as much to go by, as again and again at the start of a first run.
+	// is twice as much to go by, and later four times, as again and again at the
+	// start of a first run.
+	const early = 64
 	since := q.learned - q.published
-	if since*4 >= len(q.bare)+q.guesses || since >= q.published {
+	if since*4 >= len(q.bare)+q.guesses || since >= 3*q.published || since >= q.published && since < early {
 		q.publish()
 	}
 }
@@ -217,9 +219,11 @@ func (q *Queue) publish() {
 		return !b.group.noted
 	})
 	for _, c := range q.bare {
-		q.setEstimate(c, q.inherited(c))
-		if c.bin.waiting > 0 {
-			q.rerank(&c.bin)
+		if l := q.inherited(c); l != c.estimate {
+			q.setEstimate(c, l)
+			if len(c.bin.listed) > 0 {
+				q.rerank(&c.bin)
+			}
 		}
 	}
 	for _, b := range q.noted {

@@ -14,14 +14,16 @@ import (
 type race struct {
 	raceOptions
 	agenda
-	rnd     *rand.Rand
-	q       *Queue
-	items   []Item
-	took    map[Item]time.Duration // on a worker of speed 1
-	classes int
-	workers []racer
-	idle    []int
-	recheck bool
+	rnd      *rand.Rand
+	q        *Queue
+	items    []Item
+	took     map[Item]time.Duration // on a worker of speed 1
+	classes  int
+	usual    map[Item]time.Duration
+	outliers []time.Duration // what is long by chance
+	workers  []racer
+	idle     []int
+	recheck  bool
 
 	live     float64 // the speed of all that live
 	since    time.Duration
@@ -67,12 +69,15 @@ type stretch struct {
 }
 
 func newRace(o raceOptions) *race {
-	r := &race{raceOptions: o, rnd: rand.New(rand.NewPCG(o.seed, 2)), took: make(map[Item]time.Duration)}
+	r := &race{raceOptions: o, rnd: rand.New(rand.NewPCG(o.seed, 2)), took: make(map[Item]time.Duration), usual: make(map[Item]time.Duration)}
 	r.suite()
 	r.q = New(Options{Workers: o.workers, Order: o.order, Estimate: func(it Item) (time.Duration, bool) {
 		d := r.took[it]
 		if o.memory == "noisy" {
 			d = time.Duration(float64(d) * math.Exp(0.3*r.rnd.NormFloat64()))
+		}
+		if o.memory == "usual" {
+			d = r.usual[it]
 		}
 		return d, o.memory != "none"
 	}})
@@ -101,10 +106,14 @@ func (r *race) suite() {
 		typical := 20 * math.Exp(1.2*r.rnd.NormFloat64())
 		for range 1 + r.rnd.IntN(40) {
 			ms := typical * math.Exp(0.8*r.rnd.NormFloat64())
-			if r.rnd.IntN(100) == 0 {
+			usual := ms
+			outlier := r.rnd.IntN(100) == 0
+			if outlier {
 				ms *= math.Pow(1-r.rnd.Float64(), -1/1.2)
+				r.outliers = append(r.outliers, time.Duration(min(ms, r.longest)*float64(time.Millisecond)))
 			}
 			it := Item{Test: fmt.Sprintf("m%d.C%d.test_%d", r.classes/5, r.classes, len(r.items))}
+			r.usual[it] = time.Duration(usual * float64(time.Millisecond))
 			r.took[it] = time.Duration(min(ms, r.longest) * float64(time.Millisecond))
 			if r.same > 0 {
 				r.took[it] = r.same
@@ -165,6 +174,24 @@ func (r *race) bound() time.Duration {
 		longest = max(longest, d)
 	}
 	return max(at, time.Duration(float64(longest)/fastest))
+}
+
+// blind is about what no schedule can beat that doesn't know which tests are
+// outliers: m of them that take x or more are begun at random, so that the last
+// one is begun when m/(m+1) of the work is done, on the fastest worker at best.
+func (r *race) blind() time.Duration {
+	bound := r.bound()
+	fastest := 0.0
+	for i := range r.workers {
+		fastest = max(fastest, r.workers[i].speed)
+	}
+	slices.Sort(r.outliers)
+	blind := bound
+	for i, x := range r.outliers {
+		m := float64(len(r.outliers) - i)
+		blind = max(blind, time.Duration(float64(bound)*m/(m+1)+float64(x)/fastest))
+	}
+	return blind
 }
 
 // turn notes that the speed of all that live changes.
