@@ -199,11 +199,11 @@ func (q *Queue) learn(c *class, sum, n length) {
 	}
 	// Publishing looks at every class without numbers and at every guess in a
 	// group. It is due when what was learned since pays for that, or when there
-	// is twice as much to go by, and later four times, as again and again at the
+	// is twice as much to go by, and later eight times, as again and again at the
 	// start of a first run.
-	const early = 64
+	const little, early = 16, 64
 	since := q.learned - q.published
-	if since*4 >= len(q.bare)+q.guesses || since >= 3*q.published || since >= q.published && since < early {
+	if since*2+little >= len(q.bare)+q.guesses || since >= 7*q.published || since >= q.published && since < early {
 		q.publish()
 	}
 }
@@ -213,19 +213,22 @@ func (q *Queue) learn(c *class, sum, n length) {
 func (q *Queue) publish() {
 	q.published = q.learned
 	q.generation++
-	q.bare = slices.DeleteFunc(q.bare, func(c *class) bool { return c.tally.n > 0 })
-	q.noted = slices.DeleteFunc(q.noted, func(b *bin) bool {
-		b.group.noted = b.group.guesses > 0
-		return !b.group.noted
-	})
-	for _, c := range q.bare {
+	q.bare = slices.DeleteFunc(q.bare, func(c *class) bool {
+		if c.tally.n > 0 {
+			return true
+		}
 		if l := q.inherited(c); l != c.estimate {
 			q.setEstimate(c, l)
 			if len(c.bin.listed) > 0 {
 				q.rerank(&c.bin)
 			}
 		}
-	}
+		return false
+	})
+	q.noted = slices.DeleteFunc(q.noted, func(b *bin) bool {
+		b.group.noted = b.group.guesses > 0
+		return !b.group.noted
+	})
 	for _, b := range q.noted {
 		q.guess(b)
 		q.rerank(b)

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -197,6 +198,7 @@ func TestWithdrawnGroupGoesElsewhereWhole(t *testing.T) {
 // with an estimate that has changed since.
 func TestRemovedGuess(t *testing.T) {
 	lengths := map[string]time.Duration{"p.P.1": 100 * time.Millisecond, "p.P.2": 100 * time.Millisecond,
+		"p.P.3": 100 * time.Millisecond, "p.P.4": 100 * time.Millisecond,
 		"g.G.2": 20 * time.Second, "b.B.1": 25 * time.Second}
 	q := New(Options{
 		Workers: 1,
@@ -211,14 +213,20 @@ func TestRemovedGuess(t *testing.T) {
 			return d, ok
 		},
 	})
-	q.Add(tests("p.P.1", "p.P.2", "c.1.1", "c.2.1", "c.3.1", "c.4.1", "c.5.1", "g.G.1")...)
+	q.Add(tests("p.P.1", "p.P.2", "p.P.3", "p.P.4")...)
+	var classes []string
+	for i := range 20 {
+		classes = append(classes, fmt.Sprintf("c.%d.1", i))
+	}
+	q.Add(tests(classes...)...)
+	q.Add(tests("g.G.1")...)
 	q.Add(tests("g.G.2")...) // g.G.1 is expected to take as long from now on
 	if q.learned == q.published {
 		t.Fatal("the group's sum is up to date already")
 	}
 	q.Remove(tests("g.G.1")...)
 	q.Add(tests("b.B.1")...)
-	next(t, q, 0, 9, Have, "c.1.1", "c.2.1", "c.3.1", "c.4.1", "c.5.1", "b.B.1", "g.G.2", "p.P.1", "p.P.2")
+	next(t, q, 0, 2, Have, "b.B.1", "g.G.2")
 }
 
 func beforeDotOf(it Item) string { return beforeDot(it.Test) }
