@@ -239,7 +239,7 @@ func TestFarWorker(t *testing.T) {
 	took := map[time.Duration]time.Duration{}
 	for _, trip := range []time.Duration{0, 100 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			tests := ids(4000)
+			tests := ids(2000)
 			cfg, _ := setup(t, 2, far(trip, 10*time.Millisecond), tests...)
 			began := time.Now()
 			check(t, cfg, all("success", tests...))
