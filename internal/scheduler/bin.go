@@ -51,12 +51,6 @@ func (e *entry) estimate() length {
 	return e.length
 }
 
-// A ref is an entry in a bin's heap: its rank, so that the longest comes first,
-// and its number, so that equals come as added.
-func ref(r rank, at int32) uint64 { return uint64(highest-r)<<32 | uint64(at) }
-
-func number(ref uint64) int32 { return int32(ref) }
-
 // bin is where items wait that have something in common: those of a class that
 // belong to no group, or those of a group.
 //
@@ -79,8 +73,8 @@ type bin struct {
 	unheard bool   // of a class of which nothing is known, and in which nobody was yet
 	visited bool   // some worker was given an item of it, where the order asks for that
 
-	shelf      *shelf // where it stands, or nil
-	pos        int    // its index there
+	shelf      *shelf // where it stands, or stood last
+	at         uint64 // its place on its shelf, or nowhere
 	level      int    // which of the levels' lists it is in, or none
 	prev, next *bin   // in that
 }
@@ -96,12 +90,10 @@ type group struct {
 	noted   bool    // is in Queue.noted
 }
 
-func (b *bin) moved(pos int) {
-	b.pos = pos
-	if pos == none {
-		b.shelf = nil
-	}
-}
+func (b *bin) place() uint64 { return b.at }
+
+// open says whether anybody may have the bin's items, of which there are some.
+func (b *bin) open() bool { return b.at != nowhere }
 
 // guess is what the bin's place among the levels goes by: the estimate that a
 // class's items of unknown length share, or the sum of a group.
@@ -136,9 +128,9 @@ func (q *Queue) put(at int32) {
 	case e.filed:
 		b.stale--
 	case q.loose(e):
-		b.known.push(ref(rankOf(e.length), at))
+		b.known.push(refTo(rankOf(e.length), at))
 	default:
-		b.listed.push(ref(0, at))
+		b.listed.push(refTo(0, at))
 	}
 	e.filed = true
 	if g := b.group; g != nil {
@@ -198,7 +190,7 @@ func (q *Queue) rerank(b *bin) {
 	q.choose(b)
 	if b.waiting == 0 || b.group != nil && b.group.owner != nil {
 		b.relevel(none)
-		if b.shelf != nil {
+		if b.open() {
 			b.shelf.remove(b)
 		}
 		return
@@ -211,10 +203,15 @@ func (q *Queue) rerank(b *bin) {
 		b.relevel(level)
 	}
 	to := b.home()
-	if b.shelf != nil && b.shelf != to {
+	if b.open() && b.shelf != to {
 		b.shelf.remove(b)
 	}
-	to.place(b, ref(b.rank, b.best))
+	b.shelf = to
+	at := refTo(b.rank, b.best)
+	if b.visited {
+		at |= 1 << 31 // so that it is never mistaken for what it was when it was not
+	}
+	to.put(b, uint64(at))
 }
 
 // choose sets what the bin would give next.
@@ -225,7 +222,7 @@ func (q *Queue) choose(b *bin) {
 		return
 	}
 	if len(b.listed) > 0 {
-		b.best = number(b.listed[0])
+		b.best = b.listed[0].number()
 	}
 	switch {
 	case q.opts.Order == Listed:
@@ -237,8 +234,8 @@ func (q *Queue) choose(b *bin) {
 		if b.unheard = b.class.tally.n == 0 && !b.visited; b.unheard {
 			b.rank = rankOf(b.length * surprise)
 		}
-		if len(b.listed) == 0 || len(b.known) > 0 && b.known[0] < ref(b.rank, b.best) {
-			b.best = number(b.known[0])
+		if len(b.listed) == 0 || len(b.known) > 0 && b.known[0] < refTo(b.rank, b.best) {
+			b.best = b.known[0].number()
 			b.length = q.entries[b.best].length
 			b.rank = rankOf(b.length)
 		}
@@ -248,7 +245,7 @@ func (q *Queue) choose(b *bin) {
 // trim drops stale refs from the front of one of the bin's heaps.
 func (q *Queue) trim(b *bin, h *refs) {
 	for b.stale > 0 && len(*h) > 0 {
-		e := &q.entries[number((*h)[0])]
+		e := &q.entries[(*h)[0].number()]
 		if e.state == waiting {
 			return
 		}

@@ -105,7 +105,7 @@ func (q *Queue) classOf(s *segment, it Item) *class {
 		return c
 	}
 	c = &class{number: int32(len(q.classes)), profile: it.Profile, segment: s, module: q.moduleOf(s, it.Profile, outer)}
-	c.bin = bin{class: c, segment: s, pos: none, level: none}
+	c.bin = bin{class: c, segment: s, at: nowhere, level: none}
 	c.estimate = q.inherited(c)
 	q.classIDs[key] = c
 	q.classes = append(q.classes, c)
@@ -247,7 +247,7 @@ func (q *Queue) note(b *bin) {
 func (q *Queue) guess(b *bin) {
 	b.group.guessed = 0
 	for _, r := range b.listed {
-		if e := &q.entries[number(r)]; e.length == unknown && e.state == waiting {
+		if e := &q.entries[r.number()]; e.length == unknown && e.state == waiting {
 			b.group.guessed += e.class.estimate
 		}
 	}

@@ -1,81 +1,41 @@
 package scheduler
 
-// mover is what a heap can hold: something that knows where in it it stands.
-type mover interface {
-	// moved is told the index whenever that changes, and none when it leaves.
-	moved(int)
-}
-
-// node is something in a heap with the key that it stands there by. No two
-// keys in a heap are equal.
-type node[T mover] struct {
-	key uint64
-	of  T
-}
-
-// heap has what has the smallest key at index 0. Keys lie in the heap itself,
-// so that comparing reads no memory elsewhere, and four children to a node make
-// it half as deep as two.
-type heap[T mover] []node[T]
+// heap has what has the smallest key in front. No two keys in a heap are equal.
+// Keys lie in the heap itself, so that comparing reads no memory elsewhere, and
+// four children to a node make it half as deep as two.
+type heap[E interface{ key() uint64 }] []E
 
 const fan = 4
 
-func (h *heap[T]) push(key uint64, x T) {
-	*h = append(*h, node[T]{key, x})
-	h.up(len(*h) - 1)
-}
-
-// remove takes out what is at index i.
-func (h *heap[T]) remove(i int) {
-	last := len(*h) - 1
-	out := (*h)[i].of
-	moved := (*h)[last]
-	(*h)[last] = node[T]{}
-	*h = (*h)[:last]
-	if i < last {
-		old := (*h)[i].key
-		(*h)[i] = moved
-		h.settle(i, old)
-	}
-	out.moved(none)
-}
-
-// set gives what is at index i another key.
-func (h *heap[T]) set(i int, key uint64) {
-	old := (*h)[i].key
-	if old == key {
-		return
-	}
-	(*h)[i].key = key
-	h.settle(i, old)
-}
-
-// settle moves what is at index i, where the key was old, to where it belongs.
-func (h *heap[T]) settle(i int, old uint64) {
-	if (*h)[i].key < old {
-		h.up(i)
-	} else {
-		h.down(i)
-	}
-}
-
-func (h *heap[T]) up(i int) {
-	s := *h
-	x := s[i]
+func (h *heap[E]) push(x E) {
+	s := append(*h, x)
+	i := len(s) - 1
 	for i > 0 {
 		parent := (i - 1) / fan
-		if s[parent].key <= x.key {
+		if s[parent].key() <= x.key() {
 			break
 		}
 		s[i] = s[parent]
-		s[i].of.moved(i)
 		i = parent
 	}
 	s[i] = x
-	x.of.moved(i)
+	*h = s
 }
 
-func (h *heap[T]) down(i int) {
+// pop drops what is in front.
+func (h *heap[E]) pop() {
+	last := len(*h) - 1
+	x := (*h)[last]
+	var zero E
+	(*h)[last] = zero
+	*h = (*h)[:last]
+	if last > 0 {
+		(*h)[0] = x
+		h.down(0)
+	}
+}
+
+func (h *heap[E]) down(i int) {
 	s := *h
 	x := s[i]
 	for {
@@ -83,67 +43,85 @@ func (h *heap[T]) down(i int) {
 		if first >= len(s) {
 			break
 		}
-		child := first
+		child, least := first, s[first].key()
 		for c := first + 1; c < min(first+fan, len(s)); c++ {
-			if s[c].key < s[child].key {
-				child = c
+			if k := s[c].key(); k < least {
+				child, least = c, k
 			}
 		}
-		if x.key <= s[child].key {
+		if x.key() <= least {
 			break
 		}
 		s[i] = s[child]
-		s[i].of.moved(i)
 		i = child
 	}
 	s[i] = x
-	x.of.moved(i)
 }
 
-// refs is a heap of bare keys, the smallest first.
-type refs []uint64
+// ref is an entry or something else of a number, in a heap.
+type ref uint64
 
-func (h *refs) push(key uint64) {
-	s := append(*h, key)
-	i := len(s) - 1
-	for i > 0 {
-		parent := (i - 1) / fan
-		if s[parent] <= key {
-			break
-		}
-		s[i] = s[parent]
-		i = parent
-	}
-	s[i] = key
-	*h = s
+func (r ref) key() uint64 { return uint64(r) }
+
+// refTo returns a ref that has the highest rank come first, and of equals what
+// has the lowest number.
+func refTo(r rank, number int32) ref { return ref(highest-r)<<32 | ref(number) }
+
+func (r ref) number() int32 { return int32(r) }
+
+// refs is a heap of refs.
+type refs = heap[ref]
+
+// pile is a heap of things that change their keys. One that has got another key
+// is put in again, and what is in the pile under a key that it no longer has is
+// dropped when it comes to the front. So nothing has to know where in the heap it
+// stands, which with a million things would be ten writes all over the memory
+// for each that moves.
+type pile[T interface{ place() uint64 }] struct {
+	nodes heap[node[T]]
+	size  int // how many things are in it
 }
 
-// pop drops the first key.
-func (h *refs) pop() {
-	last := len(*h) - 1
-	key := (*h)[last]
-	s := (*h)[:last]
-	*h = s
-	if last == 0 {
-		return
+type node[T any] struct {
+	at uint64
+	of T
+}
+
+func (n node[T]) key() uint64 { return n.at }
+
+// nowhere is the key of what is in no pile.
+const nowhere = ^uint64(0)
+
+// put notes that something has a key now that it had not before.
+func (p *pile[T]) put(x T) {
+	p.nodes.push(node[T]{x.place(), x})
+	if len(p.nodes) > 2*p.size+16 {
+		p.sweep()
 	}
-	i := 0
-	for {
-		first := fan*i + 1
-		if first >= last {
-			break
+}
+
+// sweep drops what is in the pile under old keys.
+func (p *pile[T]) sweep() {
+	kept := p.nodes[:0]
+	for _, n := range p.nodes {
+		if n.of.place() == n.at {
+			kept = append(kept, n)
 		}
-		child := first
-		for c := first + 1; c < min(first+fan, last); c++ {
-			if s[c] < s[child] {
-				child = c
-			}
-		}
-		if key <= s[child] {
-			break
-		}
-		s[i] = s[child]
-		i = child
 	}
-	s[i] = key
+	clear(p.nodes[len(kept):])
+	p.nodes = kept
+	for i := (len(kept) - 2) / fan; i >= 0; i-- {
+		p.nodes.down(i)
+	}
+}
+
+// front returns what has the smallest key.
+func (p *pile[T]) front() (x T, ok bool) {
+	for len(p.nodes) > 0 {
+		if n := p.nodes[0]; n.of.place() == n.at {
+			return n.of, true
+		}
+		p.nodes.pop()
+	}
+	return x, false
 }

@@ -143,7 +143,7 @@ func (q *Queue) within(v *levels, n int, limit length) int32 {
 	b := v.bins[n]
 	for tries := 0; b != nil && tries < far; tries++ {
 		if b.guess() <= limit {
-			return number(b.listed[0])
+			return b.listed[0].number()
 		}
 		b = b.next
 	}

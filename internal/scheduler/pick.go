@@ -76,7 +76,7 @@ func (q *Queue) affine(w *worker, s *segment, top *bin, short length) *bin {
 	floor := least(top, short, w.class == nil || w.class.tally.n > 0)
 	if w.class != nil {
 		own := &w.class.bin
-		if own.shelf != nil && own.segment == s && own.rank >= floor {
+		if own.open() && own.segment == s && own.rank >= floor {
 			return own
 		}
 		if b := q.paid(w, s, floor); b != nil {
@@ -116,7 +116,7 @@ func least(top *bin, short length, heard bool) rank {
 // paid returns the best of the classes that the worker was in, or nil.
 func (q *Queue) paid(w *worker, s *segment, floor rank) *bin {
 	return best(&w.paid, floor, func(n int32) *bin {
-		if c := q.classes[n]; c.segment == s && c.bin.shelf != nil {
+		if c := q.classes[n]; c.segment == s && c.bin.open() {
 			return &c.bin
 		}
 		return nil
@@ -144,13 +144,13 @@ func best(h *refs, floor rank, of func(int32) *bin) *bin {
 			return nil
 		}
 		key := (*h)[0]
-		b := of(number(key))
+		b := of(key.number())
 		switch {
 		case b == nil:
 			h.pop()
-		case ref(b.rank, number(key)) != key:
+		case refTo(b.rank, key.number()) != key:
 			h.pop()
-			h.push(ref(b.rank, number(key)))
+			h.push(refTo(b.rank, key.number()))
 		case b.rank < floor:
 			return nil
 		default:
@@ -172,9 +172,9 @@ func (w *worker) move(to *class) {
 		return
 	}
 	if from.bin.waiting > 0 {
-		w.paid.push(ref(from.bin.rank, from.number))
+		w.paid.push(refTo(from.bin.rank, from.number))
 	}
 	if b := from.module.fresh.top(); b != nil && from.module != to.module {
-		w.imported.push(ref(b.rank, from.module.number))
+		w.imported.push(refTo(b.rank, from.module.number))
 	}
 }

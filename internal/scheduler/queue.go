@@ -184,7 +184,7 @@ func (q *Queue) newEntry(it Item) entry {
 func (q *Queue) groupOf(key prefix) *bin {
 	b := q.groups[key]
 	if b == nil {
-		b = &bin{group: new(group), segment: q.segment(key.segment), pos: none, level: none}
+		b = &bin{group: new(group), segment: q.segment(key.segment), at: nowhere, level: none}
 		q.groups[key] = b
 	}
 	return b

@@ -18,62 +18,70 @@ type segment struct {
 	levels levels
 }
 
-// rack is a heap of shelves by the best of what stands there, and so has the
+// rack is a pile of shelves by the best of what stands there, and so has the
 // best of all in front.
 type rack struct {
-	shelves heap[*shelf]
+	shelves pile[*shelf]
 }
 
 // top returns the first bin, or nil.
 func (r *rack) top() *bin {
-	if len(r.shelves) == 0 {
-		return nil
+	if s, ok := r.shelves.front(); ok {
+		return s.top()
 	}
-	return r.shelves[0].of.bins[0].of
+	return nil
 }
 
 // shelf has the bins of a module from which anybody may take.
 type shelf struct {
 	rack *rack
-	bins heap[*bin]
-	pos  int // in the rack, or none
+	bins pile[*bin]
+	at   uint64 // its place in the rack: that of its first bin on it
 }
 
-func (s *shelf) moved(pos int) { s.pos = pos }
+func (s *shelf) place() uint64 { return s.at }
 
 // top returns the first bin, or nil.
 func (s *shelf) top() *bin {
-	if len(s.bins) == 0 {
-		return nil
-	}
-	return s.bins[0].of
+	b, _ := s.bins.front()
+	return b
 }
 
-// place puts the bin on the shelf, or where it belongs there by a new key.
-func (s *shelf) place(b *bin, key uint64) {
-	if b.shelf == nil {
-		b.shelf = s
-		s.bins.push(key, b)
-	} else {
-		s.bins.set(b.pos, key)
+// put gives the bin a place on the shelf.
+func (s *shelf) put(b *bin, at uint64) {
+	if b.at == at {
+		return
 	}
+	if b.at == nowhere {
+		s.bins.size++
+	}
+	b.at = at
+	s.bins.put(b)
 	s.refresh()
 }
 
 func (s *shelf) remove(b *bin) {
-	s.bins.remove(b.pos)
+	b.at = nowhere
+	s.bins.size--
 	s.refresh()
 }
 
-// refresh puts the shelf itself where it belongs.
+// refresh gives the shelf itself its place.
 func (s *shelf) refresh() {
-	switch {
-	case len(s.bins) == 0:
-		s.rack.shelves.remove(s.pos)
-	case s.pos == none:
-		s.rack.shelves.push(s.bins[0].key, s)
-	default:
-		s.rack.shelves.set(s.pos, s.bins[0].key)
+	at := nowhere
+	if b := s.top(); b != nil {
+		at = b.at
+	}
+	if at == s.at {
+		return
+	}
+	if s.at == nowhere {
+		s.rack.shelves.size++
+	} else if at == nowhere {
+		s.rack.shelves.size--
+	}
+	if s.at = at; at != nowhere {
+		s.rack.shelves.put(s)
 	}
 }
 
@@ -85,7 +93,7 @@ type module struct {
 }
 
 func (s *segment) newModule(n int32, t *tally) module {
-	return module{number: n, tally: t, fresh: shelf{rack: &s.fresh, pos: none}, used: shelf{rack: &s.used, pos: none}}
+	return module{number: n, tally: t, fresh: shelf{rack: &s.fresh, at: nowhere}, used: shelf{rack: &s.used, at: nowhere}}
 }
 
 // home is the shelf that the bin belongs on.

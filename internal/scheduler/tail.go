@@ -118,7 +118,7 @@ func (q *Queue) rehearse(s *segment, lanes []lane) (end float64) {
 				continue
 			}
 			for _, r := range b.listed {
-				if q.entries[number(r)].state == waiting {
+				if q.entries[r.number()].state == waiting {
 					give(b.class.estimate)
 				}
 			}
