@@ -81,7 +81,7 @@ func (a *tapArgs) expand(dir, name string) ([]string, error) {
 	return nil, fmt.Errorf("find the test script %q: %w", name, err)
 }
 
-// tapDirectory returns the scripts in a directory itself.
+// tapDirectory returns the scripts in a directory itself, in their order.
 func tapDirectory(dir, name string) ([]string, error) {
 	entries, err := os.ReadDir(tapJoin(dir, name))
 	if err != nil {
@@ -97,7 +97,6 @@ func tapDirectory(dir, name string) ([]string, error) {
 			found = append(found, path)
 		}
 	}
-	slices.Sort(found)
 	return found, nil
 }
 

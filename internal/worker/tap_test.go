@@ -8,11 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"testr/internal/instance"
 	"testr/internal/protocol"
 )
 
@@ -156,12 +159,16 @@ func TestTapStarts(t *testing.T) {
 		{"with an option", "#! /bin/sh -e \n" + says, 0o600, nil, "t/a.t e"},
 		{"itself", "#!/bin/sh -f\n" + says, 0o700, nil, "t/a.t f"},
 		{"what --exec says", says, 0o600, []string{"-e", "/bin/sh -C"}, "t/a.t C"},
+		{"itself, by what the system makes of its first line", "#!shell -f\n" + says, 0o700, nil, "t/a.t f"},
 		{"itself by --exec", "#!/bin/sh\n" + says, 0o700, []string{"-e", ""}, "t/a.t"},
 		{"with arguments", "#!/bin/sh\n" + says, 0o600, []string{"t/a.t", "::", "-x", "y z"}, "t/a.t -x y z"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			writeFiles(t, dir, map[string]string{"t/a.t": test.script})
+			if err := os.Symlink("/bin/sh", filepath.Join(dir, "shell")); err != nil {
+				t.Fatal(err)
+			}
 			if err := os.Chmod(filepath.Join(dir, "t/a.t"), test.mode); err != nil {
 				t.Fatal(err)
 			}
@@ -221,16 +228,17 @@ func superviseTap(ctx context.Context, t *testing.T, scripts map[string]string) 
 	})
 }
 
-// Assertions come while the script runs; others can be withdrawn meanwhile; what
+// Assertions and text come while the script runs; others can be withdrawn meanwhile; what
 // the channel sends as input gets there.
 func TestTapStreams(t *testing.T) {
 	s := superviseTap(t.Context(), t, map[string]string{
-		"a.t": tapShell + "echo 1..2; echo ok 1; read line; echo ok 2 - $line",
+		"a.t": tapShell + "echo 1..2; echo ok 1; echo '# asks'; read line; echo ok 2 - $line",
 		"b.t": tapShell + "echo 1..0",
 		"c.t": tapShell + "echo 1..0",
 	})
 	s.send(requestPacket("a.t"), requestPacket("b.t"), requestPacket("c.t"))
 	s.awaitOutline("success a.t:1")
+	s.await("the text", func(p *protocol.Packet) bool { return p.FileName == "stdout" && string(p.Content) == "# asks\n" })
 	s.send(withdrawPacket("b.t"))
 	s.awaitOutline("exists b.t")
 	s.send(stdinPacket("an answer\n", true))
@@ -261,6 +269,41 @@ func TestTapStops(t *testing.T) {
 	if err := <-s.done; !errors.Is(err, why) {
 		t.Errorf("got error %v; want %v", err, why)
 	}
+}
+
+// S1: whoever kills the worker's group kills its script.
+func TestTapDiesWhole(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"a.t": tapShell + "echo ok 1 $$; read line; read line\n"})
+	machines, err := (&instance.Local{Dir: dir}).Provision(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := checkCommand(t, "tap", "a.t")
+	process, err := machines[0].Start(t.Context(), instance.Command{Args: cfg.Args, Env: cfg.Env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := supervise(t, func(in io.Reader, out io.Writer) error {
+		go func() { _, _ = io.Copy(process.Stdin(), in) }() // ends with the process
+		_, err := io.Copy(out, process.Stdout())
+		_, _ = io.Copy(t.Output(), process.Stderr())
+		return err
+	})
+	w.send(requestPacket("a.t"))
+	p := w.await("the assertion", func(p *protocol.Packet) bool { return p.ParentID != "" })
+	pid, err := strconv.Atoi(strings.TrimPrefix(p.TestID, "a.t:1 "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := syscall.Getpgid(pid)
+	if err != nil || group != process.PID() {
+		t.Errorf("got the script in group %d, error %v; want the worker's, %d", group, err, process.PID())
+	}
+	if err := machines[0].Close(); err != nil {
+		t.Error(err)
+	}
+	awaitGone(t, pid)
 }
 
 // A script ends when nobody hears of it any more.
