@@ -143,7 +143,7 @@ func TestLostWorker(t *testing.T) {
 }
 
 func TestGroupOfALostWorkerMovesWhole(t *testing.T) {
-	q := New(Options{Workers: 3, Group: beforeDotOf})
+	q := New(Options{Workers: 3, Group: classOf})
 	q.Add(tests("g.1", "g.2", "g.3", "g.4")...)
 	next(t, q, 0, 2, Have, "g.1", "g.2")
 	next(t, q, 1, 1, Wait)
@@ -158,7 +158,7 @@ func TestGroupOfALostWorkerMovesWhole(t *testing.T) {
 }
 
 func TestGroupStaysForWhatIsListedLater(t *testing.T) {
-	q := New(Options{Workers: 2, Group: beforeDotOf})
+	q := New(Options{Workers: 2, Group: classOf})
 	q.Add(tests("g.1")...)
 	next(t, q, 0, 1, Have, "g.1")
 	q.Finished(0, Item{Test: "g.1"}, start)
@@ -168,7 +168,7 @@ func TestGroupStaysForWhatIsListedLater(t *testing.T) {
 }
 
 func TestGroupsOfTwoProfilesAreTwo(t *testing.T) {
-	q := New(Options{Workers: 2, Group: beforeDotOf})
+	q := New(Options{Workers: 2, Group: classOf})
 	q.Add(Item{"g.1", "py27"}, Item{"g.1", "py34"})
 	for w := range 2 {
 		if items, _ := q.Next(w, start, Limit{Items: 1}); len(items) != 1 {
@@ -178,7 +178,7 @@ func TestGroupsOfTwoProfilesAreTwo(t *testing.T) {
 }
 
 func TestWithdrawnGroupGoesElsewhereWhole(t *testing.T) {
-	q := New(Options{Workers: 2, Group: beforeDotOf})
+	q := New(Options{Workers: 2, Group: classOf})
 	q.Add(tests("g.1", "g.2", "g.3")...)
 	next(t, q, 0, 2, Have, "g.1", "g.2")
 	if got, want := q.Withdraw(0), tests("g.1", "g.2"); !slices.Equal(got, want) {
@@ -229,7 +229,11 @@ func TestRemovedGuess(t *testing.T) {
 	next(t, q, 0, 2, Have, "b.B.1", "g.G.2")
 }
 
-func beforeDotOf(it Item) string { return beforeDot(it.Test) }
+// classOf groups by class.
+func classOf(it Item) string {
+	class, _ := splitID(it.Test)
+	return class
+}
 
 func TestEstimatedRemaining(t *testing.T) {
 	lengths := map[string]time.Duration{"a.1": time.Second, "a.2": 3 * time.Second,

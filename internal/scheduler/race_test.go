@@ -25,6 +25,7 @@ type race struct {
 	idle     []int
 	recheck  bool
 
+	fastest  float64
 	live     float64 // the speed of all that live
 	since    time.Duration
 	capacity []stretch
@@ -32,7 +33,6 @@ type race struct {
 	end      time.Duration
 	setups   int
 	imports  int
-	rounds   int
 }
 
 type raceOptions struct {
@@ -40,7 +40,7 @@ type raceOptions struct {
 	workers   int
 	perWorker int     // tests
 	longest   float64 // of a test, in ms
-	memory    string  // of durations: exact, noisy, none
+	memory    string  // of durations: exact, noisy, usual (of outliers what they are else), none
 	uneven    bool    // speeds are 1 to 4
 	deaths    float64 // for each worker
 	trip      time.Duration
@@ -95,8 +95,11 @@ func (r *race) racers() {
 			r.workers[i].speed = 1 + 3*r.rnd.Float64()
 		}
 		r.live += r.workers[i].speed
+		r.fastest = max(r.fastest, r.workers[i].speed)
 	}
 }
+
+const classesToModule = 5
 
 // suite makes tests in classes of 1 to 40. A class has a typical length, its
 // tests scatter around that, and one test in a hundred is an outlier.
@@ -112,7 +115,7 @@ func (r *race) suite() {
 				ms *= math.Pow(1-r.rnd.Float64(), -1/1.2)
 				r.outliers = append(r.outliers, time.Duration(min(ms, r.longest)*float64(time.Millisecond)))
 			}
-			it := Item{Test: fmt.Sprintf("m%d.C%d.test_%d", r.classes/5, r.classes, len(r.items))}
+			it := Item{Test: fmt.Sprintf("m%d.C%d.test_%d", r.classes/classesToModule, r.classes, len(r.items))}
 			r.usual[it] = time.Duration(usual * float64(time.Millisecond))
 			r.took[it] = time.Duration(min(ms, r.longest) * float64(time.Millisecond))
 			if r.same > 0 {
@@ -133,8 +136,7 @@ func (r *race) run() float64 {
 		n := r.rnd.IntN(len(r.workers))
 		r.after(time.Duration(0.8*r.rnd.Float64()*float64(total)), func() { r.die(n) })
 	}
-	for r.q.Counts().Remaining() > 0 && r.next() {
-		r.rounds++
+	for r.q.Counts().Remaining() > 0 && r.next() { //nolint:revive // next does it all
 	}
 	if left := r.q.Counts(); left.Remaining() > 0 {
 		panic(fmt.Sprintf("stuck: %+v", left))
@@ -155,7 +157,7 @@ func (r *race) work() (sum float64) {
 // test on the fastest worker.
 func (r *race) bound() time.Duration {
 	work := r.work() + r.lost
-	var at, longest time.Duration
+	var at time.Duration
 	r.turn(0)
 	for _, s := range r.capacity {
 		if d := time.Duration(work / s.speed * float64(time.Second)); at+d <= s.until {
@@ -166,25 +168,27 @@ func (r *race) bound() time.Duration {
 		work -= s.speed * (s.until - at).Seconds()
 		at = s.until
 	}
-	fastest := 0.0
-	for i := range r.workers {
-		fastest = max(fastest, r.workers[i].speed)
-	}
+	return max(at, r.critical())
+}
+
+// critical is what the longest test takes on the fastest worker.
+func (r *race) critical() time.Duration {
+	longest := time.Duration(0)
 	for _, d := range r.took {
 		longest = max(longest, d)
 	}
-	return max(at, time.Duration(float64(longest)/fastest))
+	return time.Duration(float64(longest) / r.fastest)
 }
+
+// lopsided says whether one test is more than half of the bound. Such draws say
+// nothing of schedules.
+func (r *race) lopsided() bool { return r.critical() > r.bound()/2 }
 
 // blind is about what no schedule can beat that doesn't know which tests are
 // outliers: m of them that take x or more are begun at random, so that the last
 // one is begun when m/(m+1) of the work is done, on the fastest worker at best.
 func (r *race) blind() time.Duration {
-	bound := r.bound()
-	fastest := 0.0
-	for i := range r.workers {
-		fastest = max(fastest, r.workers[i].speed)
-	}
+	bound, fastest := r.bound(), r.fastest
 	slices.Sort(r.outliers)
 	blind := bound
 	for i, x := range r.outliers {

@@ -17,17 +17,23 @@ import (
 // It proves S5 (workers lie), F4 and F10 (workers die, flap, come back or do
 // not) and F14 (the clock steps) for the queue.
 func TestSimulation(t *testing.T) {
-	seeds := uint64(200)
-	if s := os.Getenv("TESTR_SEEDS"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("TESTR_SEEDS: %v", err)
-		}
-		seeds = n
-	}
-	for seed := range seeds {
+	for seed := range seeds(t, 200) {
 		newSim(t, seed).run()
 	}
+}
+
+// seeds returns how many seeds to try: n, or TESTR_SEEDS.
+func seeds(t *testing.T, n uint64) uint64 {
+	t.Helper()
+	s := os.Getenv("TESTR_SEEDS")
+	if s == "" {
+		return n
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("TESTR_SEEDS: %v", err)
+	}
+	return n
 }
 
 // sim is one simulated run.
@@ -84,7 +90,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 			return s.took[it], s.hash(it.Test, 100) < int(known*100)
 		},
 		Group: func(it Item) string {
-			if class := beforeDot(it.Test); s.hash(class, 100) < int(grouped*100) {
+			if class := classOf(it); s.hash(class, 100) < int(grouped*100) {
 				return class
 			}
 			return ""

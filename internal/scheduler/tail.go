@@ -58,7 +58,7 @@ func (q *Queue) toEnd(s *segment, top *bin, now time.Duration) float64 {
 	p := &q.plan
 	age := float64(now-p.at) / float64(time.Microsecond)
 	// A plan looks at every worker. So many events must have paid for it.
-	const visits = 32
+	const visits = 16
 	if p.segment != s || top.length > p.top || (q.changes-p.changes)*visits > q.present || age < 0 ||
 		age > 0 && (q.present <= visits || age > p.left/8) {
 		q.makePlan(s, top, now)

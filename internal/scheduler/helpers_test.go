@@ -1,3 +1,0 @@
-package scheduler
-
-func beforeDot(id string) string { return before(id, '.') }
