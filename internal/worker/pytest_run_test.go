@@ -91,7 +91,7 @@ func runPytest(t *testing.T, dir, command string, ids ...string) []byte {
 	argv := shell(command)
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdin, cmd.Stderr = dir, &requests, t.Output()
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "PYTEST_ADDOPTS=-p no:cacheprovider")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%s: %v", command, err)

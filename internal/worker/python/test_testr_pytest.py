@@ -36,6 +36,9 @@ class Process(test_testr_worker.Process):
 
     def __init__(self, *arguments, suite="good", options=(), env=None):
         command = [sys.executable] + list(options) + [WORKER] + list(arguments)
+        env = dict(env or {})
+        if not os.path.isabs(suite):
+            env["PYTEST_ADDOPTS"] = "-p no:cacheprovider"  # it would write beside the tests
         self.launch(command, os.path.join(SUITES, suite), env)
 
     def settle(self, test_id):
@@ -184,12 +187,19 @@ class Again(PytestCase):
         lines = self.read(env).splitlines()
         self.assertEqual([lines.count(line) for line in ("session up", "session down")], [2, 2])
 
+    def test_at_once(self):
+        """It is no neighbour of itself: each time its own fixtures are its own."""
+        test_id = "test_outcomes.py::test_teardown"
+        process = self.run_tests(test_id, test_id)
+        self.assertEqual(process.outcomes(), [(test_id, "fail")] * 2)
+
     def test_failing_tear_down(self):
         process = Process()
         for _ in range(2):
             process.settle("test_tear_down.py::test_last")
         process.finish()
-        one = [("test_tear_down.py::test_last", "success"), ("teardown of test_tear_down.py", "fail")]
+        name = "test_tear_down.py"
+        one = [(name + "::test_last", "success"), ("teardown of " + name, "fail")]
         self.assertEqual((process.outcomes(), process.exit_status), (one * 2, 0))
 
 
@@ -359,6 +369,16 @@ class Hostile(PytestCase):
         _, statuses = self.hostile("fork", "after")
         self.assertEqual(statuses, ["success", "success"])
 
+    def test_warnings_as_errors(self):
+        """The user's filters hold for fixtures, too, but not for what the worker brings with it."""
+        arguments = ["-o", "filterwarnings=error"]
+        _, statuses = self.hostile("fork_warning", arguments=arguments)
+        self.assertEqual(statuses, ["success"])
+        process = Process(*arguments, suite="single")
+        process.settle("test_hostile.py::test_warning_late")
+        process.finish()
+        self.assertEqual(process.outcomes()[1:], [("teardown of test_hostile.py", "fail")])
+
     def test_exit(self):
         process, statuses = self.hostile("exit", "after", "exit", "exit")
         self.assertEqual(statuses, ["fail", "success", "fail", "fail"])
@@ -379,14 +399,16 @@ class Hostile(PytestCase):
     def test_options_that_stop_or_choose(self):
         suite = self.directory()
         with open(os.path.join(suite, "test_it.py"), "w") as module:
-            module.write("def test_1(): assert 0\ndef test_2(): pass\ndef test_3(): assert 0\n")
-        command = [sys.executable, "-B", "-m", "pytest", "-q", "--deselect=test_it.py::test_3"]
+            module.write("def test_1(): pass\ndef test_2(): assert 0\ndef test_3(): assert 0\n")
+        command = [sys.executable, "-B", "-m", "pytest", "--sw", "--deselect=test_it.py::test_3"]
         subprocess.run(command, cwd=suite, stdout=subprocess.DEVNULL, check=False)
         test_ids = ["test_it.py::test_%d" % number for number in (1, 2, 3)]
         arguments = ["-x", "--maxfail=1", "--lf", "--sw", "--junitxml=units.xml"]
-        self.assertEqual(self.listed(*arguments, suite=suite), test_ids)
+        for several in arguments, ["--sw"], ["--ff"]:
+            self.assertEqual(self.listed(*several, suite=suite), test_ids)
+        self.assertIn("test_whole.py::test_whole", self.listed("-x", suite="broken"))
         process = self.run_tests(*test_ids, suite=suite, arguments=arguments)
-        self.assertEqual([s for _, s in process.outcomes()], ["fail", "success", "fail"])
+        self.assertEqual([s for _, s in process.outcomes()], ["success", "fail", "fail"])
         self.assertEqual(sorted(os.listdir(suite)), [".pytest_cache", "test_it.py"])
         with open(os.path.join(suite, ".pytest_cache", "v", "cache", "lastfailed")) as failed:
             self.assertNotIn("test_3", failed.read())
@@ -405,7 +427,7 @@ class Hostile(PytestCase):
             self.assertRegex(process.stderr, r'test_hostile.py", line [0-9]+ in test_hangs')
 
     def test_death(self):
-        process = Process("-p", "no:cacheprovider", suite="single")
+        process = Process(suite="single")
         process.settle("test_hostile.py::test_after")
         process.kill(signal.SIGKILL)
         self.assertEqual(process.finish().exit_status, -signal.SIGKILL)

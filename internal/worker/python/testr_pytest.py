@@ -480,14 +480,10 @@ class Worker:
         finally:
             self._story = None
             self._leave_child(story)
-        for name in "shouldstop", "shouldfail":
-            # pytest 8 has properties of these names that can't be taken back.
-            hidden = "_" + name
-            setattr(item.session, hidden if hasattr(item.session, hidden) else name, False)
         story.end()
 
     def _look_ahead(self, item):
-        """Returns whether the test after this one is known, and which it is: None after the last."""
+        """Returns whether the test after this one is known, and it: None after the last."""
         test_id = self._channel.peek(default=b"")
         if test_id is None:
             return True, None

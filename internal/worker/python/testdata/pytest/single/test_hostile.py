@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import pytest
 
@@ -39,6 +40,22 @@ def test_fork():
     if child == 0:
         raise ValueError("in the child")
     assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 1
+
+
+def test_fork_warning():
+    # As Python 3.12 says it, for the worker's threads.
+    message = "This process is multi-threaded, use of fork() may lead to deadlocks in the child."
+    warnings.warn(message, DeprecationWarning)
+
+
+@pytest.fixture(scope="module")
+def warns_late():
+    yield
+    warnings.warn("beware")
+
+
+def test_warning_late(warns_late):
+    pass
 
 
 def test_exit():
