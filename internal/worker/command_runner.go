@@ -13,7 +13,10 @@ import (
 var pythonRunners = []string{"subunit.run", "testtools.run", "unittest", "stestr.subunit_runner.run"}
 
 // The names of pytest, as a module and as a program.
-var pytestModules, pytestPrograms = []string{"pytest", "py.test"}, []string{"pytest", "py.test", "pytest-3", "py.test-3"}
+var (
+	pytestModules  = []string{"pytest", "py.test"}
+	pytestPrograms = []string{"pytest", "py.test", "pytest-3", "py.test-3"}
+)
 
 // Programs that run their arguments, after options of their own, and those that
 // do so after the word run. They are those of which pytest is commonly an
