@@ -161,6 +161,11 @@ func simpleCommand(command string) ([]word, string) {
 	if reason := notSimple(file); reason != "" {
 		return nil, reason
 	}
+	// What is put behind such a command would be a part of its last word.
+	if end := command[:call.Args[len(call.Args)-1].End().Offset()]; strings.HasSuffix(end, `\`) &&
+		(len(end)-len(strings.TrimRight(end, `\`)))%2 == 1 {
+		return nil, "it ends with a backslash"
+	}
 	words := make([]word, len(call.Args))
 	for i, arg := range call.Args {
 		words[i] = word{arg, int(arg.Pos().Offset()), int(arg.End().Offset()), staticValue(arg.Parts)}

@@ -149,6 +149,7 @@ func TestBatchCommands(t *testing.T) {
 		{"substitution in quotes", `python -m unittest "a $(ls)"`, "", "it has a command substitution"},
 		{"substitution in a default", `A=${A:-$(ls)} python -m unittest`, "", "it has a command substitution"},
 		{"arithmetic", "python -m unittest $((1+1))", "", "it has more than words and variables"},
+		{"open end", `python -m unittest a\\\`, "", "it ends with a backslash"},
 		{"comment", "python -m unittest # all of it", "", "it has a comment"},
 		{"comment before", "# all of it\npython -m unittest", "", "it has a comment"},
 		{"comment after", "python -m unittest\n# all of it", "", "it has a comment"},
@@ -204,6 +205,7 @@ func FuzzDetect(f *testing.F) {
 	f.Add("A=${A:-1} ${PYTHON:-python} -um subunit.run discover -t ./ . $LISTOPT $IDOPTION")
 	f.Add("env A='x' go test -race ./... \\\n $IDLIST")
 	f.Add("python -m unittest \"a $(b)\" `c` <<X\n$((1))\nX\n")
+	f.Add(`pytest \`)
 	f.Add("A=1 env B=$A pytest -k 'a or b' $LISTOPT")
 	f.Add("python -m unittest --load-list $IDFILE --load-list=$IDFILE ~ * \\$x 'y\" z'")
 	f.Fuzz(func(t *testing.T, command string) {
