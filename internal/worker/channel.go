@@ -213,11 +213,13 @@ func (c *channel) pop() (req Request, ok bool, err error) {
 }
 
 // finished ends the input of the test that ran: what it did not read is not
-// the next one's.
+// the next one's. But if the supervisor has ended the input, there is none for
+// the next one either.
 func (c *channel) finished() {
 	c.mu.Lock()
 	input := c.input
 	c.input = newInput()
+	c.input.ended = input.over()
 	c.mu.Unlock()
 	_ = input.Close()
 }
@@ -251,6 +253,13 @@ func (i *Input) Read(b []byte) (int, error) {
 	n := copy(b, i.data)
 	i.data = i.data[n:]
 	return n, nil
+}
+
+// over reports whether the supervisor ended the input.
+func (i *Input) over() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.ended
 }
 
 // Close drops what was not read and ends every Read. Its error is always nil.

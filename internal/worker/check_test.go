@@ -163,9 +163,9 @@ func TestCheckBuiltInWorkers(t *testing.T) {
 		"a_test.go": "package a\n\nimport \"testing\"\n\n" +
 			"func TestA(*testing.T) {}\n\nfunc TestB(t *testing.T) { t.Error() }\n",
 		"b/b_test.go": "package b\n\nimport \"testing\"\n\nfunc TestC(t *testing.T) { t.Run(\"x\", func(*testing.T) {}) }\n",
-		"t/a.t":       tapShell + "echo 1..1; echo ok 1\n",
+		"t/a.t":       tapShell + "cat; echo 1..1; echo ok 1\n",
 		"t/b.t":       tapShell + "echo 1..2; echo not ok 1; exit 3\n",
-		"t/c.t":       tapShell + "echo 1..0\n",
+		"t/c.t":       tapShell + "cat; echo 1..0\n",
 	})
 	for _, args := range [][]string{{"go", t.TempDir(), "./..."}, {"tap", "t/"}} {
 		t.Run(args[0], func(t *testing.T) {
