@@ -219,7 +219,7 @@ func runDocSteps(t *testing.T, files map[string]string, steps []docStep) {
 }
 
 // volatilePattern matches what differs from run to run.
-var volatilePattern = regexp.MustCompile(`( \([+-]\d+\.\d{3}s\))|\d+\.\d{3}s?`)
+var volatilePattern = regexp.MustCompile(`( \([+-]\d+\.\d{3}s\))|\d+\.\d{3}s?|\bworker-\d+`)
 
 // missingLine returns the first line of shown that output has not, in order.
 func missingLine(shown []string, output string) (line string, ok bool) {
