@@ -30,10 +30,10 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 	}
 	l.emit(event.Event{Kind: event.KindWorkerExited, Worker: s.index, Detail: how}, now)
 	clean := e.err == nil && e.status.Success()
+	l.unfixed(p, now)
 	if p.outbox == nil && clean && !p.killed {
 		l.ignored(p, now)
 	}
-	l.unfixed(p, now)
 	broke := l.lost(p, how, now)
 	switch {
 	case clean || p.killed && l.stopping() || broke || p.failed:

@@ -217,11 +217,19 @@ func TestSetUpFailure(t *testing.T) {
 			}
 			return 1
 		},
+		"batch that calls it success": func(_ context.Context, p *fakeProcess) int {
+			broken(p)
+			for _, id := range []string{"m.A.test_a", "m.D.test_a"} {
+				p.send(id, protocol.StatusInProgress)
+				p.send(id, pass)
+			}
+			return 0
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg, _ := setup(t, 1, program, tests...)
-				if name == "batch" {
+				if name != "stream" {
 					cfg.Worker = Worker{Batch: batchOf}
 				}
 				cfg.Retries = 1

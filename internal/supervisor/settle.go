@@ -116,6 +116,9 @@ const (
 	setupFailure = "setup-failure" // the fixture that is named in it has failed
 )
 
+// maxFixture is how long the id of a fixture is at most, as far as it is kept.
+const maxFixture = 1 << 10
+
 // blocks takes the answer "a fixture has failed that this test needs" out of
 // the stream: the test did not run, which is no outcome.
 func (l *loop) blocks(p *process, packet *protocol.Packet, now time.Time) bool {
@@ -127,7 +130,7 @@ func (l *loop) blocks(p *process, packet *protocol.Packet, now time.Time) bool {
 		if p.blocked == nil {
 			p.blocked = map[string]string{}
 		}
-		p.blocked[id] += string(packet.Content)
+		p.blocked[id] += string(packet.Content[:min(len(packet.Content), maxFixture-len(p.blocked[id]))])
 	}
 	fixture, ok := p.blocked[id]
 	if !ok || !p.has(id) {
