@@ -30,7 +30,7 @@ func TestArrange(t *testing.T) {
 		{"nothing", func(*Request) {}, scheduler.LongestFirst, []string{"a", "a", "a", ""}, nil},
 		{"random", func(r *Request) { r.Random = true }, scheduler.Listed, []string{"a", "a", "a", ""}, nil},
 		{"like", func(r *Request) { r.Select.Like = &Like{} }, scheduler.Listed, []string{"a", "a", "a", ""}, nil},
-		{"plan", func(r *Request) { r.Segments = plan }, scheduler.LongestFirst, []string{"1 a", "0 a", "1 a", ""},
+		{"plan", func(r *Request) { r.Segments = plan }, scheduler.LongestFirst, []string{"a", "a", "a", ""},
 			[]int{1, 0, 1, 1}},
 	}
 	for _, test := range tests {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"testr/internal/event"
@@ -241,23 +240,16 @@ func (s *session) arrange(cfg *supervisor.Config, c choice) error {
 	if req.Random || req.Select.Like != nil {
 		cfg.Order = scheduler.Listed
 	}
-	var segments map[string]int
 	if req.Segments != nil {
-		var err error
-		if segments, err = req.Segments.assign(c.tests, c.whole); err != nil {
+		segments, err := req.Segments.assign(c.tests, c.whole)
+		if err != nil {
 			return err
 		}
 		cfg.Segment = func(it scheduler.Item) int { return segments[it.Test] }
 		cfg.Concurrency = req.Segments.concurrency()
 	}
 	if req.Config.Grouped() {
-		cfg.Group = func(it scheduler.Item) string {
-			group := req.Config.Group(it.Test)
-			if group != "" && segments != nil { // what is in two segments can't stay together
-				group = strconv.Itoa(segments[it.Test]) + " " + group
-			}
-			return group
-		}
+		cfg.Group = func(it scheduler.Item) string { return req.Config.Group(it.Test) }
 	}
 	return nil
 }
