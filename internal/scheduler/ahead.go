@@ -38,7 +38,7 @@ func (q *Queue) Ahead(worker int, _ time.Time, trip time.Duration) int {
 		each /= float64(b.waiting)
 	}
 	each = max(each/w.speed, 1)
-	if w.ran > 0 {
+	if w.recent > 0 {
 		each = max(min(each, w.recent), 1)
 	}
 	us, speeds := float64(lengthOf(trip)), q.power(s)

@@ -153,7 +153,7 @@ func (q *Queue) Finished(worker int, it Item, now time.Time) bool {
 	q.counts.Done++
 	if took >= 0 && !e.measured {
 		e.measured = true
-		q.learnRun(e, q.observe(w, e, lengthOf(took)))
+		q.learnRun(e, w, q.observe(w, e, lengthOf(took)))
 	}
 	q.free(e.bin)
 	q.stale()

@@ -61,8 +61,15 @@ type class struct {
 	estimate length // for those of its tests whose length is unknown
 	open     int    // how many of those are not settled
 	idle     int    // how many of those wait
+	teacher  int32  // the only worker that has taught what is known of it, or nobody or several
 	bin      bin
 }
+
+// Teachers of a class that are no worker.
+const (
+	nobody  = -1
+	several = -2
+)
 
 // prefix names a class, a module or a group.
 type prefix struct {
@@ -105,6 +112,7 @@ func (q *Queue) classOf(s *segment, it Item) *class {
 		return c
 	}
 	c = &class{number: int32(len(q.classes)), profile: it.Profile, segment: s, module: q.moduleOf(s, it.Profile, outer)}
+	c.teacher = nobody
 	c.bin = bin{class: c, segment: s, at: nowhere, level: none}
 	c.estimate = q.inherited(c)
 	q.classIDs[key] = c
@@ -161,6 +169,7 @@ func (s *estimates) setEstimate(c *class, to length) {
 func (q *Queue) open(e *entry) {
 	q.unsettle(e)
 	if e.length != unknown {
+		e.class.teacher = several
 		q.learn(e.class, e.length, 1)
 	}
 }
@@ -255,7 +264,12 @@ func (q *Queue) guess(b *bin) {
 
 // learnRun learns how long an entry took in this run, which takes the place of
 // what was known of it.
-func (q *Queue) learnRun(e *entry, took length) {
+func (q *Queue) learnRun(e *entry, w *worker, took length) {
+	if c := e.class; c.teacher == nobody {
+		c.teacher = int32(w.number)
+	} else if c.teacher != int32(w.number) {
+		c.teacher = several
+	}
 	if e.length == unknown {
 		q.learn(e.class, took, 1)
 	} else {

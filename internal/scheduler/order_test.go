@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 type orderTest struct {
 	name string
 	// add is ids in listing order. "id=30ms" has a known length, "group:id" a
-	// group.
+	// group; "%d" is the place.
 	add string
 	// learn is ids that another worker is given before, with the time that
 	// they take; known is what was known of those.
@@ -60,6 +61,32 @@ var orderTests = []orderTest{
 		name: "the order among short ones is worth no fixture",
 		add:  "a.A.1=6ms b.B.1=5ms a.A.2=1ms",
 		want: "a.A.1 a.A.2 b.B.1",
+	},
+	{
+		name: "tests that take about as long stay as listed",
+		add:  "a.A.1=1ms a.A.2=9ms a.A.3=2ms a.A.4=15ms a.A.5=40ms",
+		want: "a.A.5 a.A.1 a.A.2 a.A.3 a.A.4",
+	},
+	{
+		name: "a class that was set up before, where nothing is much longer",
+		add:  "a.A.1=400ms b.B.1=390ms a.A.2=250ms b.B.2=250ms c.C.1=260ms b.B.3=250ms",
+		want: "a.A.1 b.B.1 b.B.2 b.B.3 a.A.2 c.C.1",
+	},
+	{
+		name:    "new classes of a module that was imported, where nobody is",
+		add:     "a.A.1=400ms b.B.1=400ms b.C.1=390ms a.C.1=390ms a.D.1=390ms b.D.1=390ms",
+		workers: []int{0, 1},
+		want:    "a.A.1 b.B.1 a.C.1 b.C.1 a.D.1 b.D.1",
+	},
+	{
+		name: "an imported module that was left before",
+		add:  "a.A.1=400ms c.A.1=300ms b.B.1=10s a.B.1=300ms",
+		want: "b.B.1 a.A.1 a.B.1 c.A.1",
+	},
+	{
+		name: "with much left, the own class to its end",
+		add:  "a.A.1=400ms a.A.2=20ms" + strings.Repeat(" b.B.%d=390ms", 40),
+		want: "a.A.1 a.A.2" + strings.Repeat(" b.B.%d", 40),
 	},
 	{
 		name: "an unknown one goes by its class",
@@ -171,11 +198,20 @@ func TestOrder(t *testing.T) {
 				q.Finished(learner, it, start.Add(learn.lengths[it]))
 			}
 			q.Lost(learner, start)
-			if diff := cmp.Diff(strings.Fields(tt.want), popAll(q, tt.workers)); diff != "" {
+			if diff := cmp.Diff(wanted(tt.want), popAll(q, tt.workers)); diff != "" {
 				t.Errorf("order (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// wanted returns the ids of a table, each "%d" as its place.
+func wanted(text string) []string {
+	ids := strings.Fields(text)
+	for n := range ids {
+		ids[n] = strings.Replace(ids[n], "%d", strconv.Itoa(n), 1)
+	}
+	return ids
 }
 
 var start = time.Unix(1e9, 0)
@@ -208,7 +244,8 @@ type listing struct {
 func newListing(t *testing.T, text string) listing {
 	t.Helper()
 	l := listing{groups: make(map[Item]string), lengths: make(map[Item]time.Duration)}
-	for field := range strings.FieldsSeq(text) {
+	for n, field := range strings.Fields(text) {
+		field = strings.Replace(field, "%d", strconv.Itoa(n), 1)
 		group, rest, ok := strings.Cut(field, ":")
 		if !ok {
 			group, rest = "", field

@@ -9,14 +9,18 @@ import (
 type crew struct {
 	present int     // workers that are not lost
 	speeds  float64 // the sum of their speeds
-	// bias is the mean of the logarithm of expected over taken time among tests
-	// whose length was only estimated, as far as no worker's speed explains it.
-	bias, biased float64
+	// near and far are about tests whose length was estimated from others, of
+	// the class or not.
+	near, far bias
 
 	changes  int           // what has happened that a plan depends on
 	patience time.Duration // see Recheck
 	asked    int           // sent items that were asked back
 }
+
+// bias is the mean of the logarithm of expected over taken time, as far as no
+// worker's speed explains it.
+type bias struct{ mean, n float64 }
 
 // pace is how fast a worker is, against the workers that had measured the known
 // lengths, or against all of this run.
@@ -68,20 +72,22 @@ func (q *Queue) exit(w *worker) {
 // would have taken on one of speed 1.
 func (q *Queue) observe(w *worker, e *entry, took length) length {
 	w.recent += (float64(took) - w.recent) / float64(min(max(w.ran, 1), 8))
-	expected := max(float64(e.estimate()), 1)
-	weight, x := 1.0, math.Log(expected/max(float64(took), 1))
-	switch {
+	expected, weight, b := float64(e.estimate()), 1.0, &q.near
+	switch c := e.class; {
 	case e.length != unknown:
-		weight = knownWeight
+		weight, b = knownWeight, nil
 	case q.all.n == 0:
 		return took // nothing was expected
-	default:
-		if e.class.tally.n == 0 {
-			weight /= 4
-		}
-		q.biased = min(q.biased+1, 4096)
-		q.bias += (min(max(x-w.log-q.bias, -aside), aside)) / q.biased
-		x -= q.bias
+	case c.teacher == int32(w.number) || c.teacher == nobody:
+		// It can't be compared with itself.
+		expected, weight, b = float64(q.inherited(c)), 0.25, &q.far
+	}
+	expected = max(expected, 1)
+	x := math.Log(expected / max(float64(took), 1))
+	if b != nil {
+		b.n = min(b.n+1, 4096)
+		b.mean += min(max(x-w.log-b.mean, -aside), aside) / b.n
+		x -= b.mean
 	}
 	weight *= expected / (expected + slightly)
 	w.weight = min(w.weight+weight, maxWeight)
