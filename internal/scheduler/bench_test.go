@@ -40,7 +40,7 @@ var benchmarkQueues = []struct {
 		d := scatter(it)
 		return d, d%(2*time.Millisecond) == 0
 	}}},
-	{name: "groups", opts: Options{Group: func(it Item) string { return classOf(it) }}},
+	{name: "groups", opts: Options{Group: classOf}},
 	{name: "one-class", opts: Options{Estimate: known}, id: "test_%d"},
 	{name: "class-each", id: "module.Class%d.test"},
 }

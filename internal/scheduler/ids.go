@@ -15,7 +15,8 @@ import "strings"
 func splitID(id string) (class, module string) {
 	id = cutParameters(id)
 	if i := strings.LastIndex(id, "::"); i >= 0 {
-		return id[:i], id[:strings.Index(id, "::")]
+		module, _, _ = strings.Cut(id, "::")
+		return id[:i], module
 	}
 	if strings.IndexByte(id, '/') < 0 {
 		class = before(id, '.')

@@ -169,7 +169,8 @@ func (m *model) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 			m.fatalf("worker %d got %q, %d us; want %q, %d us", worker, it, m.weight(i), want[0].Item, m.weight(want[0]))
 		}
 		m.hand(i, worker)
-		work += time.Duration(float64(m.q.entries[i.place].estimate()) / m.q.workers[worker].speed * float64(time.Microsecond))
+		us := float64(m.q.entries[i.place].estimate()) / m.q.workers[worker].speed
+		work += time.Duration(us * float64(time.Microsecond))
 	}
 	want := Wait
 	switch {
@@ -382,17 +383,17 @@ func (m *model) check() {
 	var measured bool
 	for _, i := range slices.Concat(m.items, m.removed) {
 		measured = measured || i.length != unknown || i.took != unknown
-		switch {
-		case i.state == gone:
-		case i.state == waiting:
+		switch i.state {
+		case gone:
+		case waiting:
 			want.Waiting++
-		case i.state == sent:
+		case sent:
 			want.Sent++
-		case i.state == begun:
+		case begun:
 			want.Begun++
-		case i.state == done:
+		case done:
 			want.Done++
-		default:
+		case abandoned:
 			want.Abandoned++
 		}
 		if i.outcomes > 1 {

@@ -1,6 +1,9 @@
 package scheduler
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // soon is the part of the time that is left that an item may take and still
 // count as short: it can wait for as long as there is something to do in the
@@ -47,11 +50,12 @@ func (q *Queue) power(s *segment) float64 {
 // owned returns a group of the segment that the worker is in and that has items
 // for it, or nil.
 func (w *worker) owned(s *segment) *bin {
-	for i := len(w.ready) - 1; i >= 0; i-- {
-		b := w.ready[i]
-		if b.group.owner != w || b.waiting == 0 {
-			w.ready = append(w.ready[:i], w.ready[i+1:]...)
-		} else if b.segment == s {
+	if len(w.ready) == 0 {
+		return nil
+	}
+	w.ready = slices.DeleteFunc(w.ready, func(b *bin) bool { return b.group.owner != w || b.waiting == 0 })
+	for _, b := range slices.Backward(w.ready) {
+		if b.segment == s {
 			return b
 		}
 	}

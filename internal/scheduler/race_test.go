@@ -27,7 +27,6 @@ type race struct {
 
 	fastest  float64
 	live     float64 // the speed of all that live
-	since    time.Duration
 	capacity []stretch
 	lost     float64 // seconds of work that died with its worker
 	end      time.Duration
@@ -58,7 +57,6 @@ type racer struct {
 	news    int // items handed out of which it is not known that they have begun
 	idle    bool
 	class   string
-	module  string
 	seen    map[string]bool
 }
 
@@ -69,7 +67,8 @@ type stretch struct {
 }
 
 func newRace(o raceOptions) *race {
-	r := &race{raceOptions: o, rnd: rand.New(rand.NewPCG(o.seed, 2)), took: make(map[Item]time.Duration), usual: make(map[Item]time.Duration)}
+	r := &race{raceOptions: o, rnd: rand.New(rand.NewPCG(o.seed, 2)),
+		took: make(map[Item]time.Duration), usual: make(map[Item]time.Duration)}
 	r.suite()
 	r.q = New(Options{Workers: o.workers, Order: o.order, Estimate: func(it Item) (time.Duration, bool) {
 		d := r.took[it]
@@ -162,7 +161,6 @@ func (r *race) bound() time.Duration {
 	for _, s := range r.capacity {
 		if d := time.Duration(work / s.speed * float64(time.Second)); at+d <= s.until {
 			at += d
-			work = 0
 			break
 		}
 		work -= s.speed * (s.until - at).Seconds()

@@ -9,9 +9,8 @@ import (
 
 // paced is a run of one test after another on each of some workers.
 type paced struct {
-	q   *Queue
-	at  time.Duration
-	err error
+	q  *Queue
+	at time.Duration
 }
 
 // run has the worker take a test and finish it after so long.
