@@ -158,7 +158,8 @@ func wantStats(t *testing.T, stream, last string) {
 // unittest.defaultTestLoader.errors, where one of them leaves one, which testr's
 // own worker clears.
 var (
-	dependentOnLevel = regexp.MustCompile(`^fixtures\.tests\._fixtures\.test_logger\.LogHandlerTest\.test_captures_logging$`)
+	dependentOnLevel = regexp.MustCompile(`^fixtures\.tests\._fixtures\.test_logger\.` +
+		`LogHandlerTest\.test_captures_logging$`)
 	dependent        = regexp.MustCompile(dependentOnLevel.String() + `|^testtools\.tests\.test_run\.TestRun\.`)
 )
 
