@@ -160,7 +160,7 @@ func wantStats(t *testing.T, stream, last string) {
 var (
 	dependentOnLevel = regexp.MustCompile(`^fixtures\.tests\._fixtures\.test_logger\.` +
 		`LogHandlerTest\.test_captures_logging$`)
-	dependent        = regexp.MustCompile(dependentOnLevel.String() + `|^testtools\.tests\.test_run\.TestRun\.`)
+	dependent = regexp.MustCompile(dependentOnLevel.String() + `|^testtools\.tests\.test_run\.TestRun\.`)
 )
 
 // TestTesttools runs the suites of testtools and fixtures from an unchanged
