@@ -52,7 +52,7 @@ func TestTrip(t *testing.T) {
 		o    raceOptions
 		want float64
 	}{
-		{raceOptions{workers: 8, perWorker: 1000, same: 10 * time.Millisecond, memory: "exact"}, 0.95},
+		{raceOptions{workers: 8, perWorker: 1000, same: 10 * time.Millisecond, memory: "exact"}, 0.985},
 		{raceOptions{workers: 8, perWorker: 1000, same: 10 * time.Millisecond, memory: "none"}, 0.95},
 		{raceOptions{workers: 8, perWorker: 3000, same: 10 * time.Millisecond, memory: "none", uneven: true}, 0.95},
 		{raceOptions{workers: 8, perWorker: 1000, longest: 5000, memory: "exact"}, 0.95},

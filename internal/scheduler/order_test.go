@@ -80,8 +80,8 @@ var orderTests = []orderTest{
 	},
 	{
 		name: "an imported module that was left before",
-		add:  "a.A.1=400ms c.A.1=300ms b.B.1=10s a.B.1=300ms",
-		want: "b.B.1 a.A.1 a.B.1 c.A.1",
+		add:  "a.A.1=10s c.A.1=5s d.B.1=1100ms a.B.1=1s",
+		want: "a.A.1 c.A.1 a.B.1 d.B.1",
 	},
 	{
 		name: "with much left, the own class to its end",

@@ -107,6 +107,7 @@ func TestStealGroups(t *testing.T) {
 		want := tests("g.c_100", "g.b_100", "g.a_100")
 		if ran {
 			q.Started(0, Item{Test: "g.a_100"}, start)
+			q.Finished(0, Item{Test: "g.a_100"}, start)
 			want = nil
 		}
 		if _, items := q.Steal(1, start, 0); !slices.Equal(items, want) {

@@ -113,6 +113,22 @@ func TestTrial(t *testing.T) {
 	}
 }
 
+// TestTrialWhereOthersNeedNone: what is short for a worker that is known can be
+// too long for one that is not.
+func TestTrialWhereOthersNeedNone(t *testing.T) {
+	for speed, want := range map[float64]string{0: "b.x_30", 1: "a.a_400"} {
+		q := crewOf(Options{}, 1, 1)
+		if speed == 0 {
+			q.workers[0].pace = pace{speed: 1}
+		}
+		q.Add(tests("a.a_400", "b.x_30")...)
+		for i := range 40 {
+			q.Add(Item{Test: "c.t" + strconv.Itoa(i) + "_40"})
+		}
+		next(t, q, 0, 1, Have, want)
+	}
+}
+
 func TestLimitOfWork(t *testing.T) {
 	for _, tt := range []struct {
 		speed float64
