@@ -180,7 +180,6 @@ func TestInterruptAtTerminal(t *testing.T) {
 		t.Errorf("got exit status %s; want 130", got)
 	}
 	screen := q.awaitScreen(`(?m)^FAILED \(id=0`)
-	wantText(t, screen, "Interrupted: interrupted by SIGINT\n", "1 test did not complete\n",
-		"1 test not run: interrupted\n")
+	wantText(t, screen, "Interrupted: interrupted by SIGINT\n", "2 tests not run: interrupted\n")
 	p.wantNobodyLeft(2)
 }
