@@ -83,6 +83,9 @@ func Check(ctx context.Context, cfg CheckConfig) (report *CheckReport, err error
 	if err := c.run(ctx); err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil { // what was seen last is testr's own doing
+		return nil, context.Cause(ctx)
+	}
 	return c.report, nil
 }
 
