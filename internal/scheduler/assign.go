@@ -144,7 +144,7 @@ func (q *Queue) Finished(worker int, it Item, now time.Time) bool {
 	if e.state == begun {
 		took = now.Sub(q.epoch) - e.began
 	}
-	if g := e.bin.group; g != nil {
+	if g := e.group(); g != nil {
 		g.ran = true
 	}
 	w := &q.workers[worker]
@@ -155,7 +155,7 @@ func (q *Queue) Finished(worker int, it Item, now time.Time) bool {
 		e.measured = true
 		q.learnRun(e, w, q.observe(w, e, lengthOf(took)))
 	}
-	q.free(e.bin)
+	q.free(e)
 	q.stale()
 	return true
 }
@@ -227,7 +227,7 @@ func (q *Queue) begin(e *entry, now time.Duration) {
 		e.asked = false // it won't come back
 		q.asked--
 	}
-	if g := e.bin.group; g != nil {
+	if g := e.group(); g != nil {
 		g.ran = true
 	}
 }
@@ -253,7 +253,7 @@ func (q *Queue) leave(e *entry) {
 		e.asked = false
 		q.asked--
 	}
-	if g := e.bin.group; g != nil {
+	if g := e.group(); g != nil {
 		g.out--
 	}
 	q.unlink(w, e)
@@ -262,10 +262,9 @@ func (q *Queue) leave(e *entry) {
 
 // free takes a group from its worker if that has none of its items and never
 // ran one, so that the group can still go elsewhere whole.
-func (q *Queue) free(b *bin) {
-	g := b.group
-	if g != nil && g.owner != nil && g.out == 0 && !g.ran {
-		q.release(b)
+func (q *Queue) free(e *entry) {
+	if g := e.group(); g != nil && g.owner != nil && g.out == 0 && !g.ran {
+		q.release(e.bin)
 	}
 }
 
@@ -279,7 +278,7 @@ func (q *Queue) release(b *bin) {
 func (q *Queue) link(w *worker, at int32) {
 	e := &q.entries[at]
 	if w.has++; w.has == 1 {
-		w.segment = e.bin.segment
+		w.segment = e.class.segment
 		w.segment.taken++
 	}
 	e.worker = int32(w.number)

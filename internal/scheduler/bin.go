@@ -33,12 +33,26 @@ type entry struct {
 	state      itemState
 	asked      bool // the worker was asked to give it back
 	filed      bool // its ref is in its bin
+	profiled   bool // belongs to a profile that has a name
+	grouped    bool // belongs to a group
 	measured   bool // what it took in this run is learned; that of a retry is not
 }
 
 func (e *entry) item() Item { return Item{Test: e.test, Profile: e.class.profile} }
 
-func (e *entry) is(it Item) bool { return e.test == it.Test && e.class.profile == it.Profile }
+// is says whether the item is this one. With a million of them the class is
+// memory that nobody has looked at for long, so it is not asked without need.
+func (e *entry) is(it Item) bool {
+	return e.test == it.Test && (e.profiled && e.class.profile == it.Profile || !e.profiled && it.Profile == "")
+}
+
+// group returns the item's group, or nil.
+func (e *entry) group() *group {
+	if !e.grouped {
+		return nil
+	}
+	return e.bin.group
+}
 
 // open says whether the item is neither done nor abandoned.
 func (e *entry) open() bool { return e.state <= begun }
@@ -70,6 +84,7 @@ type bin struct {
 	best    int32  // the entry that the bin would give next
 	rank    rank   // what that counts; a group's counts as the sum
 	length  length // how long that is expected to take
+	guessed bool   // that is an estimate
 	unheard bool   // of a class of which nothing is known, and in which nobody was yet
 	visited bool   // some worker was given an item of it, where the order asks for that
 
@@ -106,7 +121,7 @@ func (b *bin) guess() length {
 
 // loose says whether the entry waits on its own account in the levels' lists.
 func (q *Queue) loose(e *entry) bool {
-	return e.length != unknown && e.bin.group == nil && q.opts.Order != Listed
+	return e.length != unknown && !e.grouped && q.opts.Order != Listed
 }
 
 // put makes the entry wait in its bin.
@@ -230,14 +245,14 @@ func (q *Queue) choose(b *bin) {
 		b.length = b.guess()
 		b.rank = rankOf(b.length)
 	default:
-		b.length, b.rank = b.class.estimate, rankOf(b.class.estimate)
+		b.length, b.rank, b.guessed = b.class.estimate, rankOf(b.class.estimate), true
 		if b.unheard = b.class.tally.n == 0 && !b.visited; b.unheard {
 			b.rank = rankOf(b.length * surprise)
 		}
 		if len(b.listed) == 0 || len(b.known) > 0 && b.known[0] < refTo(b.rank, b.best) {
 			b.best = b.known[0].number()
 			b.length = q.entries[b.best].length
-			b.rank = rankOf(b.length)
+			b.rank, b.guessed = rankOf(b.length), false
 		}
 	}
 }

@@ -165,6 +165,20 @@ func (s *estimates) setEstimate(c *class, to length) {
 	c.estimate = to
 }
 
+// reestimate changes the estimate of the class's tests of unknown length, and
+// the place of its bin if that depends on it.
+func (q *Queue) reestimate(c *class, to length) {
+	from, b := c.estimate, &c.bin
+	q.setEstimate(c, to)
+	switch {
+	case len(b.listed) == 0:
+	case b.unheard || rankOf(from) != rankOf(to) || levelOf(from) != levelOf(to):
+		q.rerank(b)
+	case b.guessed:
+		b.length = to
+	}
+}
+
 // open counts an entry that is not settled and learns its known length.
 func (q *Queue) open(e *entry) {
 	q.unsettle(e)
@@ -177,17 +191,17 @@ func (q *Queue) open(e *entry) {
 // unsettle counts an entry that is not settled, or not any more.
 func (q *Queue) unsettle(e *entry) {
 	q.left += e.estimate()
-	e.bin.segment.open++
+	e.class.segment.open++
 	if e.length == unknown {
 		e.class.open++
 	}
-	q.reopen(e.bin.segment)
+	q.reopen(e.class.segment)
 }
 
 // close counts the entry as settled.
 func (q *Queue) close(e *entry) {
 	q.left -= e.estimate()
-	e.bin.segment.open--
+	e.class.segment.open--
 	if e.length == unknown {
 		e.class.open--
 	}
@@ -202,10 +216,7 @@ func (q *Queue) learn(c *class, sum, n length) {
 		t.n += n
 	}
 	q.learned++
-	q.setEstimate(c, c.tally.sum/c.tally.n)
-	if len(c.bin.listed) > 0 {
-		q.rerank(&c.bin)
-	}
+	q.reestimate(c, c.tally.sum/c.tally.n)
 	// Publishing looks at every class without numbers and at every guess in a
 	// group. It is due when what was learned since pays for that, or when there
 	// is twice as much to go by, and later eight times, as again and again at the
@@ -227,10 +238,7 @@ func (q *Queue) publish() {
 			return true
 		}
 		if l := q.inherited(c); l != c.estimate {
-			q.setEstimate(c, l)
-			if len(c.bin.listed) > 0 {
-				q.rerank(&c.bin)
-			}
+			q.reestimate(c, l)
 		}
 		return false
 	})

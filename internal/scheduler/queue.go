@@ -165,12 +165,12 @@ func (q *Queue) newEntry(it Item) entry {
 	} else {
 		s = q.segment(0)
 	}
-	e := entry{test: it.Test, worker: none, prev: none, next: none, length: unknown}
+	e := entry{test: it.Test, worker: none, prev: none, next: none, length: unknown, profiled: it.Profile != ""}
 	e.class = q.classOf(s, it)
 	e.bin = &e.class.bin
 	if q.opts.Group != nil {
 		if name := q.opts.Group(it); name != "" {
-			e.bin = q.groupOf(prefix{it.Profile, name, s.number})
+			e.grouped, e.bin = true, q.groupOf(prefix{it.Profile, name, s.number})
 		}
 	}
 	if q.opts.Estimate != nil {

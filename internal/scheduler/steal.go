@@ -79,10 +79,10 @@ func (q *Queue) strip(v, w *worker, busy, trip float64) (items []Item) {
 // last, to see whether they can become this worker's: they begin after before,
 // and work is the sum of their estimates.
 func (q *Queue) lump(w *worker, at int32) (before int32, work float64, ok bool) {
-	g := q.entries[at].bin.group
+	g := q.entries[at].group()
 	for before = at; before != none; before = q.entries[before].prev {
 		e := &q.entries[before]
-		if before != at && (g == nil || e.bin.group != g) {
+		if before != at && (g == nil || e.group() != g) {
 			break
 		}
 		if !q.movable(w, e) {
@@ -95,8 +95,8 @@ func (q *Queue) lump(w *worker, at int32) (before int32, work float64, ok bool) 
 
 // movable says whether an item that another worker has can become this one's.
 func (q *Queue) movable(w *worker, e *entry) bool {
-	s := e.bin.segment
-	return e.state == sent && !e.asked && s == q.current() && s.admits(w) && (e.bin.group == nil || !e.bin.group.ran)
+	s, g := e.class.segment, e.group()
+	return e.state == sent && !e.asked && s == q.current() && s.admits(w) && (g == nil || !g.ran)
 }
 
 // Returned says that the worker gave back an item that Withdraw or Steal
@@ -109,7 +109,7 @@ func (q *Queue) Returned(worker int, it Item) bool {
 	}
 	q.leave(e)
 	q.put(q.find(it))
-	q.free(e.bin)
+	q.free(e)
 	q.stale()
 	return true
 }
