@@ -1,5 +1,10 @@
 package scheduler
 
+import (
+	"cmp"
+	"slices"
+)
+
 // heap has what has the smallest key in front. No two keys in a heap are equal.
 // Keys lie in the heap itself, so that comparing reads no memory elsewhere, and
 // four children to a node make it half as deep as two.
@@ -28,16 +33,12 @@ func (h *heap[E]) pop() {
 	x := (*h)[last]
 	var zero E
 	(*h)[last] = zero
-	*h = (*h)[:last]
-	if last > 0 {
-		(*h)[0] = x
-		h.down(0)
+	s := (*h)[:last]
+	*h = s
+	if last == 0 {
+		return
 	}
-}
-
-func (h *heap[E]) down(i int) {
-	s := *h
-	x := s[i]
+	i := 0
 	for {
 		first := fan*i + 1
 		if first >= len(s) {
@@ -100,19 +101,12 @@ func (p *pile[T]) put(x T) {
 	}
 }
 
-// sweep drops what is in the pile under old keys.
+// sweep drops what is in the pile under old keys, and what is in it twice, since
+// it got an old key again.
 func (p *pile[T]) sweep() {
-	kept := p.nodes[:0]
-	for _, n := range p.nodes {
-		if n.of.place() == n.at {
-			kept = append(kept, n)
-		}
-	}
-	clear(p.nodes[len(kept):])
-	p.nodes = kept
-	for i := (len(kept) - 2) / fan; i >= 0; i-- {
-		p.nodes.down(i)
-	}
+	p.nodes = slices.DeleteFunc(p.nodes, func(n node[T]) bool { return n.of.place() != n.at })
+	slices.SortFunc(p.nodes, func(m, n node[T]) int { return cmp.Compare(m.at, n.at) })
+	p.nodes = slices.CompactFunc(p.nodes, func(m, n node[T]) bool { return m.at == n.at })
 }
 
 // front returns what has the smallest key.
