@@ -37,12 +37,13 @@ const (
 	// than one whose length was estimated from others.
 	knownWeight = 16
 	// priorWeight is the weight of the assumption that all are equally fast.
-	priorWeight = 8
+	priorWeight = 16
 	// maxWeight has what was observed long ago be forgotten.
 	maxWeight = 64 * knownWeight
-	// slightly is the length, in microseconds, of a test that counts half: of
-	// shorter ones the channel's part is more than the worker's.
-	slightly = 2000
+	// slightly is the length, in microseconds, of a test that counts half: what a
+	// machine that is busy for a moment adds to shorter ones is more than what a slow one
+	// does. When workers start, all together, it is.
+	slightly = 50_000
 	// aside is by how much, as a logarithm, a single test can be off. What is
 	// more counts as that: tests hang, clocks step.
 	aside = 2
