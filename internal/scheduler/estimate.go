@@ -53,15 +53,16 @@ type tally struct {
 
 // class is the tests of a class in one profile and one segment.
 type class struct {
+	tally    tally
+	outer    *tally // of its module
+	estimate length // for those of its tests whose length is unknown
+	open     int32  // how many of those are not settled
+	idle     int32  // how many of those wait
 	number   int32
-	profile  string
+	teacher  int32 // the only worker that has taught what is known of it, or nobody or several
 	segment  *segment
 	module   *module
-	tally    tally
-	estimate length // for those of its tests whose length is unknown
-	open     int    // how many of those are not settled
-	idle     int    // how many of those wait
-	teacher  int32  // the only worker that has taught what is known of it, or nobody or several
+	profile  string
 	bin      bin
 }
 
@@ -112,7 +113,7 @@ func (q *Queue) classOf(s *segment, it Item) *class {
 		return c
 	}
 	c = &class{number: int32(len(q.classes)), profile: it.Profile, segment: s, module: q.moduleOf(s, it.Profile, outer)}
-	c.teacher = nobody
+	c.teacher, c.outer = nobody, c.module.tally
 	c.bin = bin{class: c, segment: s, at: nowhere, level: none}
 	c.estimate = q.inherited(c)
 	q.classIDs[key] = c
@@ -144,7 +145,7 @@ func (q *Queue) moduleOf(s *segment, profile, name string) *module {
 
 // inherited is the estimate of a class of which nothing is known.
 func (s *estimates) inherited(c *class) length {
-	for _, t := range []*tally{c.module.tally, &s.all} {
+	for _, t := range []*tally{c.outer, &s.all} {
 		if t.generation != s.generation {
 			t.generation = s.generation
 			if t.n > 0 {
@@ -171,7 +172,7 @@ func (q *Queue) reestimate(c *class, to length) {
 	from, b := c.estimate, &c.bin
 	q.setEstimate(c, to)
 	switch {
-	case len(b.listed) == 0:
+	case c.open == 0 || len(b.listed) == 0:
 	case b.unheard || rankOf(from) != rankOf(to) || levelOf(from) != levelOf(to):
 		q.rerank(b)
 	case b.guessed:
@@ -211,7 +212,7 @@ func (q *Queue) close(e *entry) {
 // class goes by its new mean at once; those who go by what is known of others,
 // when it is their turn.
 func (q *Queue) learn(c *class, sum, n length) {
-	for _, t := range []*tally{&c.tally, c.module.tally, &q.all} {
+	for _, t := range []*tally{&c.tally, c.outer, &q.all} {
 		t.sum += sum
 		t.n += n
 	}
