@@ -28,7 +28,7 @@ func TestFitting(t *testing.T) {
 			continue
 		}
 		limit := lengthOf(time.Duration(rnd.IntN(1<<(1+rnd.IntN(16)))) * time.Millisecond)
-		best := length(unknown)
+		best := unknown
 		for _, it := range waits {
 			d, _ := taking(it)
 			if l := lengthOf(d); l <= limit {
