@@ -19,11 +19,17 @@ type Provider interface {
 type Instance interface {
 	// ID names the instance within its provider.
 	ID() string
+	// Path is where commands on the instance find a file of this machine that
+	// their Files name; file is absolute. Files of one directory stand in one
+	// directory there, under their own names. It does no more than compute.
+	Path(file string) string
 	// Start starts a command. Cancelling ctx ends the command and whatever it
 	// started: first with a request (SIGTERM to its process group), after a
 	// grace period by force (SIGKILL). What is left of the group when the
 	// command itself ends is killed. Start's own error means that nothing was
-	// started; everything later is Wait's.
+	// started; everything later is Wait's. It doesn't wait for a network: what
+	// only the far end can find out is told by Wait, or by a shell's exit status
+	// and stderr.
 	Start(ctx context.Context, cmd Command) (Process, error)
 	// Close gives the instance back. Commands that still run are killed at
 	// once: to end them gently, cancel their contexts and wait for them first.
@@ -38,6 +44,11 @@ type Command struct {
 	Args []string // program and arguments; the program is looked up in PATH
 	Dir  string   // working directory; empty means the instance's own
 	Env  []string // KEY=VALUE, over what the instance gives every command
+
+	// Files are files of this machine, by absolute paths, that the command
+	// reads where Path says. They are there before it starts. What was brought
+	// once is not brought again: the content of such a file must not change.
+	Files []string
 
 	// Stdin is nil for a pipe that Process.Stdin writes to. Otherwise the
 	// command reads the file itself.
@@ -59,8 +70,9 @@ type Process interface {
 	Stdout() io.Reader
 	Stderr() io.Reader
 	// Wait waits for the process's end and says how it ended. The error means
-	// that this could not be found out. It may be called from any goroutine,
-	// and again.
+	// that this could not be found out: a *LostError, if the instance is to
+	// blame and not the command. It may be called from any goroutine, and
+	// again.
 	Wait() (ExitStatus, error)
 	// Pause stops the process and what else is in its process group, and Resume
 	// lets them go on. They ask, and don't wait for it. The error is

@@ -161,6 +161,9 @@ type localInstance struct {
 // ID is "local-" and a number.
 func (i *localInstance) ID() string { return i.id }
 
+// Path is the file itself: it is here.
+func (i *localInstance) Path(file string) string { return file }
+
 // Start starts a command, in a process group of its own unless nested. Beside its three pipes
 // it inherits no file descriptor.
 func (i *localInstance) Start(ctx context.Context, command Command) (Process, error) {

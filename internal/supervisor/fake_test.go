@@ -29,8 +29,9 @@ type fakeInstance struct {
 	paused  int // guarded by mu
 }
 
-func (i *fakeInstance) ID() string   { return "fake" }
-func (i *fakeInstance) Close() error { return nil }
+func (i *fakeInstance) ID() string              { return "fake" }
+func (i *fakeInstance) Path(file string) string { return file }
+func (i *fakeInstance) Close() error            { return nil }
 
 func (i *fakeInstance) Start(ctx context.Context, cmd instance.Command) (instance.Process, error) {
 	i.mu.Lock()

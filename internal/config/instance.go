@@ -1,0 +1,35 @@
+package config
+
+import "time"
+
+// The values of Instance.Type.
+const (
+	InstanceSSH   = "ssh"   // a host that is reached by SSH
+	InstanceLocal = "local" // this machine
+	InstanceHook  = "hook"  // whatever three commands can get
+)
+
+// Instance is a section [instance NAME]: where workers run.
+type Instance struct {
+	Name string
+	Line int    // of the section's header; 0 for the hooks of [DEFAULT]
+	Type string // one of the Instance constants
+
+	Host  string // of an SSH host: its name, which the user's ssh configuration may know
+	Slots int    // how many workers it has at a time; 0 means as many as it has processors, of this machine only
+	// Directory is where the tests run: on an SSH host as it has it, relative to
+	// the home directory there; on this machine relative to Root.
+	Directory string
+	Setup     Value    // shell commands before each command
+	Env       []string // KEY=VALUE
+	Profiles  []string // the profiles that it can run; nil for all
+
+	Sync        bool     // the source tree is brought over first
+	SyncExclude []string // patterns of what is left out of that, as in .gitignore
+	Relay       bool     // its workers share one channel
+
+	// The commands of hooks.
+	Provision, Execute, Dispose Value
+	ProvisionTimeout            time.Duration // 0 for as long as it likes
+	DisposeTimeout              time.Duration // likewise
+}
