@@ -21,8 +21,9 @@ const (
 	// KindNotRun says that Tests were asked for and will have no outcome in
 	// this run; Detail is the reason.
 	KindNotRun
-	// KindRequeued says that Tests were sent to Worker, had not begun when it
-	// ended, and wait for another one; Detail is the reason.
+	// KindRequeued says that Tests were sent to Worker, and wait for another one:
+	// they had not begun when it ended, or its machine was lost with it. Detail is
+	// the reason.
 	KindRequeued
 	// KindWorkerStarted says that a process was started in the slot Worker;
 	// Detail tells host, process id and generation.

@@ -82,11 +82,25 @@ func (o *Outcomes) Event(e Event) error {
 				t.sent, t.worker = e.Time, e.Worker+1
 			})
 		}
+	case KindRequeued:
+		for _, id := range e.Tests {
+			o.leave(id)
+		}
 	case KindInterrupted:
 		o.interrupted = true
 	default:
 	}
 	return nil
+}
+
+// leave notes that nobody runs a test any more, nor what parts of it have begun.
+func (o *Outcomes) leave(id string) {
+	o.change(id, func(t *Test) { t.Open = false })
+	for _, part := range o.parts[id] {
+		if part.Open && part.ParentID == id {
+			o.leave(part.ID)
+		}
+	}
 }
 
 // change applies f to a test and keeps the counts right.

@@ -27,6 +27,8 @@ func asked(ids ...string) Event { return Event{Kind: KindAsked, Tests: ids} }
 
 func sent(ms int64, ids ...string) Event { return Event{Kind: KindSent, Time: at(ms), Tests: ids} }
 
+func requeued(ids ...string) Event { return Event{Kind: KindRequeued, Tests: ids} }
+
 func notRun(reason string, ids ...string) Event {
 	return Event{Kind: KindNotRun, Detail: reason, Tests: ids}
 }
@@ -71,6 +73,10 @@ func TestCounts(t *testing.T) {
 			Counts{Asked: 2, Tests: 1, Passed: 1}, Incomplete},
 		{"not run for a reason", []Event{asked("a", "b"), status("a", pass, 1), notRun("newline", "b")},
 			Counts{Asked: 2, Tests: 1, Passed: 1, NotRun: 1}, Incomplete},
+		{"begun, and its machine was lost", []Event{asked("a"), status("a", begin, 1), part(1, "a", "a (1)", begin),
+			requeued("a")}, Counts{Asked: 1}, Incomplete},
+		{"begun again on another machine", []Event{asked("a"), status("a", begin, 1), requeued("a"),
+			status("a", begin, 2), status("a", pass, 3)}, Counts{Asked: 1, Tests: 1, Passed: 1}, Passed},
 		{"not run after all run", []Event{asked("a"), notRun("lost", "a"), status("a", pass, 1)},
 			Counts{Asked: 1, Tests: 1, Passed: 1}, Passed},
 		// S5: an outcome for a test that nobody asked for never counts for one that was.

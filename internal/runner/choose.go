@@ -112,19 +112,23 @@ func (s *session) part(tests []string) ([]string, error) {
 }
 
 func (s *session) list(ctx context.Context) (listing supervisor.Listing, err error) {
-	shell, ids, err := s.plan.listing()
-	if err != nil || shell == "" {
+	lister, ids, err := s.plan.listing()
+	if err != nil || lister == nil {
 		return supervisor.Listing{Tests: ids}, err
 	}
-	if s.local == nil {
-		if err := s.provision(ctx, 1); err != nil {
-			return listing, err
-		}
+	at, err := s.where(ctx)
+	if err != nil {
+		return listing, fmt.Errorf("list tests: %w", err)
 	}
+	cmd, err := lister.command(at)
+	if err != nil {
+		return listing, err
+	}
+	shell := cmd.Args[len(cmd.Args)-1]
 	if s.req.Announce != nil {
 		s.req.Announce(shell)
 	}
-	if listing, err = supervisor.List(ctx, s.local, shellCommand(shell)); err != nil {
+	if listing, err = supervisor.List(ctx, at, cmd); err != nil {
 		return listing, err
 	}
 	if len(listing.Tests) == 0 && len(listing.Packets) == 0 {

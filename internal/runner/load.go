@@ -77,7 +77,7 @@ type storer struct {
 	over   bool            // nothing is stored any more; guarded by mu
 }
 
-// errOver tells a reader that nobody wants more.
+// errOver tells whoever reads, or gets instances, that nobody wants more.
 var errOver = errors.New("the run is over")
 
 // packet stores a packet. It is called by the readers of all streams.

@@ -30,9 +30,21 @@ type plan struct {
 	req      Request
 	temp     string
 	template worker.Template
-	stream   string // shell command of a streaming worker; empty if there is none
-	list     string // shell command that lists the tests; empty if there is none
+	stream   *line  // starts a streaming worker; nil if there is none
+	list     *line  // lists the tests; nil if nothing does
 	why      string // why there is no streaming worker, for a person
+	self     bool   // workers are served by testr itself
+}
+
+// line is a command line for /bin/sh. How it looks depends on where it runs.
+type line struct {
+	on    func(at place) (string, error)
+	files []string // files of this machine that it needs
+}
+
+// everywhere is a command line that is the same on every instance.
+func everywhere(shell string) *line {
+	return &line{on: func(place) (string, error) { return shell, nil }}
 }
 
 func newPlan(req Request, temp string) (*plan, error) {
@@ -43,33 +55,54 @@ func newPlan(req Request, temp string) (*plan, error) {
 	var err error
 	switch c.Worker {
 	case config.WorkerStream:
-		p.stream, p.list, err = worker.StreamCommands(c.WorkerCommand.Text, p.template, req.Select.Args)
+		var stream, list string
+		stream, list, err = worker.StreamCommands(c.WorkerCommand.Text, p.template, req.Select.Args)
+		p.stream, p.list = everywhere(stream), everywhere(list)
 	case config.WorkerBatch:
 		p.why = "the configuration says worker=batch"
 	default:
 		err = p.builtIn()
 	}
+	if err == nil {
+		err = p.check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s:%d: %w", c.File, c.TestCommand.Line, err)
 	}
-	if p.list == "" && p.template.Lists() {
-		if p.list, err = p.template.List(req.Select.Args); err != nil {
+	if p.list == nil && p.template.Lists() {
+		list, err := p.template.List(req.Select.Args)
+		if err != nil {
 			return nil, fmt.Errorf("make the command that lists the tests: %w", err)
 		}
+		p.list = everywhere(list)
 	}
 	return p, nil
 }
 
+// check makes the commands once as they are here, so that what is wrong with
+// them is known before anything is started.
+func (p *plan) check() error {
+	for _, l := range []*line{p.stream, p.list} {
+		if l == nil {
+			continue
+		}
+		if _, err := l.on(here); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // builtIn puts a built-in worker in the place of the runner that the test
 // command has, if it has one that testr knows.
-func (p *plan) builtIn() (err error) {
-	c, args := p.req.Config, p.req.Select.Args
+func (p *plan) builtIn() error {
+	c := p.req.Config
 	if c.Worker == config.WorkerTap {
-		p.stream, p.list, err = worker.TapCommands(p.req.Self, c.TestCommand.Text, args)
-		if err != nil {
-			err = fmt.Errorf("worker=tap (line %d) does not fit test_command: %w", c.WorkerLine, err)
+		p.tap()
+		if err := p.check(); err != nil {
+			return fmt.Errorf("worker=tap (line %d) does not fit test_command: %w", c.WorkerLine, err)
 		}
-		return err
+		return nil
 	}
 	d := worker.Detect(c.TestCommand.Text)
 	if want := c.Worker; want != config.WorkerAuto && want != d.Kind.String() {
@@ -77,33 +110,72 @@ func (p *plan) builtIn() (err error) {
 	}
 	switch d.Kind {
 	case worker.KindPython:
-		script := filepath.Join(p.temp, "testr_worker.py")
-		if err := os.WriteFile(script, worker.PythonSource(), 0o600); err != nil {
-			return fmt.Errorf("bring the python worker: %w", err)
-		}
-		if p.stream, err = d.Python(script, false, args); err == nil {
-			p.list, err = d.Python(script, true, args)
-		}
+		return p.python(d)
 	case worker.KindGo:
-		build := filepath.Join(p.temp, "go")
-		if err := os.Mkdir(build, 0o700); err != nil {
-			return fmt.Errorf("make a directory for test binaries: %w", err)
-		}
-		if p.stream, err = d.Go(p.req.Self, build, false, args); err == nil {
-			p.list, err = d.Go(p.req.Self, build, true, args)
-		}
+		return p.golang(d)
 	case worker.KindPytest:
-		dir := filepath.Join(p.temp, "pytest")
-		if err := worker.WritePytest(dir); err != nil {
-			return err
-		}
-		if p.stream, err = d.Pytest(dir, false, args); err == nil {
-			p.list, err = d.Pytest(dir, true, args)
-		}
+		return p.pytest(d)
 	default:
 		p.why = d.Reason
 	}
-	return err
+	return nil
+}
+
+// serve has the lines of a built-in worker made by command, which is told where
+// it runs.
+func (p *plan) serve(files []string, command func(at place, list bool) (string, error)) {
+	p.stream = &line{func(at place) (string, error) { return command(at, false) }, files}
+	p.list = &line{func(at place) (string, error) { return command(at, true) }, files}
+}
+
+func (p *plan) tap() {
+	p.self = true
+	command, args := p.req.Config.TestCommand.Text, p.req.Select.Args
+	p.serve([]string{p.req.Self}, func(at place, list bool) (string, error) {
+		run, lists, err := worker.TapCommands(at.Path(p.req.Self), command, args)
+		if list {
+			return lists, err
+		}
+		return run, err
+	})
+}
+
+func (p *plan) python(d worker.Detected) error {
+	script := filepath.Join(p.temp, "testr_worker.py")
+	if err := os.WriteFile(script, worker.PythonSource(), 0o600); err != nil {
+		return fmt.Errorf("bring the python worker: %w", err)
+	}
+	p.serve([]string{script}, func(at place, list bool) (string, error) {
+		return d.On(at.bare).Python(at.Path(script), list, p.req.Select.Args)
+	})
+	return nil
+}
+
+func (p *plan) golang(d worker.Detected) error {
+	p.self = true
+	build := filepath.Join(p.temp, "go")
+	if err := os.Mkdir(build, 0o700); err != nil {
+		return fmt.Errorf("make a directory for test binaries: %w", err)
+	}
+	p.serve([]string{p.req.Self}, func(at place, list bool) (string, error) {
+		dir := ""
+		if !at.bare { // else nobody there would remove it
+			dir = at.Path(build)
+		}
+		return d.On(at.bare).Go(at.Path(p.req.Self), dir, list, p.req.Select.Args)
+	})
+	return nil
+}
+
+func (p *plan) pytest(d worker.Detected) error {
+	files, err := worker.WritePytest(filepath.Join(p.temp, "pytest"))
+	if err != nil {
+		return err
+	}
+	p.serve(files, func(at place, list bool) (string, error) {
+		return d.On(at.bare).Pytest(filepath.Dir(at.Path(files[0])), list, p.req.Select.Args)
+	})
+	return nil
 }
 
 // mode says how tests are run; known says that their ids are without a listing.
@@ -112,7 +184,7 @@ func (p *plan) mode(known bool) (mode, error) {
 	t := p.template
 	asked := p.req.needsIDs()
 	switch {
-	case p.stream != "":
+	case p.stream != nil:
 		return modeStream, nil
 	case t.Selectable() && (known || t.Listable()):
 		return modeBatch, nil
@@ -139,14 +211,14 @@ func (p *plan) lacks(err error, what string, asked ...string) error {
 
 // listing returns the command that lists, or the ids that the configuration
 // lists itself.
-func (p *plan) listing() (shell string, ids []string, err error) {
-	if p.list != "" {
+func (p *plan) listing() (*line, []string, error) {
+	if p.list != nil {
 		return p.list, nil, nil
 	}
 	if ids := p.template.DefaultIDs(); len(ids) > 0 {
-		return "", ids, nil
+		return nil, ids, nil
 	}
-	return "", nil, p.lacks(ErrNotListable, "$LISTOPT (with test_list_option)")
+	return nil, nil, p.lacks(ErrNotListable, "$LISTOPT (with test_list_option)")
 }
 
 // shown is the command that a person is told of before it is started, empty for
@@ -154,10 +226,11 @@ func (p *plan) listing() (shell string, ids []string, err error) {
 func (p *plan) shown(m mode) string {
 	switch m {
 	case modeStream:
-		return p.stream
+		if shell, err := p.stream.on(here); err == nil {
+			return shell
+		}
 	case modePlain, modeOnce:
-		shell, err := p.template.Run(nil, "", p.req.Select.Args)
-		if err == nil {
+		if shell, err := p.template.Run(nil, "", p.req.Select.Args); err == nil {
 			return shell
 		}
 	default:
@@ -165,44 +238,52 @@ func (p *plan) shown(m mode) string {
 	return ""
 }
 
+// command is a line as it is on an instance.
+func (l *line) command(inst instance.Instance) (instance.Command, error) {
+	shell, err := l.on(placeOf(inst))
+	cmd := shellCommand(shell)
+	cmd.Files = l.files
+	return cmd, err
+}
+
 // worker says how the workers of a mode are started.
 func (p *plan) worker(m mode) (supervisor.Worker, error) {
 	var w supervisor.Worker
-	switch m {
-	case modeStream:
-		cmd := shellCommand(p.stream)
-		w.Stream = &cmd
+	if m == modeStream {
+		w.Stream = p.stream.command
 		if p.template.Selectable() {
 			w.Batch = p.batch
 		}
-	case modeBatch:
-		w.Batch = p.batch
-	case modeOnce:
-		w.Batch = func(ids []string) (supervisor.Batch, error) {
-			shell, err := p.template.Run(nil, "", p.req.Select.Args)
-			return supervisor.Batch{Command: shellCommand(shell), Given: ids}, err
-		}
-	default:
-		shell, err := p.template.Run(nil, "", p.req.Select.Args)
-		if err != nil {
-			return w, err
-		}
-		cmd := shellCommand(shell)
-		w.Plain = &cmd
+		return w, nil
 	}
+	if m == modeBatch {
+		w.Batch = p.batch
+		return w, nil
+	}
+	shell, err := p.template.Run(nil, "", p.req.Select.Args)
+	if err != nil {
+		return w, err
+	}
+	if m == modeOnce {
+		w.Batch = func(_ instance.Instance, ids []string) (supervisor.Batch, error) {
+			return supervisor.Batch{Command: shellCommand(shell), Given: ids}, nil
+		}
+		return w, nil
+	}
+	w.Plain = everywhere(shell).command
 	return w, nil
 }
 
 // batch makes the command for as many of the ids as it has room for.
-func (p *plan) batch(ids []string) (supervisor.Batch, error) {
+func (p *plan) batch(inst instance.Instance, ids []string) (supervisor.Batch, error) {
 	usable, refused := p.template.Split(ids)
 	var b supervisor.Batch
 	for _, r := range refused {
 		b.Refused = append(b.Refused, supervisor.Refused{Test: r.ID, Reason: r.Reason})
 	}
-	maker := worker.Batch{Template: p.template, TempDir: p.temp}
+	maker := worker.Batch{Template: p.template, TempDir: p.temp, Path: inst.Path}
 	for len(usable) > 0 {
-		argv, cleanup, err := maker.Command(usable, p.req.Select.Args)
+		argv, files, cleanup, err := maker.Command(usable, p.req.Select.Args)
 		if errors.Is(err, worker.ErrTooLong) && len(usable) > 1 {
 			usable = slices.Clip(usable[:len(usable)/2])
 			continue
@@ -210,7 +291,7 @@ func (p *plan) batch(ids []string) (supervisor.Batch, error) {
 		if err != nil {
 			return b, err
 		}
-		b.Command, b.Done, b.Given = instance.Command{Args: argv}, cleanup, usable
+		b.Command, b.Done, b.Given = instance.Command{Args: argv, Files: files}, cleanup, usable
 		if p.req.Announce != nil {
 			p.req.Announce(argv[len(argv)-1])
 		}

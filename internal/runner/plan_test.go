@@ -99,7 +99,7 @@ func TestBatchHalvesWhatIsTooLong(t *testing.T) {
 	for range 100 {
 		ids = append(ids, strings.Repeat("x", 4000))
 	}
-	b, err := p.batch(ids)
+	b, err := p.batch(here, ids)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"testr/internal/event"
@@ -62,6 +64,9 @@ func List(ctx context.Context, req Request) (tests []string, err error) {
 	if req.Select.known() {
 		return s.knownTests()
 	}
+	if err := s.prepare(ctx, false); err != nil {
+		return nil, err
+	}
 	listing, err := s.list(ctx)
 	if err != nil {
 		return nil, err
@@ -80,14 +85,20 @@ func List(ctx context.Context, req Request) (tests []string, err error) {
 
 // session is what a run or a listing has while it goes on.
 type session struct {
-	req   Request
-	temp  string // directory of our own, for what workers need
-	plan  *plan
-	local instance.Instance // where listing happens, and the first slot is
-	all   []instance.Instance
-	left  *left // what the last run left, with --resume
+	req  Request
+	temp string // directory of our own, for what workers need
+	plan *plan
+	left *left // what the last run left, with --resume
 
-	machine *instance.Local // what all instances are of
+	machine *instance.Local   // this machine, where hooks run, and workers if nothing else is configured
+	here    instance.Instance // of machine, for testr's own commands
+	groups  []*group          // where workers run
+
+	provisioning context.Context         // ends what groups do to get instances
+	cancel       context.CancelCauseFunc // of provisioning
+	providing    sync.WaitGroup          // of those who do
+	mu           sync.Mutex
+	ending       []func() error // what is to be done at the end, the last first; guarded by mu
 
 	unlisted bool // the test command runs what it finds, whatever that is
 	// listing is the whole listing, for the next run; nil if there was none.
@@ -106,26 +117,37 @@ func newSession(req Request) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
-	s := &session{req: req, temp: temp,
-		machine: &instance.Local{Dir: req.Config.Root, Guardian: []string{req.Self, "guardian"}}}
+	s := &session{req: req, temp: temp}
+	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
+	s.atEnd(func() error { return os.RemoveAll(temp) })
+	s.machine = s.newMachine(req.Config.Root, nil)
 	if s.plan, err = newPlan(req, temp); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
+// close gives everything back, whatever became of the session.
 func (s *session) close() error {
+	s.cancel(errOver)
+	s.providing.Wait()
 	var errs []error
-	for _, i := range s.all {
-		errs = append(errs, i.Close())
+	for _, do := range slices.Backward(s.ending) {
+		errs = append(errs, do())
 	}
-	errs = append(errs, s.closeMachine())
-	return errors.Join(append(errs, os.RemoveAll(s.temp))...)
+	return errors.Join(errs...)
+}
+
+// newMachine is this machine, with a directory and variables of its own.
+func (s *session) newMachine(dir string, env []string) *instance.Local {
+	m := &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
+	s.atEnd(func() error { return s.closeMachine(m) })
+	return m
 }
 
 // closeMachine ends what the workers left behind, and tells of it.
-func (s *session) closeMachine() error {
-	left, err := s.machine.Close()
+func (s *session) closeMachine(m *instance.Local) error {
+	left, err := m.Close()
 	for _, p := range left.First {
 		s.req.Log.Warn("LEAK: killed a process that outlived its worker", "pid", p.PID, "command", p.Command)
 	}
@@ -135,14 +157,15 @@ func (s *session) closeMachine() error {
 	return err
 }
 
-func (s *session) provision(ctx context.Context, count int) error {
-	made, err := s.machine.Provision(ctx, count)
+// prepare settles where workers run.
+func (s *session) prepare(ctx context.Context, several bool) error {
+	made, err := s.machine.Provision(ctx, 1)
 	if err != nil {
 		return err
 	}
-	s.all = append(s.all, made...)
-	s.local = s.all[0]
-	return nil
+	s.here = made[0]
+	s.atEnd(s.here.Close)
+	return s.form(ctx, several)
 }
 
 // info describes the run that is about to begin.
@@ -183,7 +206,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.provision(ctx, 1); err != nil {
+	if err := s.prepare(ctx, s.several(mode)); err != nil {
 		return nil, err
 	}
 	c, err := s.choose(ctx, mode)
@@ -195,7 +218,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 	if err := s.arrange(cfg, c); err != nil {
 		return nil, err
 	}
-	if cfg.Slots, err = s.slots(ctx, mode, len(c.tests), c.pending); err != nil {
+	if cfg.Slots, err = s.slots(ctx, len(c.tests), c.pending); err != nil {
 		return nil, err
 	}
 	if mode != modeStream {

@@ -10,32 +10,68 @@ import (
 	"testr/internal/supervisor"
 )
 
-// slots are as many as were asked for, and not more than there are tests when
-// their number is known.
-func (s *session) slots(ctx context.Context, m mode, tests int, pending bool) ([]supervisor.Slot, error) {
-	count := 1
-	if s.req.Parallel && m != modePlain && m != modeOnce {
-		var err error
-		if count, err = s.concurrency(ctx); err != nil {
-			return nil, err
-		}
-		if !pending {
+// several reports whether the tests are to run on several workers.
+func (s *session) several(m mode) bool {
+	if !s.req.Parallel {
+		return false
+	}
+	if m != modePlain && m != modeOnce {
+		return true
+	}
+	s.req.Log.Warn("--parallel has no effect: the test command can't run selected tests",
+		"hint", "put $LISTOPT and $IDOPTION into test_command")
+	return false
+}
+
+// slots are those of all groups, in their order. Where it is known how many tests
+// there are, groups that needn't have more slots than that don't.
+func (s *session) slots(ctx context.Context, tests int, pending bool) (slots []supervisor.Slot, err error) {
+	number := 0
+	for _, g := range s.groups {
+		count := g.count
+		if g.bounded && !pending {
 			count = max(1, min(count, tests))
 		}
-	} else if s.req.Parallel {
-		s.req.Log.Warn("--parallel has no effect: the test command can't run selected tests",
-			"hint", "put $LISTOPT and $IDOPTION into test_command")
-	}
-	if missing := count - len(s.all); missing > 0 {
-		if err := s.provision(ctx, missing); err != nil {
-			return nil, err
+		var places []supervisor.Place
+		if g.local {
+			if places, err = s.get(ctx, g); err != nil {
+				return nil, err
+			}
+		}
+		for i := range count {
+			slot := supervisor.Slot{Name: g.name, Route: strconv.Itoa(number)}
+			if g.relay {
+				slot.Route += "/" + strconv.Itoa(i)
+			} else {
+				number++
+			}
+			if g.local {
+				slot.Place = places[i]
+			} else {
+				slot.Open = s.opener(g, i)
+			}
+			slots = append(slots, slot)
+		}
+		if g.relay {
+			number++
 		}
 	}
-	out := make([]supervisor.Slot, count)
-	for i := range out {
-		out[i] = supervisor.Slot{Instance: s.all[i], Route: strconv.Itoa(i)}
+	return slots, nil
+}
+
+// opener gets the place of a group's slot. A group may come to have fewer than
+// were asked for.
+func (s *session) opener(g *group, i int) func(context.Context) (supervisor.Place, error) {
+	return func(ctx context.Context) (supervisor.Place, error) {
+		places, err := s.get(ctx, g)
+		switch {
+		case err != nil:
+			return supervisor.Place{}, err
+		case i >= len(places):
+			return supervisor.Place{}, fmt.Errorf("instance %s: there are %d of %d", g.name, len(places), g.count)
+		}
+		return places[i], nil
 	}
-	return out, nil
 }
 
 // concurrency is what was asked for, else what test_run_concurrency prints,
@@ -51,7 +87,7 @@ func (s *session) concurrency(ctx context.Context) (int, error) {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("%s:%d: test_run_concurrency: %w", s.req.Config.File, v.Line, fmt.Errorf(format, args...))
 	}
-	out, err := output(ctx, s.local, shellCommand(v.Text))
+	out, err := output(ctx, s.here, shellCommand(v.Text))
 	if err != nil {
 		return 0, fail("%w", err)
 	}

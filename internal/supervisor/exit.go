@@ -3,12 +3,14 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"testr/internal/event"
+	"testr/internal/instance"
 )
 
 // exited settles what a process leaves behind.
@@ -29,6 +31,10 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 		}
 	}
 	l.emit(event.Event{Kind: event.KindWorkerExited, Worker: s.index, Detail: how}, now)
+	if lost := lostWith(e); lost != nil {
+		l.lostMachine(p, lost, now)
+		return
+	}
 	clean := e.err == nil && e.status.Success()
 	l.unfixed(p, now)
 	if p.outbox == nil && clean && !p.killed {
@@ -145,6 +151,11 @@ func (l *loop) notStarted(s *slot, err error, now time.Time) {
 		}
 		return
 	}
+	var lost *instance.LostError
+	if errors.As(err, &lost) {
+		l.away(s, lost, now)
+		return
+	}
 	s.fruitless++
 	l.last, l.lastExit = nil, err.Error()
 	l.warn(fmt.Sprintf("start worker %s: %v", s.Route, err), now)
@@ -178,20 +189,24 @@ func (l *loop) giveUp(s *slot, now time.Time) {
 // fallBack goes over to batches if all slots were given up without a single
 // test begun, and there are batches.
 func (l *loop) fallBack(now time.Time) {
-	if l.began || l.batches || l.cfg.Worker.Batch == nil {
+	if l.began || l.batches || l.cfg.Worker.Batch == nil || l.opening > 0 {
 		return
 	}
-	for _, s := range l.slots {
-		if !s.retired {
-			return
-		}
+	retired := func(s *slot) bool { return s.retired }
+	buried := func(s *slot) bool { return s.buried }
+	if !every(l.slots, retired) || every(l.slots, buried) {
+		return
 	}
 	l.warn("no streaming worker got as far as its first test ("+l.lastExit+
 		"): running in batches instead; worker=batch says so from the beginning", now)
 	l.batches = true
 	for _, s := range l.slots {
-		s.retired, s.fruitless = false, 0
+		s.retired, s.fruitless = s.buried, 0
 	}
+}
+
+func every(slots []*slot, is func(*slot) bool) bool {
+	return !slices.ContainsFunc(slots, func(s *slot) bool { return !is(s) })
 }
 
 // settleRest accounts for what will not run any more, once nothing is left
@@ -206,7 +221,7 @@ func (l *loop) settleRest(now time.Time) {
 	}
 	reason := l.reason()
 	if reason == reasonNoWorker {
-		e := &WorkersError{Outstanding: len(left), Last: l.lastExit}
+		e := &WorkersError{Outstanding: len(left), Lost: l.dead, Last: l.lastExit}
 		if l.last != nil {
 			e.Stderr = l.last.errTail.String()
 		}
@@ -219,6 +234,9 @@ func describe(p *process, e *exit) string {
 	how := e.status.String()
 	if name := unix.SignalName(syscall.Signal(e.status.Code - 128)); e.status.Code > 128 && name != "" {
 		how += " (by which a shell says: killed by " + name + ")"
+	}
+	if lost := lostWith(e); lost != nil {
+		return lost.Error()
 	}
 	if e.err != nil {
 		how = "its end could not be found out: " + e.err.Error()

@@ -78,7 +78,8 @@ type fakeProcess struct {
 	stdout   *io.PipeReader
 	stderr   *io.PipeReader
 	status   instance.ExitStatus
-	died     bool // by SIGKILL
+	died     bool  // by SIGKILL
+	lost     error // with its instance
 	over     chan struct{}
 }
 
@@ -90,6 +91,9 @@ func (p *fakeProcess) Stdout() io.Reader     { return p.stdout }
 func (p *fakeProcess) Stderr() io.Reader     { return p.stderr }
 func (p *fakeProcess) Wait() (instance.ExitStatus, error) {
 	<-p.over
+	if p.lost != nil {
+		return instance.ExitStatus{}, p.lost
+	}
 	return p.status, nil
 }
 
@@ -173,10 +177,10 @@ func (r *recorder) of(k event.Kind) []string {
 func setup(t *testing.T, slots int, program program, tests ...string) (Config, *recorder) {
 	rec := &recorder{}
 	inst := &fakeInstance{program: program}
-	cfg := Config{Worker: Worker{Stream: &instance.Command{}}, Tests: tests, Sink: rec,
+	cfg := Config{Worker: Worker{Stream: fixed(instance.Command{})}, Tests: tests, Sink: rec,
 		Log: hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Trace})}
 	for i := range slots {
-		cfg.Slots = append(cfg.Slots, Slot{Instance: inst, Route: string(rune('0' + i))})
+		cfg.Slots = append(cfg.Slots, Slot{Place: Place{Instance: inst}, Route: string(rune(48 + i))})
 	}
 	return cfg, rec
 }
@@ -195,4 +199,9 @@ func statuses(o *event.Outcomes) map[string]string {
 		out[t.ID] = s
 	}
 	return out
+}
+
+// fixed is a command that is the same everywhere.
+func fixed(cmd instance.Command) func(instance.Instance) (instance.Command, error) {
+	return func(instance.Instance) (instance.Command, error) { return cmd, nil }
 }

@@ -26,7 +26,7 @@ func (l *loop) feedAll(now time.Time) {
 // it has none.
 func (l *loop) feed(s *slot, now time.Time) {
 	switch p := s.proc; {
-	case s.retired || s.waits:
+	case s.retired || s.waits || s.opening || !s.retryAt.IsZero():
 	case l.cfg.Worker.Plain != nil:
 		l.feedPlain(s, now)
 	case l.batches:
@@ -45,7 +45,7 @@ func (l *loop) feedPlain(s *slot, now time.Time) {
 		s.retired = true
 		return
 	}
-	l.start(s, Batch{Command: *l.cfg.Worker.Plain}, now)
+	l.startCommand(s, l.cfg.Worker.Plain, now)
 	s.retired = true // it is not started again
 }
 
@@ -69,7 +69,7 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 		}
 		return
 	}
-	if s.proc == nil && !l.start(s, Batch{Command: *l.cfg.Worker.Stream}, now) {
+	if s.proc == nil && !l.startCommand(s, l.cfg.Worker.Stream, now) {
 		return
 	}
 	ids := testIDs(its)
@@ -158,6 +158,16 @@ func (l *loop) expect(p *process, end time.Time) {
 	}
 }
 
+// startCommand is start for what needs nothing but a command.
+func (l *loop) startCommand(s *slot, of func(instance.Instance) (instance.Command, error), now time.Time) bool {
+	cmd, err := of(s.Instance)
+	if err != nil {
+		l.notStarted(s, err, now)
+		return false
+	}
+	return l.start(s, Batch{Command: cmd}, now)
+}
+
 // start starts a process in a slot. When that fails the slot's tests go back,
 // and it returns false.
 func (l *loop) start(s *slot, b Batch, now time.Time) bool {
@@ -191,12 +201,21 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 // a test that reads should see that instead of waiting.
 const stdinFile = "stdin"
 
+// startDetail tells what was started where. A number that is not known yet, or
+// never, is left out.
 func startDetail(s *slot, p instance.Process) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "?"
+	host := s.Host
+	if host == "" {
+		var err error
+		if host, err = os.Hostname(); err != nil {
+			host = "?"
+		}
 	}
-	return fmt.Sprintf("host=%s instance=%s pid=%d generation=%d", host, s.Instance.ID(), p.PID(), s.generation)
+	detail := fmt.Sprintf("host=%s instance=%s", host, s.Instance.ID())
+	if pid := p.PID(); pid != 0 {
+		detail += fmt.Sprintf(" pid=%d", pid)
+	}
+	return detail + fmt.Sprintf(" generation=%d", s.generation)
 }
 
 func (l *loop) free(done func() error) {

@@ -46,7 +46,7 @@ func (s *slot) running() []Running {
 func (l *loop) inspect() []SlotState {
 	out := make([]SlotState, 0, len(l.slots))
 	for _, s := range l.slots {
-		st := SlotState{Route: s.Route, Running: s.running()}
+		st := SlotState{Route: s.Route, Host: s.Host, Running: s.running()}
 		if p := s.proc; p != nil {
 			st.PID, st.Since, st.Heard, st.Waiting = p.inst.PID(), p.started, p.heard, len(p.sent)
 			st.Last = strings.TrimRight(p.recent.String(), "\n")

@@ -21,10 +21,16 @@ type loop struct {
 	slots    []*slot
 	inbox    chan message
 	listed   chan listResult // nil when there is nothing more to hear from the lister
+	opened   chan opened     // room for each slot's place
 	wg       sync.WaitGroup
 
-	procs       context.Context // ends what all processes have in common
-	changed     bool            // there may be something for workers that have nothing
+	procs       context.Context         // ends what all processes have in common
+	opening     int                     // slots whose place is being opened
+	closing     context.CancelCauseFunc // ends the opening of places
+	dead        []string                // what became of instances that are no more
+	told        map[string]string       // what people were last told of an instance, by its name
+	moves       map[string]int          // machines that a test was lost with
+	changed     bool                    // there may be something for workers that have nothing
 	seq         uint64
 	err         error // our own trouble: the run stops
 	sinkErr     error // the sink takes nothing any more
@@ -57,13 +63,16 @@ type listResult struct {
 // slot is where one process at a time runs.
 type slot struct {
 	Slot
+	opening    bool // its place is not there yet
 	index      int
 	tag        string // testrepository's tag for what runs here
 	proc       *process
 	generation int
-	fruitless  int  // starts in a row that did not get as far as a test
-	waits      bool // for a process to end, so that there is room for one here
+	fruitless  int       // starts in a row that did not get as far as a test
+	waits      bool      // for a process to end, so that there is room for one here
+	retryAt    time.Time // when its instance is tried again; zero for at once
 	retired    bool
+	buried     bool // retired for good: its instance is no more
 	trips      trips
 }
 
@@ -88,6 +97,9 @@ func newLoop(cfg Config) *loop {
 		changed:  true,
 		outcomes: event.NewOutcomes(),
 		inbox:    make(chan message, 64),
+		opened:   make(chan opened, len(cfg.Slots)),
+		told:     map[string]string{},
+		moves:    map[string]int{},
 		batches:  cfg.Worker.Stream == nil,
 		attempts: map[string]int{},
 		retrying: map[string]bool{},
@@ -113,6 +125,7 @@ func (l *loop) run(ctx context.Context) error {
 	procs, kill := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer kill(nil)
 	l.procs = procs
+	l.open(procs)
 	l.begin(ctx)
 	interrupt := ctx.Done()
 	for {
@@ -121,7 +134,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.feedAll(time.Now())
 		}
 		l.recheck(time.Now())
-		if l.live == 0 && l.listed == nil {
+		if l.finished() {
 			break
 		}
 		l.step(ctx, &interrupt)
@@ -151,6 +164,8 @@ func (l *loop) step(ctx context.Context, interrupt *<-chan struct{}) {
 	select {
 	case m := <-l.inbox:
 		l.handle(m, time.Now())
+	case o := <-l.opened:
+		l.takePlace(o, time.Now())
 	case r := <-l.listed:
 		l.listed = nil
 		l.takeListing(ctx, r, time.Now())
@@ -258,6 +273,7 @@ func (l *loop) stop(err error) {
 }
 
 func (l *loop) killAll(err error) {
+	l.closing(err)
 	for _, s := range l.slots {
 		if s.proc != nil {
 			s.proc.kill(err)
@@ -274,6 +290,7 @@ func (l *loop) stopping() bool {
 // what runs go on for the time of grace.
 func (l *loop) interrupt(cause error, now time.Time) {
 	l.interrupted = true
+	l.closing(cause)
 	l.note(event.KindInterrupted, nil, cause.Error(), now)
 	for _, s := range l.slots {
 		p := s.proc
@@ -370,6 +387,7 @@ func (l *loop) tick(now time.Time) {
 		l.changed = true
 	}
 	for _, s := range l.slots {
+		l.retry(s, now)
 		p := s.proc
 		if p == nil {
 			continue

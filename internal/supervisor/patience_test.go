@@ -129,7 +129,7 @@ func TestTimeoutInBatchesAndPlain(t *testing.T) {
 		want   map[string]string
 	}{
 		{"batch", Worker{Batch: batchOf}, map[string]string{"a": "success", "b": "fail", "c": "success"}},
-		{"plain", Worker{Plain: &instance.Command{Args: []string{"a", "b", "c"}}},
+		{"plain", Worker{Plain: fixed(instance.Command{Args: []string{"a", "b", "c"}})},
 			map[string]string{"a": "success", "b": "fail"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -11,6 +11,22 @@ import (
 	"testr/internal/protocol"
 )
 
+// packetReader and packetWriter are protocol.Reader and protocol.Writer, or what
+// does the same.
+type (
+	packetReader interface {
+		ReadPacket() (*protocol.Packet, error)
+	}
+	packetWriter interface{ WritePacket(*protocol.Packet) error }
+)
+
+// framed is a process whose stream is one of packets already, and not one of
+// bytes, because others share the channel: one behind a relay.
+type framed interface {
+	packetReader
+	packetWriter
+}
+
 // message is what the goroutines of a process tell the loop. Exactly one of
 // packet, corrupt, stderr, closed, deaf and exit is set.
 type message struct {
@@ -101,9 +117,14 @@ func (p *process) follow(wg *sync.WaitGroup, inbox chan<- message) {
 }
 
 func (p *process) readPackets(inbox chan<- message) {
-	src := newStallReader(p.inst.Stdout(), time.Second)
-	defer src.join()
-	r := protocol.NewReader(src)
+	var r packetReader
+	if f, ok := p.inst.(framed); ok {
+		r = f
+	} else {
+		src := newStallReader(p.inst.Stdout(), time.Second)
+		defer src.join()
+		r = protocol.NewReader(src)
+	}
 	for {
 		packet, err := r.ReadPacket()
 		var corrupt *protocol.CorruptError
@@ -136,7 +157,10 @@ func (p *process) readStderr(inbox chan<- message) {
 // writeOutbox ends when the outbox is closed. A write that fails means that the
 // worker is gone, or has closed its stdin and goes on.
 func (p *process) writeOutbox(inbox chan<- message) {
-	w := protocol.NewWriter(p.inst.Stdin())
+	var w packetWriter = protocol.NewWriter(p.inst.Stdin())
+	if f, ok := p.inst.(framed); ok {
+		w = f
+	}
 	var err error
 	for packet := range p.outbox {
 		if err != nil {

@@ -192,6 +192,7 @@ func (l *loop) begun(p *process, id string, now time.Time) {
 	delete(l.retrying, id)
 	p.begun++
 	p.slot.fruitless = 0
+	delete(l.told, p.slot.Name) // it is there again
 	l.began = true
 }
 

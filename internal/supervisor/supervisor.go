@@ -13,25 +13,42 @@ import (
 	"testr/internal/scheduler"
 )
 
-// Slot is a place for one worker at a time. It stays through batches and
+// Slot is room for one worker at a time. It stays through batches and
 // replacements.
 type Slot struct {
-	Instance instance.Instance
-	Route    string // route code of what runs here
+	Route string // route code of what runs here
+	Name  string // what people call the instance; several slots may share one. Empty means this machine
+	// Place is where its workers run, if that is there from the beginning.
+	Place
+	// Open gets the place if it isn't; nil means that it is. It is called once,
+	// in a goroutine of its own, and has to return soon after its context has
+	// ended: nobody needs the place any more then. The run goes on meanwhile
+	// with what is there, and without the slot if there is an error.
+	Open func(context.Context) (Place, error)
 }
 
-// Worker says how workers are started. Exactly one of Stream, Batch and Plain
-// is set, but that Batch may stand beside Stream.
+// Place is where workers run.
+type Place struct {
+	Instance instance.Instance
+	Host     string // the machine, for people; empty means this one
+}
+
+// Worker says how workers are started on an instance: what a command looks like
+// may depend on where things are there. Exactly one of Stream, Batch and Plain is
+// set, but that Batch may stand beside Stream. The loop calls them: they must
+// not wait for anything.
 type Worker struct {
-	// Stream is a command that takes test ids on its stdin as long as it lives.
-	Stream *instance.Command
+	// Stream gives a command that takes test ids on its stdin as long as it
+	// lives.
+	Stream func(instance.Instance) (instance.Command, error)
 	// Batch gives the command that runs these tests, or as many of them as it
 	// has room for, and exits; the others wait for the next batch. Next to Stream,
 	// it is what the run falls back to when no streaming worker gets as far as
 	// its first test.
-	Batch func(ids []string) (Batch, error)
-	// Plain is a command that is started once and runs whatever it finds.
-	Plain *instance.Command
+	Batch func(inst instance.Instance, ids []string) (Batch, error)
+	// Plain gives a command that is started once, in the first slot, and runs
+	// whatever it finds.
+	Plain func(instance.Instance) (instance.Command, error)
 }
 
 // Batch is one start of a batch worker.
@@ -126,6 +143,7 @@ type Running struct {
 // SlotState is what one slot does at the moment.
 type SlotState struct {
 	Route   string
+	Host    string    // where it is; empty for this machine
 	PID     int       // 0 for none, or where it is unknown
 	Since   time.Time // when its worker was started; zero without one
 	Running []Running // tests that it has begun, the one begun first first
@@ -139,14 +157,22 @@ var ErrNoWorkers = errors.New("no worker is left to run the remaining tests")
 
 // WorkersError is ErrNoWorkers with what is known of the cause.
 type WorkersError struct {
-	Outstanding int    // tests that did not get an outcome
-	Last        string // how the last worker ended
-	Stderr      string // the end of what it wrote to stderr
+	Outstanding int      // tests that did not get an outcome
+	Lost        []string // what became of each instance that is no more, as far as that is known
+	Last        string   // how the last worker ended; empty if none was started
+	Stderr      string   // the end of what it wrote to stderr
 }
 
-// Error names the number of tests, the worker's end and its last words.
+// Error names the number of tests, the instances, the worker's end and its last
+// words.
 func (e *WorkersError) Error() string {
-	s := fmt.Sprintf("%v (%d outstanding): the last worker ended with %s", ErrNoWorkers, e.Outstanding, e.Last)
+	s := fmt.Sprintf("%v (%d outstanding)", ErrNoWorkers, e.Outstanding)
+	for _, lost := range e.Lost {
+		s += "\n" + lost
+	}
+	if e.Last != "" {
+		s += ": the last worker ended with " + e.Last
+	}
 	if e.Stderr != "" {
 		s += "; its stderr ends:\n" + e.Stderr
 	}

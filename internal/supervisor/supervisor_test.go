@@ -218,7 +218,7 @@ func TestFallsBackToBatches(t *testing.T) {
 	})
 }
 
-func batchOf(ids []string) (Batch, error) {
+func batchOf(_ instance.Instance, ids []string) (Batch, error) {
 	return Batch{Command: instance.Command{Args: ids}, Given: ids}, nil
 }
 
@@ -327,7 +327,7 @@ func TestBatchOddities(t *testing.T) {
 func TestRefusedByBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, _ := setup(t, 1, func(_ context.Context, p *fakeProcess) int { return batchProgram(p) }, "a\nb", "c", "d", "e")
-		cfg.Worker = Worker{Batch: func(ids []string) (Batch, error) {
+		cfg.Worker = Worker{Batch: func(_ instance.Instance, ids []string) (Batch, error) {
 			var b Batch
 			for _, id := range ids {
 				if strings.Contains(id, "\n") {
@@ -358,7 +358,7 @@ func TestPlain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg, _ := setup(t, 1, func(_ context.Context, p *fakeProcess) int { return test.do(p) })
-				cfg.Worker = Worker{Plain: &instance.Command{}}
+				cfg.Worker = Worker{Plain: fixed(instance.Command{})}
 				check(t, cfg, test.want)
 			})
 		})

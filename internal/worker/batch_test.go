@@ -28,7 +28,7 @@ func TestBatchCommand(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			argv, cleanup, err := Batch{Template: test.template, TempDir: temp}.Command(test.ids, []string{"args"})
+			argv, _, cleanup, err := Batch{Template: test.template, TempDir: temp}.Command(test.ids, []string{"args"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +51,7 @@ func TestIDFile(t *testing.T) {
 	temp := t.TempDir()
 	b := Batch{Template: Template{Command: "cat $IDFILE"}, TempDir: temp}
 	ids := []string{"a.b", "-rf", "$(touch p)", "it's", "é\xff", "a b"}
-	argv, cleanup, err := b.Command(ids, nil)
+	argv, _, cleanup, err := b.Command(ids, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestIDFile(t *testing.T) {
 		t.Errorf("got files %q after cleanup; want none", left)
 	}
 	for _, id := range []string{"a\nb", "a\rb", "", " a", "a\x00"} {
-		if _, _, err := b.Command([]string{"x", id}, nil); err == nil {
+		if _, _, _, err := b.Command([]string{"x", id}, nil); err == nil {
 			t.Errorf("got a file with the id %q; want an error", id)
 		}
 	}

@@ -66,7 +66,7 @@ def test_never_runs(broken):
     pass
 `})
 	plugin := filepath.Join(t.TempDir(), "plugin")
-	if err := WritePytest(plugin); err != nil {
+	if _, err := WritePytest(plugin); err != nil {
 		t.Fatal(err)
 	}
 	d := Detect(systemPython + " -m pytest -p no:cacheprovider")

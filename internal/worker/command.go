@@ -41,6 +41,7 @@ type Detected struct {
 	Runner string // what was found in it, such as "subunit.run", "go test" or "pytest"; may be empty
 	Reason string // for a person: why it is no more than KindBatch; empty otherwise
 
+	bare    bool   // see On
 	assigns string // the source up to the command's first word, which sets variables
 	head    string // from there up to the runner
 	program string // the source of the runner if it is a program on its own, and Kind is KindPytest
@@ -124,9 +125,22 @@ func (d Detected) Go(testr, buildDir string, list bool, args []string) (string, 
 	return appendArgs(d.start()+quoted+d.tail, args)
 }
 
+// On returns d for another place. Where bare is true the commands are not for
+// /bin/sh -c alone: they become words of another command, which may start them
+// without a shell.
+func (d Detected) On(bare bool) Detected {
+	d.bare = bare
+	return d
+}
+
 // start is the command up to its runner. The shell is replaced, so that signals
 // reach the worker and not a shell that waits for it.
-func (d Detected) start() string { return d.assigns + "exec " + d.head }
+func (d Detected) start() string {
+	if d.bare {
+		return d.assigns + d.head
+	}
+	return d.assigns + "exec " + d.head
+}
 
 func quoteWords(words ...string) (string, error) {
 	joined, err := appendArgs("", words)

@@ -11,19 +11,22 @@ import (
 var pytestSource string
 
 // WritePytest makes a directory, which must not exist yet, with the streaming
-// worker for pytest in it: a plugin for pytest 6.2 and later, and the worker for
-// Python, parts of which it uses. Detected.Pytest makes the commands that load
-// it.
-func WritePytest(dir string) error {
+// worker for pytest in it, and returns its files: a plugin for pytest 6.2 and
+// later, and the worker for Python, parts of which it uses. Detected.Pytest makes
+// the commands that load it.
+func WritePytest(dir string) (files []string, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return fmt.Errorf("bring the worker for pytest: %w", err)
+		return nil, fmt.Errorf("bring the worker for pytest: %w", err)
 	}
-	for name, source := range map[string]string{pytestScript: pytestSource, "testr_worker.py": pythonSource} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(source), 0o600); err != nil {
-			return fmt.Errorf("bring the worker for pytest: %w", err)
+	for _, f := range []struct{ name, source string }{
+		{pytestScript, pytestSource}, {"testr_worker.py", pythonSource}} {
+		file := filepath.Join(dir, f.name)
+		if err := os.WriteFile(file, []byte(f.source), 0o600); err != nil {
+			return nil, fmt.Errorf("bring the worker for pytest: %w", err)
 		}
+		files = append(files, file)
 	}
-	return nil
+	return files, nil
 }
 
 const (

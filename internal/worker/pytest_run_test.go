@@ -29,7 +29,7 @@ func TestPytestWorkerOwnTests(t *testing.T) {
 // started, and that the tests don't see how.
 func TestPytestCommandsRun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "it's here")
-	if err := WritePytest(dir); err != nil {
+	if _, err := WritePytest(dir); err != nil {
 		t.Fatal(err)
 	}
 	const id = "test_hostile.py::test_environment"
@@ -129,7 +129,7 @@ func BenchmarkPytestWorker(b *testing.B) {
 		b.Fatal(err)
 	}
 	dir := filepath.Join(b.TempDir(), "pytest")
-	if err := WritePytest(dir); err != nil {
+	if _, err := WritePytest(dir); err != nil {
 		b.Fatal(err)
 	}
 	const option = "-pno:cacheprovider"

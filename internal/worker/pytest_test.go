@@ -51,7 +51,7 @@ func TestPytestCommand(t *testing.T) {
 
 func TestWritePytest(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pytest")
-	if err := WritePytest(dir); err != nil {
+	if _, err := WritePytest(dir); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"testr_pytest.py", "testr_worker.py"}, names(t, dir)); diff != "" {
@@ -61,7 +61,7 @@ func TestWritePytest(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("got %v, %v; want a directory that nobody else can use", info.Mode(), err)
 	}
-	if err := WritePytest(dir); err == nil {
+	if _, err := WritePytest(dir); err == nil {
 		t.Error("got no error for a directory that exists")
 	}
 }

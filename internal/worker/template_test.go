@@ -221,7 +221,7 @@ func TestHostileIDs(t *testing.T) {
 			t.Errorf("got %d ids refused; want only those with newlines, empty or like an option", len(refused))
 		}
 		for _, batch := range chunks(usable, 16<<10) {
-			argv, cleanup, err := Batch{Template: template}.Command(batch, nil)
+			argv, _, cleanup, err := Batch{Template: template}.Command(batch, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +233,7 @@ func TestHostileIDs(t *testing.T) {
 			}
 		}
 		for _, r := range refused {
-			if _, _, err := (Batch{Template: template}).Command([]string{"a", r.ID}, nil); err == nil {
+			if _, _, _, err := (Batch{Template: template}).Command([]string{"a", r.ID}, nil); err == nil {
 				t.Errorf("got a command with the refused id %q; want an error", r.ID)
 			}
 		}

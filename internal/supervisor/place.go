@@ -1,0 +1,200 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"testr/internal/event"
+	"testr/internal/instance"
+)
+
+// opened is what became of the place of a slot.
+type opened struct {
+	slot  *slot
+	place Place
+	err   error
+}
+
+// errNotNeeded ends the opening of places that nobody needs any more.
+var errNotNeeded = errors.New("there is nothing left to run")
+
+const (
+	// maxLosses is how often in a row a slot may lose its instance, with nothing
+	// settled in between, before it is given up.
+	maxLosses = 3
+	// maxMoves is how many machines a test may be lost with before it is given
+	// up: a test that takes its machine with it would take all.
+	maxMoves = 3
+	// firstRetry is how long an instance that was lost is left alone before it
+	// is tried again; each further time in a row is four times as long.
+	firstRetry = 500 * time.Millisecond
+)
+
+// open begins to open the places that are not there yet. The goroutines end
+// when that is done, or ctx has.
+func (l *loop) open(ctx context.Context) {
+	ctx, l.closing = context.WithCancelCause(ctx)
+	for _, s := range l.slots {
+		if s.Open == nil {
+			continue
+		}
+		s.opening = true
+		l.opening++
+		l.wg.Go(func() {
+			place, err := s.Open(ctx)
+			l.opened <- opened{s, place, err}
+		})
+	}
+}
+
+// takePlace puts a slot to use, or retires it.
+func (l *loop) takePlace(o opened, now time.Time) {
+	s := o.slot
+	l.opening--
+	l.changed = true
+	s.opening = false
+	if o.err == nil {
+		s.Place = o.place
+		return
+	}
+	s.retired, s.buried = true, true
+	if l.stopping() || errors.Is(o.err, errNotNeeded) {
+		return
+	}
+	l.bury(s, o.err.Error(), now)
+	l.fallBack(now)
+}
+
+// finished reports whether nothing runs and nothing is to come. A place that is
+// being opened is waited for as long as there is something to run there.
+func (l *loop) finished() bool {
+	if l.live > 0 || l.listed != nil {
+		return false
+	}
+	if !l.hopeful() {
+		l.closing(errNotNeeded)
+	}
+	return l.opening == 0 && !slices.ContainsFunc(l.slots, l.returning)
+}
+
+// hopeful reports whether there is something that a slot without a place could
+// run.
+func (l *loop) hopeful() bool {
+	if l.stopping() {
+		return false
+	}
+	if l.cfg.Worker.Plain != nil {
+		return !l.slots[0].retired
+	}
+	return l.queue.Counts().Remaining() > 0
+}
+
+// returning reports whether the instance of a slot is to be tried again, for
+// tests that are left.
+func (l *loop) returning(s *slot) bool { return !s.retired && !s.retryAt.IsZero() && l.hopeful() }
+
+// retry lets a slot be used again whose instance was left alone.
+func (l *loop) retry(s *slot, now time.Time) {
+	switch {
+	case s.retryAt.IsZero():
+	case now.Before(s.retryAt):
+		l.wake(s.retryAt)
+	default:
+		s.retryAt = time.Time{}
+		l.changed = true
+	}
+}
+
+// lostWith is why a process was lost with its instance, or nil if it was not.
+func lostWith(e *exit) *instance.LostError {
+	var lost *instance.LostError
+	if !errors.As(e.err, &lost) {
+		return nil
+	}
+	return lost
+}
+
+// lostMachine settles what a process leaves behind whose instance was lost. A
+// failing machine is no failing test: what had begun goes elsewhere, too.
+func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) {
+	s := p.slot
+	requeued, begun, _ := l.queue.Lost(s.index, now)
+	switch {
+	case l.cfg.Worker.Plain != nil:
+		l.stop(lost)
+		return
+	case l.stopping():
+		l.cutShort(p, now)
+	}
+	back := testIDs(requeued)
+	var gone []string
+	for _, it := range begun {
+		id := it.Test
+		switch o := p.opened(id); {
+		case o == nil: // cut short with its run
+		case o.overdue:
+			l.emitFailure(p, id, l.death(*o, lost.Error()), now)
+			l.failed(id, true)
+		case l.move(id):
+			back = append(back, id)
+		default:
+			gone = append(gone, id)
+		}
+	}
+	if len(back) > 0 {
+		l.emit(event.Event{Kind: event.KindRequeued, Worker: s.index, Tests: back, Detail: lost.Error()}, now)
+	}
+	if len(gone) > 0 {
+		l.note(event.KindNotRun, gone, reasonLost+": "+lost.Error(), now)
+	}
+	l.away(s, lost, now)
+}
+
+// reasonLost begins the reason of tests that were lost with too many machines.
+var reasonLost = "lost with " + strconv.Itoa(maxMoves) + " machines, the last time because"
+
+// move has a test that had begun on a machine that was lost wait for another
+// one, unless it was lost often enough.
+func (l *loop) move(id string) bool {
+	l.moves[id]++
+	return l.moves[id] < maxMoves && l.queue.Again(item(id))
+}
+
+// away leaves the instance of a slot alone for a while, or for good if that was
+// of no use before.
+func (l *loop) away(s *slot, lost *instance.LostError, now time.Time) {
+	if l.stopping() {
+		return
+	}
+	if s.fruitless++; s.fruitless < maxLosses {
+		wait := firstRetry << (2 * (s.fruitless - 1))
+		s.retryAt = now.Add(wait)
+		l.wake(s.retryAt)
+		l.tell(s, lost.Error(), now)
+		return
+	}
+	s.retired = true
+	l.bury(s, lost.Error(), now)
+	l.fallBack(now)
+}
+
+// bury notes that a slot's instance is no more, and why.
+func (l *loop) bury(s *slot, why string, now time.Time) {
+	s.buried = true
+	l.tell(s, why, now)
+	if !slices.Contains(l.dead, why) {
+		l.dead = append(l.dead, why)
+	}
+}
+
+// tell lets people know what became of an instance: once, for all of its slots.
+func (l *loop) tell(s *slot, why string, now time.Time) {
+	if l.told[s.Name] == why {
+		return
+	}
+	l.told[s.Name] = why
+	l.warn(why, now)
+}
