@@ -1,4 +1,4 @@
-package instance
+package instance_test
 
 import (
 	"context"
@@ -13,10 +13,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"testr/internal/instance"
+	"testr/internal/instance/instancetest"
 )
 
 func helperGuardian([]string) int {
-	if err := RunGuardian(); err != nil {
+	if err := instance.RunGuardian(); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -37,17 +40,17 @@ func helperSession(args []string) int {
 // helperTestr runs a shell script as testr runs a worker, with the guardian
 // args[1:], and waits to be killed.
 func helperTestr(args []string) int {
-	instances, err := (&Local{Guardian: args[1:]}).Provision(context.Background(), 1)
+	instances, err := (&instance.Local{Guardian: args[1:]}).Provision(context.Background(), 1)
 	if err != nil {
 		return 2
 	}
-	p, err := instances[0].Start(context.Background(), Command{Args: []string{"/bin/sh", "-c", args[0]}})
+	p, err := instances[0].Start(context.Background(), instance.Command{Args: []string{"/bin/sh", "-c", args[0]}})
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return 3
 	}
-	_, _ = finish(p, nil)
-	return block()
+	_, _ = instancetest.Finish(p, nil)
+	return instancetest.Block()
 }
 
 // roll is a pipe with a name that processes hold which a test wants to see the
@@ -108,7 +111,7 @@ func (r *roll) gone() {
 
 // helperCrowd starts processes until its user may have no more of them.
 func helperCrowd(guardian []string) int {
-	l := &Local{Guardian: guardian}
+	l := &instance.Local{Guardian: guardian}
 	defer func() { _, _ = l.Close() }()
 	if err := crowd(l); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
@@ -118,23 +121,23 @@ func helperCrowd(guardian []string) int {
 	return 0
 }
 
-func crowd(l *Local) error {
+func crowd(l *instance.Local) error {
 	instances, err := l.Provision(context.Background(), 1)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = instances[0].Close() }()
-	cat := Command{Args: []string{"cat"}}
+	cat := instance.Command{Args: []string{"cat"}}
 	first, err := instances[0].Start(context.Background(), cat)
 	if err != nil {
 		return err
 	}
 	// The limit holds for the guardian, and counts the threads of its user.
 	limit := &unix.Rlimit{Cur: 60, Max: 60}
-	if err := unix.Prlimit(l.guardian.cmd.Process.Pid, unix.RLIMIT_NPROC, limit, nil); err != nil {
+	if err := unix.Prlimit(l.GuardianProcess().Pid, unix.RLIMIT_NPROC, limit, nil); err != nil {
 		return err
 	}
-	running := []Process{first}
+	running := []instance.Process{first}
 	for refused := 0; refused < 200; {
 		p, err := instances[0].Start(context.Background(), cat)
 		switch {
@@ -147,7 +150,7 @@ func crowd(l *Local) error {
 		}
 	}
 	for _, p := range running {
-		if got, err := finish(p, []byte("alive")); err != nil || got.Stdout != "alive" {
+		if got, err := instancetest.Finish(p, []byte("alive")); err != nil || got.Stdout != "alive" {
 			return fmt.Errorf("of a process that was running: got %+v, %w", got, err)
 		}
 	}
@@ -155,6 +158,6 @@ func crowd(l *Local) error {
 	if err != nil {
 		return fmt.Errorf("start again: %w", err)
 	}
-	_, err = finish(p, nil)
+	_, err = instancetest.Finish(p, nil)
 	return err
 }

@@ -1,6 +1,6 @@
 //go:build peers
 
-package instance
+package instance_test
 
 import (
 	"os"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"testr/internal/instance/instancetest"
 )
 
 // nobody is a user that owns nothing, and whom limits apply to.
@@ -35,7 +37,7 @@ func TestGuardianCrowded(t *testing.T) {
 	guardian := guardianArgs(t)
 	guardian[3] = exe
 	cmd := exec.Command(exe, append([]string{"crowd"}, guardian...)...)
-	cmd.Env = append(os.Environ(), helperVariable+"=1")
+	cmd.Env = append(os.Environ(), instancetest.ProgramEnv()...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	out, err := cmd.CombinedOutput()

@@ -1,4 +1,4 @@
-package instance
+package instance_test
 
 import (
 	"context"
@@ -16,14 +16,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"testr/internal/instance"
+	"testr/internal/instance/instancetest"
 )
 
 // guarded is a Local with a guardian, and an instance of it.
-func guarded(t *testing.T) (*Local, Instance) {
+func guarded(t *testing.T) (*instance.Local, instance.Instance) {
 	t.Helper()
-	l := &Local{Guardian: guardianArgs(t)}
+	l := &instance.Local{Guardian: guardianArgs(t)}
 	t.Cleanup(func() { _, _ = l.Close() })
-	return l, contract{func(settings) Provider { return l }}.instance(t, settings{})
+	return l, instancetest.One(t, l)
 }
 
 // escapes are scripts that leave processes behind, and how many enlist. A
@@ -37,7 +40,7 @@ func escapes(t *testing.T) map[string]struct {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session := "GORACE=atexit_sleep_ms=0 " + helperVariable + "=1 '" + exe + "' session "
+	session := strings.Join(instancetest.ProgramEnv(), " ") + " '" + exe + "' session "
 	return map[string]struct {
 		script string
 		count  int
@@ -64,7 +67,7 @@ func TestGuardianParentKilled(t *testing.T) {
 	for name, tt := range escapes(t) {
 		t.Run(name, func(t *testing.T) {
 			roll, preamble := newRoll(t)
-			cmd := helper(t, "testr", append([]string{preamble + tt.script}, guardianArgs(t)...)...)
+			cmd := instancetest.Program(t, "testr", append([]string{preamble + tt.script}, guardianArgs(t)...)...)
 			testr := exec.Command(cmd.Args[0], cmd.Args[1:]...)
 			testr.Env = append(os.Environ(), cmd.Env...)
 			testr.Stderr = os.Stderr
@@ -87,9 +90,9 @@ func TestGuardianClose(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			roll, preamble := newRoll(t)
 			l, i := guarded(t)
-			p := start(t.Context(), t, i, Command{Args: []string{"/bin/sh", "-c", preamble + tt.script}})
+			p := instancetest.Start(t.Context(), t, i, instance.Command{Args: []string{"/bin/sh", "-c", preamble + tt.script}})
 			var reading sync.WaitGroup
-			reading.Go(func() { _, _ = finishReading(p) })
+			reading.Go(func() { _, _ = instancetest.FinishReading(p) })
 			roll.await(tt.count)
 			if err := i.Close(); err != nil {
 				t.Error(err)
@@ -106,15 +109,15 @@ func TestGuardianLeftovers(t *testing.T) {
 	l, i := guarded(t)
 	// In its group, killed with it and perhaps not gone yet.
 	script := "for i in $(seq 30); do sleep 100 & done; "
-	group := Command{Args: []string{"/bin/sh", "-c", script + "echo ready; exec sleep 100"}}
-	awaitReady(t, start(t.Context(), t, i, group))
-	run(t, i, Command{Args: []string{"/bin/sh", "-c", script}}, nil)
-	p, child := startLeaving(t, i, "setsid", "hold", 0)
-	awaitReady(t, p)
-	if _, err := finish(p, []byte("end\n")); err != nil {
+	group := instance.Command{Args: []string{"/bin/sh", "-c", script + "echo ready; exec sleep 100"}}
+	instancetest.AwaitReady(t, instancetest.Start(t.Context(), t, i, group))
+	instancetest.Output(t, i, instance.Command{Args: []string{"/bin/sh", "-c", script}}, nil)
+	p, child := instancetest.StartLeaving(t, i, "setsid", "hold", 0)
+	instancetest.AwaitReady(t, p)
+	if _, err := instancetest.Finish(p, []byte("end\n")); err != nil {
 		t.Error(err)
 	}
-	if child.gone(0) {
+	if child.Gone(0) {
 		t.Error("the grandchild has ended; the test shows nothing")
 	}
 	if err := i.Close(); err != nil {
@@ -124,27 +127,27 @@ func TestGuardianLeftovers(t *testing.T) {
 	if got.Count != 1 || len(got.First) != 1 || !strings.HasSuffix(got.First[0].Command, " hold") {
 		t.Errorf("got %+v; want the helper hold", got)
 	}
-	if !child.gone(0) {
+	if !child.Gone(0) {
 		t.Error("the grandchild lives")
 	}
 	if got := closeLocal(t, l); got.Count != 0 {
 		t.Errorf("Close again: got %+v; want nothing", got)
 	}
-	if _, err := i.Start(t.Context(), helper(t, "exit", "0")); !errors.Is(err, ErrClosed) {
-		t.Errorf("Start after Close: got %v; want %v", err, ErrClosed)
+	if _, err := i.Start(t.Context(), instancetest.Program(t, "exit", "0")); !errors.Is(err, instance.ErrClosed) {
+		t.Errorf("Start after Close: got %v; want %v", err, instance.ErrClosed)
 	}
 }
 
 func TestGuardianManyLeftovers(t *testing.T) {
 	roll, preamble := newRoll(t)
 	l, i := guarded(t)
-	exe := helper(t, "session").Args[0]
-	cmd := Command{Args: []string{"/bin/sh", "-c", preamble + "exec '" + exe +
-		"' session 'for i in $(seq 50); do (printf x >&9; exec sleep 100) & done; wait'"}, Env: helper(t, "session").Env}
-	run(t, i, cmd, nil)
+	exe := instancetest.Program(t, "session").Args[0]
+	cmd := instance.Command{Args: []string{"/bin/sh", "-c", preamble + "exec '" + exe +
+		"' session 'for i in $(seq 50); do (printf x >&9; exec sleep 100) & done; wait'"}, Env: instancetest.ProgramEnv()}
+	instancetest.Output(t, i, cmd, nil)
 	roll.await(50)
-	if got := closeLocal(t, l); got.Count != 51 || len(got.First) != maxLeftovers {
-		t.Errorf("got %d, %d of them described; want 51, %d", got.Count, len(got.First), maxLeftovers)
+	if got := closeLocal(t, l); got.Count != 51 || len(got.First) != instance.MaxLeftovers {
+		t.Errorf("got %d, %d of them described; want 51, %d", got.Count, len(got.First), instance.MaxLeftovers)
 	}
 	roll.gone()
 }
@@ -152,21 +155,21 @@ func TestGuardianManyLeftovers(t *testing.T) {
 // A Local that is closed without its instances ends their processes.
 func TestGuardianCloseFirst(t *testing.T) {
 	l, i := guarded(t)
-	p := start(t.Context(), t, i, helper(t, "stubborn"))
-	awaitReady(t, p)
+	p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "stubborn"))
+	instancetest.AwaitReady(t, p)
 	if got := closeLocal(t, l); got.Count != 0 {
 		t.Errorf("got %+v as left over; want none: it was running", got)
 	}
-	got, err := finishReading(p)
-	if want := (ExitStatus{Code: -1, Signal: "SIGKILL"}); err != nil || got.Status != want {
+	got, err := instancetest.FinishReading(p)
+	if want := (instance.ExitStatus{Code: -1, Signal: "SIGKILL"}); err != nil || got.Status != want {
 		t.Errorf("got %v, %v; want %v", got.Status, err, want)
 	}
 }
 
 // killGuardian kills the guardian of l.
-func killGuardian(t *testing.T, l *Local) {
+func killGuardian(t *testing.T, l *instance.Local) {
 	t.Helper()
-	if err := l.guardian.cmd.Process.Kill(); err != nil {
+	if err := l.GuardianProcess().Kill(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -175,20 +178,20 @@ func killGuardian(t *testing.T, l *Local) {
 // gets another.
 func TestGuardianKilled(t *testing.T) {
 	l, i := guarded(t)
-	p, child := startLeaving(t, i, "own", "hold", 0)
-	awaitReady(t, p)
+	p, child := instancetest.StartLeaving(t, i, "own", "hold", 0)
+	instancetest.AwaitReady(t, p)
 	killGuardian(t, l)
 	for range 2 {
-		_, err := finishReading(p)
+		_, err := instancetest.FinishReading(p)
 		if err == nil || !strings.Contains(err.Error(), "the guardian of local processes has ended, killed by SIGKILL") {
 			t.Errorf("got %v; want the reason", err)
 		}
 	}
-	if !child.gone(10 * time.Second) {
+	if !child.Gone(10 * time.Second) {
 		t.Error("a process of the command's group lives on")
 	}
-	<-l.guardian.done
-	if got := run(t, i, helper(t, "echo"), []byte("hello")); got.Stdout != "hello" {
+	<-l.GuardianDone()
+	if got := instancetest.Output(t, i, instancetest.Program(t, "echo"), []byte("hello")); got.Stdout != "hello" {
 		t.Errorf("got %+v; want the next command to run", got)
 	}
 	killGuardian(t, l)
@@ -206,10 +209,11 @@ func TestGuardianNone(t *testing.T) {
 		{[]string{"/nowhere/testr", "guardian"}, "/nowhere/testr: no such file"},
 		{[]string{"/bin/false"}, "the guardian of local processes"},
 	} {
-		l := &Local{Guardian: tt.args}
-		i := contract{func(settings) Provider { return l }}.instance(t, settings{})
+		l := &instance.Local{Guardian: tt.args}
+		i := instancetest.One(t, l)
 		for range 2 {
-			if _, err := i.Start(t.Context(), helper(t, "exit", "0")); err == nil || !strings.Contains(err.Error(), tt.want) {
+			_, err := i.Start(t.Context(), instancetest.Program(t, "exit", "0"))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%q: got %v; want %q", tt.args, err, tt.want)
 			}
 		}
@@ -230,8 +234,8 @@ func TestGuardianByHand(t *testing.T) {
 // ends it or, if a command inherited that, changes a command.
 func TestGuardianSignals(t *testing.T) {
 	l, i := guarded(t)
-	run(t, i, helper(t, "exit", "0"), nil)
-	guardian := l.guardian.cmd.Process
+	instancetest.Output(t, i, instancetest.Program(t, "exit", "0"), nil)
+	guardian := l.GuardianProcess()
 	if group, err := syscall.Getpgid(guardian.Pid); err != nil || group != guardian.Pid {
 		t.Errorf("got group %d, %v; want one of its own", group, err)
 	}
@@ -240,7 +244,7 @@ func TestGuardianSignals(t *testing.T) {
 		if err := guardian.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
-		if got := run(t, i, helper(t, "echo"), []byte("hello")); got.Stdout != "hello" {
+		if got := instancetest.Output(t, i, instancetest.Program(t, "echo"), []byte("hello")); got.Stdout != "hello" {
 			t.Errorf("after %v: got %+v", sig, got)
 		}
 	}
@@ -256,7 +260,7 @@ func TestGuardianUnseen(t *testing.T) {
 			"grep -E '^(Sig(Blk|Ign|Cgt)|Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups|Umask|Cpus_allowed|Kthread|TracerPid|NSpid)' " +
 			"/proc/self/status | grep -v NSpid; cat /proc/self/limits /proc/self/cgroup; " +
 			"readlink /proc/self/ns/*; pwd; env | sort; ls -l /proc/self/fd | wc -l; cat /proc/self/oom_score_adj; nice"
-		seen[n] = run(t, i, Command{Args: []string{"/bin/sh", "-c", script}}, nil).Stdout
+		seen[n] = instancetest.Output(t, i, instance.Command{Args: []string{"/bin/sh", "-c", script}}, nil).Stdout
 	}
 	if diff := cmp.Diff(seen[0], seen[1]); diff != "" || !strings.Contains(seen[0], "SigIgn") {
 		t.Errorf("(-direct +guarded):\n%s", diff)
@@ -268,16 +272,16 @@ func TestGuardianUnseen(t *testing.T) {
 func TestGuardianFiveHundred(t *testing.T) {
 	const count = 500
 	l, i := guarded(t)
-	cat := Command{Args: []string{"cat"}}
-	run(t, i, cat, nil)
-	before, guardianBefore := len(openFilesOf(t, "self")), openFilesOf(t, fmt.Sprint(l.guardian.cmd.Process.Pid))
+	cat := instance.Command{Args: []string{"cat"}}
+	instancetest.Output(t, i, cat, nil)
+	before, guardianBefore := len(openFilesOf(t, "self")), openFilesOf(t, fmt.Sprint(l.GuardianProcess().Pid))
 	for _, file := range guardianBefore[:3] {
 		if file != os.DevNull {
 			t.Errorf("the guardian has %q; want it to hold nothing of testr's", guardianBefore)
 		}
 	}
 	var starting sync.WaitGroup
-	processes := make([]Process, count)
+	processes := make([]instance.Process, count)
 	for n := range processes {
 		starting.Go(func() {
 			var err error
@@ -294,14 +298,14 @@ func TestGuardianFiveHundred(t *testing.T) {
 	if got := len(openFilesOf(t, "self")) - before; got > 3*count {
 		t.Errorf("got %d more descriptors for %d commands; want 3 each", got, count)
 	}
-	if got := openFilesOf(t, fmt.Sprint(l.guardian.cmd.Process.Pid)); len(got) > len(guardianBefore) {
+	if got := openFilesOf(t, fmt.Sprint(l.GuardianProcess().Pid)); len(got) > len(guardianBefore) {
 		t.Errorf("the guardian has %q; want no more than %q", got, guardianBefore)
 	}
 	var ending sync.WaitGroup
 	for n, p := range processes {
 		ending.Go(func() {
 			text := fmt.Sprintln("process", n)
-			if got, err := finish(p, []byte(text)); err != nil || got.Stdout != text || !got.Status.Success() {
+			if got, err := instancetest.Finish(p, []byte(text)); err != nil || got.Stdout != text || !got.Status.Success() {
 				t.Errorf("process %d: got %+v, %v", n, got, err)
 			}
 		})
@@ -329,13 +333,13 @@ func TestGuardianDeathSeen(t *testing.T) {
 	_, i := guarded(t)
 	var took []time.Duration
 	for range 20 {
-		p := start(t.Context(), t, i, helper(t, "block"))
-		awaitReady(t, p)
+		p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "block"))
+		instancetest.AwaitReady(t, p)
 		begun := time.Now()
 		if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		got, err := finishReading(p)
+		got, err := instancetest.FinishReading(p)
 		took = append(took, time.Since(begun))
 		if err != nil || got.Status.Signal != "SIGKILL" {
 			t.Errorf("got %v, %v; want SIGKILL", got.Status, err)
@@ -356,12 +360,12 @@ func TestGuardianShortLives(t *testing.T) {
 		running.Go(func() {
 			for range 25 {
 				ctx, cancel := context.WithCancel(t.Context())
-				p, err := i.Start(ctx, Command{Args: []string{"/bin/sh", "-c", "exit 7"}})
+				p, err := i.Start(ctx, instance.Command{Args: []string{"/bin/sh", "-c", "exit 7"}})
 				if err != nil {
 					t.Error(err)
-				} else if status, err := p.Wait(); err != nil || status != (ExitStatus{Code: 7}) {
+				} else if status, err := p.Wait(); err != nil || status != (instance.ExitStatus{Code: 7}) {
 					t.Errorf("got %v, %v; want exit status 7", status, err)
-				} else if _, err := finishReading(p); err != nil {
+				} else if _, err := instancetest.FinishReading(p); err != nil {
 					t.Error(err)
 				}
 				cancel()

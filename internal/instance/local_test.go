@@ -1,4 +1,4 @@
-package instance
+package instance_test
 
 import (
 	"context"
@@ -8,22 +8,84 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"testr/internal/instance"
+	"testr/internal/instance/instancetest"
 )
 
 func TestLocal(t *testing.T) {
 	bothWays(t, func(t *testing.T, guardian []string) {
-		testProvider(t, func(s settings) Provider {
-			l := &Local{Dir: s.dir, Env: s.env, Grace: s.grace, Guardian: guardian}
-			t.Cleanup(func() { closeLocal(t, l) })
+		instancetest.Run(t, func(s instancetest.Settings) instance.Provider {
+			l := &instance.Local{Dir: s.Dir, Env: s.Env, Grace: s.Grace, Guardian: guardian}
+			s.T.Cleanup(func() { closeLocal(s.T, l) })
 			return l
-		})
+		}, instancetest.Traits{})
 	})
+}
+
+// distant is a provider whose processes are known as those of another machine
+// are: their numbers a moment after their start, if at all, and what can't be
+// started from its end.
+type distant struct {
+	instance.Local
+	numbers bool
+}
+
+type distantInstance struct {
+	instance.Instance
+	numbers bool
+}
+
+type distantProcess struct {
+	instance.Process
+	known time.Time // when its number is; zero for never
+}
+
+func (d *distant) Provision(ctx context.Context, count int) ([]instance.Instance, error) {
+	instances, err := d.Local.Provision(ctx, count)
+	for n, i := range instances {
+		instances[n] = distantInstance{i, d.numbers}
+	}
+	return instances, err
+}
+
+func (d distantInstance) Start(ctx context.Context, cmd instance.Command) (instance.Process, error) {
+	p, err := d.Instance.Start(ctx, cmd)
+	if err != nil && ctx.Err() == nil && len(cmd.Args) > 0 && !errors.Is(err, instance.ErrClosed) {
+		failing := instance.Command{Args: []string{"/bin/sh", "-c", `echo "$TEXT" >&2; exit 127`}}
+		failing.Env = []string{"TEXT=" + err.Error()}
+		return d.Instance.Start(ctx, failing)
+	}
+	known := time.Time{}
+	if d.numbers {
+		known = time.Now().Add(50 * time.Millisecond)
+	}
+	return distantProcess{p, known}, err
+}
+
+func (p distantProcess) PID() int {
+	if p.known.IsZero() || time.Now().Before(p.known) {
+		return 0
+	}
+	return p.Process.PID()
+}
+
+// The contract can be kept by a provider of other machines, too.
+func TestDistant(t *testing.T) {
+	for _, numbers := range []bool{true, false} {
+		t.Run(fmt.Sprintf("numbers=%t", numbers), func(t *testing.T) {
+			instancetest.Run(t, func(s instancetest.Settings) instance.Provider {
+				return &distant{instance.Local{Dir: s.Dir, Env: s.Env, Grace: s.Grace}, numbers}
+			}, instancetest.Traits{NoPID: !numbers})
+		})
+	}
 }
 
 // bothWays runs a test of commands that are started directly, and by a guardian.
@@ -39,10 +101,10 @@ func guardianArgs(t testing.TB) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"/usr/bin/env", helperVariable + "=1", "GORACE=atexit_sleep_ms=0", exe, "guardian"}
+	return slices.Concat([]string{"/usr/bin/env"}, instancetest.ProgramEnv(), []string{exe, "guardian"})
 }
 
-func closeLocal(t *testing.T, l *Local) Leftovers {
+func closeLocal(t testing.TB, l *instance.Local) instance.Leftovers {
 	t.Helper()
 	left, err := l.Close()
 	if err != nil {
@@ -52,11 +114,11 @@ func closeLocal(t *testing.T, l *Local) Leftovers {
 }
 
 // local is an instance of a Local that is closed with the test.
-func local(t *testing.T, guardian []string) Instance {
+func local(t *testing.T, guardian []string) instance.Instance {
 	t.Helper()
-	l := &Local{Guardian: guardian}
+	l := &instance.Local{Guardian: guardian}
 	t.Cleanup(func() { closeLocal(t, l) })
-	return contract{func(settings) Provider { return l }}.instance(t, settings{})
+	return instancetest.One(t, l)
 }
 
 // S19: a command has its three standard files and nothing of anybody else's,
@@ -70,9 +132,9 @@ func testLocalFileDescriptors(t *testing.T, guardian []string) {
 	}
 	t.Cleanup(func() { _ = unix.Close(null) })
 	i := local(t, guardian)
-	other := start(t.Context(), t, i, helper(t, "block"))
-	awaitReady(t, other)
-	got := run(t, i, helper(t, "fds"), nil)
+	other := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "block"))
+	instancetest.AwaitReady(t, other)
+	got := instancetest.Output(t, i, instancetest.Program(t, "fds"), nil)
 	if want := "0 nonblock=false\n1 nonblock=false\n2 nonblock=false\n"; got.Stdout != want {
 		t.Errorf("got:\n%s; want:\n%s", got.Stdout, want)
 	}
@@ -80,13 +142,13 @@ func testLocalFileDescriptors(t *testing.T, guardian []string) {
 
 func TestLocalGroup(t *testing.T) {
 	for _, nested := range []bool{false, true} {
-		instances, err := (&Local{Nested: nested}).Provision(t.Context(), 1)
+		instances, err := (&instance.Local{Nested: nested}).Provision(t.Context(), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		p := start(ctx, t, instances[0], helper(t, "polite"))
-		awaitReady(t, p)
+		p := instancetest.Start(ctx, t, instances[0], instancetest.Program(t, "polite"))
+		instancetest.AwaitReady(t, p)
 		want := p.PID()
 		if nested {
 			want = syscall.Getpgrp()
@@ -95,7 +157,7 @@ func TestLocalGroup(t *testing.T) {
 			t.Errorf("nested=%t: process %d is in group %d, %v; want %d", nested, p.PID(), pgid, err, want)
 		}
 		cancel() // which a nested one's group survives: it is the test's own
-		if got, err := finishReading(p); err != nil || got.Status.Code != 42 {
+		if got, err := instancetest.FinishReading(p); err != nil || got.Status.Code != 42 {
 			t.Errorf("nested=%t: got %v, %v; want exit status 42", nested, got.Status, err)
 		}
 		if err := instances[0].Close(); err != nil {
@@ -108,13 +170,13 @@ func TestLocalBrokenPipe(t *testing.T) { bothWays(t, testLocalBrokenPipe) }
 
 func testLocalBrokenPipe(t *testing.T, guardian []string) {
 	i := local(t, guardian)
-	deaf := start(t.Context(), t, i, helper(t, "deaf"))
-	awaitReady(t, deaf)
-	dead := start(t.Context(), t, i, helper(t, "exit", "0"))
+	deaf := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "deaf"))
+	instancetest.AwaitReady(t, deaf)
+	dead := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "exit", "0"))
 	if _, err := dead.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	for name, p := range map[string]Process{"deaf": deaf, "dead": dead} {
+	for name, p := range map[string]instance.Process{"deaf": deaf, "dead": dead} {
 		if _, err := p.Stdin().Write([]byte("hello")); !errors.Is(err, syscall.EPIPE) {
 			t.Errorf("%s: got %v; want %v", name, err, syscall.EPIPE)
 		}
@@ -130,8 +192,9 @@ func testLocalBrokenPipe(t *testing.T, guardian []string) {
 func TestLocalSignalWithoutName(t *testing.T) { bothWays(t, testLocalSignalWithoutName) }
 
 func testLocalSignalWithoutName(t *testing.T, guardian []string) {
-	got := run(t, local(t, guardian), Command{Args: []string{"/bin/sh", "-c", "kill -40 $$"}}, nil)
-	if want := (ExitStatus{Code: -1, Signal: "signal 40"}); got.Status != want {
+	cmd := instance.Command{Args: []string{"/bin/sh", "-c", "kill -40 $$"}}
+	got := instancetest.Output(t, local(t, guardian), cmd, nil)
+	if want := (instance.ExitStatus{Code: -1, Signal: "signal 40"}); got.Status != want {
 		t.Errorf("got %v; want %v", got.Status, want)
 	}
 }
@@ -150,8 +213,8 @@ func testLocalPath(t *testing.T, guardian []string) {
 		}
 	}
 	i := local(t, guardian)
-	cmd := Command{Args: []string{"tool"}, Env: []string{"PATH=.:" + plain + ":" + bin}, Dir: bin}
-	if got := run(t, i, cmd, nil); got.Stdout != "found\n" {
+	cmd := instance.Command{Args: []string{"tool"}, Env: []string{"PATH=.:" + plain + ":" + bin}, Dir: bin}
+	if got := instancetest.Output(t, i, cmd, nil); got.Stdout != "found\n" {
 		t.Errorf("got %+v; want it found", got)
 	}
 	cmd.Args = []string{"data"}
@@ -175,20 +238,20 @@ func testLocalStartErrors(t *testing.T, guardian []string) {
 	plain := file("plain", "echo hello\n")
 	tests := []struct {
 		name, want string
-		cmd        Command
+		cmd        instance.Command
 	}{
 		{"nothing in PATH", `start "tool": executable file not found in $PATH; PATH is "/nowhere"`,
-			Command{Args: []string{"tool"}, Env: []string{"PATH=/nowhere"}}},
+			instance.Command{Args: []string{"tool"}, Env: []string{"PATH=/nowhere"}}},
 		{"missing directory", "enter the working directory: stat " + dir + "/missing: no such file or directory",
-			Command{Args: []string{"/bin/sh"}, Dir: dir + "/missing"}},
+			instance.Command{Args: []string{"/bin/sh"}, Dir: dir + "/missing"}},
 		{"file for a directory", "enter the working directory: chdir " + plain + ": not a directory",
-			Command{Args: []string{"/bin/sh"}, Dir: plain}},
+			instance.Command{Args: []string{"/bin/sh"}, Dir: plain}},
 		{"missing interpreter", "the interpreter that its #! line names",
-			Command{Args: []string{file("script", "#!/nowhere/python\n")}}},
+			instance.Command{Args: []string{file("script", "#!/nowhere/python\n")}}},
 		{"missing interpreter, relative", "the interpreter that its #! line names",
-			Command{Args: []string{"./script"}, Dir: dir}},
-		{"no interpreter", "is it a script without a #! line?", Command{Args: []string{plain}}},
-		{"NUL in the environment", "NUL", Command{Args: []string{"/bin/sh"}, Env: []string{"A=a\x00b"}}},
+			instance.Command{Args: []string{"./script"}, Dir: dir}},
+		{"no interpreter", "is it a script without a #! line?", instance.Command{Args: []string{plain}}},
+		{"NUL in the environment", "NUL", instance.Command{Args: []string{"/bin/sh"}, Env: []string{"A=a\x00b"}}},
 	}
 	i := local(t, guardian)
 	for _, tt := range tests {
@@ -203,8 +266,8 @@ func testLocalStartErrors(t *testing.T, guardian []string) {
 func TestLocalExhausted(t *testing.T) { bothWays(t, testLocalExhausted) }
 
 func testLocalExhausted(t *testing.T, guardian []string) {
-	got := run(t, local(t, guardian), helper(t, "exhaust", guardian...), nil)
-	if want := (result{Stdout: "EMFILE after some, all alive, none leaked\n"}); got != want {
+	got := instancetest.Output(t, local(t, guardian), instancetest.Program(t, "exhaust", guardian...), nil)
+	if want := (instancetest.Result{Stdout: "EMFILE after some, all alive, none leaked\n"}); got != want {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
 }
@@ -214,17 +277,17 @@ func helperExhaust(guardian []string) int {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 48, Max: 48}); err != nil {
 		return 1
 	}
-	l := &Local{Guardian: guardian}
+	l := &instance.Local{Guardian: guardian}
 	defer func() { _, _ = l.Close() }()
 	instances, err := l.Provision(context.Background(), 1)
 	if err != nil {
 		return 2
 	}
 	defer func() { _ = instances[0].Close() }()
-	cmd := Command{Args: []string{os.Args[0], "echo"}}
-	var running []Process
+	cmd := instance.Command{Args: []string{os.Args[0], "echo"}}
+	var running []instance.Process
 	for {
-		var p Process
+		var p instance.Process
 		if p, err = instances[0].Start(context.Background(), cmd); err != nil {
 			break
 		}
@@ -239,13 +302,13 @@ func helperExhaust(guardian []string) int {
 		return 4
 	}
 	for _, p := range running {
-		if got, err := finish(p, []byte("alive")); err != nil || got.Stdout != "alive" {
+		if got, err := instancetest.Finish(p, []byte("alive")); err != nil || got.Stdout != "alive" {
 			return 5
 		}
 	}
 	if p, err := instances[0].Start(context.Background(), cmd); err != nil {
 		return 6
-	} else if _, err := finish(p, nil); err != nil {
+	} else if _, err := instancetest.Finish(p, nil); err != nil {
 		return 7
 	}
 	_, _ = io.WriteString(os.Stdout, "EMFILE after some, all alive, none leaked\n")
@@ -257,19 +320,19 @@ func TestLocalLeavesNothing(t *testing.T) { bothWays(t, testLocalLeavesNothing) 
 
 func testLocalLeavesNothing(t *testing.T, guardian []string) {
 	i := local(t, guardian)
-	run(t, i, helper(t, "exit", "0"), nil) // what the runtime starts once is there now
+	instancetest.Output(t, i, instancetest.Program(t, "exit", "0"), nil) // what the runtime starts once is there now
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	for n := range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := start(ctx, t, i, helper(t, "stubborn"))
-		awaitReady(t, p)
+		p := instancetest.Start(ctx, t, i, instancetest.Program(t, "stubborn"))
+		instancetest.AwaitReady(t, p)
 		if n%2 == 0 { // ended in its grace period
 			cancel()
 		}
 		if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
 			t.Error(err)
 		}
-		if _, err := finishReading(p); err != nil {
+		if _, err := instancetest.FinishReading(p); err != nil {
 			t.Error(err)
 		}
 		cancel()
@@ -300,7 +363,7 @@ func BenchmarkStart(b *testing.B) {
 }
 
 func benchmarkStart(b *testing.B, guardian []string) {
-	l := &Local{Guardian: guardian}
+	l := &instance.Local{Guardian: guardian}
 	defer func() { _, _ = l.Close() }()
 	instances, err := l.Provision(b.Context(), 1)
 	if err != nil {
@@ -308,23 +371,23 @@ func benchmarkStart(b *testing.B, guardian []string) {
 	}
 	defer func() { _ = instances[0].Close() }()
 	for b.Loop() {
-		p, err := instances[0].Start(b.Context(), Command{Args: []string{"true"}})
+		p, err := instances[0].Start(b.Context(), instance.Command{Args: []string{"true"}})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := finish(p, nil); err != nil && !errors.Is(err, syscall.EPIPE) {
+		if _, err := instancetest.Finish(p, nil); err != nil && !errors.Is(err, syscall.EPIPE) {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkRoundTrip(b *testing.B) {
-	instances, err := (&Local{}).Provision(b.Context(), 1)
+	instances, err := (&instance.Local{}).Provision(b.Context(), 1)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = instances[0].Close() }()
-	p, err := instances[0].Start(b.Context(), Command{Args: []string{"cat"}})
+	p, err := instances[0].Start(b.Context(), instance.Command{Args: []string{"cat"}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -340,12 +403,12 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 func BenchmarkOutput(b *testing.B) {
-	instances, err := (&Local{}).Provision(b.Context(), 1)
+	instances, err := (&instance.Local{}).Provision(b.Context(), 1)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = instances[0].Close() }()
-	p, err := instances[0].Start(b.Context(), Command{Args: []string{"cat", "/dev/zero"}})
+	p, err := instances[0].Start(b.Context(), instance.Command{Args: []string{"cat", "/dev/zero"}})
 	if err != nil {
 		b.Fatal(err)
 	}
