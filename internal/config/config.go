@@ -53,11 +53,16 @@ type Config struct {
 	WorkerLine    int    // 0 if the option isn't set
 	WorkerCommand Value
 
-	// The commands that get instances. This version can't use them: CheckRun
-	// says so.
-	InstanceProvision Value
-	InstanceExecute   Value
-	InstanceDispose   Value
+	// Instances are the sections [instance NAME], in the order of the file, and
+	// Hooks what the instance_ options of [DEFAULT] get, as an Instance without a
+	// name; nil if there are none. Without either, workers run on this machine.
+	Instances []Instance
+	Hooks     *Instance
+
+	// How long hooks may take where their Instance doesn't say otherwise; 0 for
+	// as long as they like.
+	ProvisionTimeout time.Duration
+	DisposeTimeout   time.Duration
 
 	// Warnings is what a person should know of, in the order of the lines.
 	Warnings []*Error
@@ -111,9 +116,8 @@ func load(root string, user user) (*Config, error) {
 	f, errs := parse(path, data)
 	c := &Config{File: path, Root: root, Worker: WorkerAuto}
 	if f.defaults.line > 0 || len(f.sections) > 0 {
-		l := loader{file: f, config: c}
+		l := loader{file: f, config: c, section: f.defaults, errs: &errs, said: map[Error]bool{}}
 		l.load()
-		errs = append(errs, l.errs...)
 	}
 	byLine := func(a, b *Error) int { return a.Line - b.Line }
 	slices.SortStableFunc(errs, byLine)
@@ -160,30 +164,10 @@ func (c *Config) CheckRun() error {
 		errs = append(errs, &Error{File: c.File, Msg: "option \"test_command\" is not set",
 			Hint: Suggest(c.Root)})
 	}
-	for _, hook := range c.hooks() {
-		if hook.value.Set() {
-			errs = append(errs, &Error{File: c.File, Line: hook.value.Line,
-				Msg:  fmt.Sprintf("option %q is not supported in this version of testr", hook.name),
-				Hint: "take the instance_ options away to run the tests on this machine"})
-		}
-	}
 	if len(errs) == 0 {
 		return nil
 	}
 	return errs
-}
-
-type hook struct {
-	name  string
-	value *Value
-}
-
-func (c *Config) hooks() []hook {
-	return []hook{
-		{"instance_provision", &c.InstanceProvision},
-		{"instance_execute", &c.InstanceExecute},
-		{"instance_dispose", &c.InstanceDispose},
-	}
 }
 
 // Grouped reports whether there are tests that must stay together.

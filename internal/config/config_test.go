@@ -41,8 +41,9 @@ worker_command=serve $LISTOPT
 		TestRunConcurrency: Value{"echo 3", 7},
 		FilterTags:         []string{"worker-0", "slow"},
 		Worker:             WorkerStream, WorkerLine: 10,
-		WorkerCommand: Value{"serve $LISTOPT", 11},
-		Slow:          time.Minute,
+		WorkerCommand:    Value{"serve $LISTOPT", 11},
+		Slow:             time.Minute,
+		ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config differs (-want +got):\n%s", diff)
@@ -144,9 +145,9 @@ func TestWarnings(t *testing.T) {
 			`.testr.conf:2: option "trusted_directories" is not known`},
 		{"later option", "[DEFAULT]\nKeep_Runs=3\n",
 			`.testr.conf:2: option "keep_runs" is not supported in this version of testr; it has no effect`},
-		{"later sections", "[profile py34]\ntags=a\n[instance desktop]\nhost=b\n",
+		{"later sections", "[profile py34]\ntags=a\n[instance desktop]\nhost=b\nprofiles=py34\n",
 			".testr.conf:1: section [profile py34] is not supported in this version of testr; it has no effect\n" +
-				".testr.conf:3: section [instance desktop] is not supported in this version of testr; it has no effect"},
+				`.testr.conf:5: option "profiles" is not supported in this version of testr; it has no effect`},
 		{"unknown sections", "[default]\n[profil x]\n[tox]\n",
 			".testr.conf:1: section [default] is not known; did you mean \"DEFAULT\"?\n" +
 				".testr.conf:2: section [profil x] is not known; did you mean \"profile\"?\n" +
@@ -182,9 +183,6 @@ func TestCheckRun(t *testing.T) {
 		{"worker_command without its worker", "[DEFAULT]\nworker_command=x\n",
 			`.testr.conf: option "test_command" is not set`},
 		{"worker_command", "[DEFAULT]\nworker=stream\nworker_command=x\n", ""},
-		{"hooks", "[DEFAULT]\ntest_command=x\ninstance_provision=y\ninstance_execute=z\n",
-			".testr.conf:3: option \"instance_provision\" is not supported in this version of testr\n" +
-				".testr.conf:4: option \"instance_execute\" is not supported in this version of testr"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

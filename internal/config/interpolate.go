@@ -101,7 +101,7 @@ func (x *expansion) reference(name string, depth int) *Error {
 	if x.refs++; x.refs > maxReferences {
 		return &Error{Msg: fmt.Sprintf("it has more than %d references", maxReferences)}
 	}
-	x.file.used[name] = true
+	x.file.used[e] = true
 	if !strings.Contains(e.raw, "%") {
 		x.out.WriteString(e.raw)
 		return nil

@@ -12,30 +12,33 @@ var options = []string{
 	"test_command", "test_id_option", "test_id_list_default", "test_list_option", "test_run_concurrency",
 	"filter_tags", "group_regex", "instance_provision", "instance_execute", "instance_dispose",
 	"worker", "worker_command", "parallel_class", "timeout", "slow", "retries",
+	"provision_timeout", "dispose_timeout",
 }
 
 // The options of [DEFAULT] that are recognised only.
 var laterOptions = []string{
-	"profiles", "file_hook", "provision_timeout", "dispose_timeout", "keep_runs", "keep_days",
+	"profiles", "file_hook", "keep_runs", "keep_days",
 }
 
-// The sections of testr's own that are recognised only, by the first word of
-// their header, with the options that can stand in them.
-var ownSections = map[string][]string{
-	"profile": slices.Concat(options, laterOptions, []string{"tags"}),
-	"instance": {
-		"type", "host", "slots", "directory", "setup", "sync", "relay", "profiles",
-		"instance_provision", "instance_execute", "instance_dispose", "provision_timeout", "dispose_timeout",
-	},
-}
+// The options of sections [profile NAME], which are recognised only.
+var profileOptions = slices.Concat(options, laterOptions, []string{"tags"})
 
 const unsupported = "not supported in this version of testr; it has no effect"
 
 // loader fills a Config from a parsed file.
 type loader struct {
-	file   *file
-	config *Config
-	errs   Errors
+	file    *file
+	config  *Config
+	section *section // whose options value returns
+	errs    *Errors
+	said    map[Error]bool // errors and warnings so far
+}
+
+// in returns a loader of a section, that is for the same Config.
+func (l *loader) in(s *section) *loader {
+	in := *l
+	in.section = s
+	return &in
 }
 
 func (l *loader) load() {
@@ -46,9 +49,6 @@ func (l *loader) load() {
 	c.TestListOption = l.command("test_list_option")
 	c.TestRunConcurrency = l.command("test_run_concurrency")
 	c.WorkerCommand = l.command("worker_command")
-	for _, hook := range c.hooks() {
-		*hook.value = l.command(hook.name)
-	}
 	c.FilterTags = strings.Fields(l.value("filter_tags").Text)
 	l.groupRegex()
 	l.parallelClass()
@@ -57,14 +57,21 @@ func (l *loader) load() {
 	c.Retries = l.count("retries")
 	l.worker()
 	l.variables()
+	c.ProvisionTimeout = l.duration("provision_timeout", DefaultProvisionTimeout)
+	c.DisposeTimeout = l.duration("dispose_timeout", DefaultDisposeTimeout)
+	l.defaultHooks()
+	l.instances()
 	l.names()
 }
 
-// value is an option of [DEFAULT].
+// value is an option of the section, or else of [DEFAULT].
 func (l *loader) value(name string) Value {
-	v, err := l.file.get(l.file.defaults, name)
+	if e := l.file.lookup(l.section, name); e != nil {
+		l.file.used[e] = true
+	}
+	v, err := l.file.get(l.section, name)
 	if err != nil {
-		l.errs = append(l.errs, err)
+		l.fail(err.Line, err.Msg, err.Hint)
 	}
 	return v
 }
@@ -140,10 +147,15 @@ func (l *loader) variables() {
 // comes last: by then it is known which options serve others.
 func (l *loader) names() {
 	for _, e := range l.file.defaults.entries {
+		inSection := findInstanceOption(e.name)
 		switch {
-		case slices.Contains(options, e.name), l.file.used[e.name]:
+		case slices.Contains(options, e.name), l.file.used[e]:
 		case slices.Contains(laterOptions, e.name):
 			l.warn(e.line, fmt.Sprintf("option %q is %s", e.name, unsupported))
+		case inSection != nil && inSection.own:
+			l.warn(e.line, fmt.Sprintf("option %q has no effect here: it stands in [instance NAME]", e.name))
+		case inSection != nil:
+			l.warn(e.line, fmt.Sprintf("option %q has no effect: there is no [instance NAME] that it is for", e.name))
 		default:
 			near := didYouMean(e.name, slices.Concat(options, laterOptions)...)
 			l.warn(e.line, fmt.Sprintf("option %q is not known%s", e.name, near))
@@ -155,31 +167,41 @@ func (l *loader) names() {
 }
 
 func (l *loader) sectionNames(s *section) {
-	kind, name, _ := strings.Cut(s.name, " ")
-	known, own := ownSections[kind]
-	if !own {
+	kind, name := s.header()
+	switch kind {
+	case "instance": // instances has read it
+	case "profile":
+		if name == "" {
+			l.fail(s.line, fmt.Sprintf("section [%s] has no name", s.name), "write [profile NAME]")
+		}
+		l.warn(s.line, fmt.Sprintf("section [%s] is %s", s.name, unsupported))
+		for _, e := range s.entries {
+			if !slices.Contains(profileOptions, e.name) && !strings.HasPrefix(e.name, envPrefix) {
+				l.fail(e.line, fmt.Sprintf("option %q is not known in [%s]%s",
+					e.name, s.name, didYouMean(e.name, profileOptions...)), "")
+			}
+		}
+	default:
 		near := didYouMean(kind, defaultSection, "profile", "instance")
 		if strings.EqualFold(s.name, defaultSection) {
 			near = didYouMean(defaultSection, defaultSection)
 		}
 		l.warn(s.line, fmt.Sprintf("section [%s] is not known%s", s.name, near))
-		return
-	}
-	if strings.TrimSpace(name) == "" {
-		l.fail(s.line, fmt.Sprintf("section [%s] has no name", s.name), fmt.Sprintf("write [%s NAME]", kind))
-	}
-	l.warn(s.line, fmt.Sprintf("section [%s] is %s", s.name, unsupported))
-	for _, e := range s.entries {
-		if !slices.Contains(known, e.name) && !strings.HasPrefix(e.name, envPrefix) {
-			l.fail(e.line, fmt.Sprintf("option %q is not known in [%s]%s", e.name, s.name, didYouMean(e.name, known...)), "")
-		}
 	}
 }
 
+// fail reports a mistake, and warn what a person should know of, each once: what
+// sections have from [DEFAULT] is met again and again.
 func (l *loader) fail(line int, msg, hint string) {
-	l.errs = append(l.errs, &Error{File: l.file.name, Line: line, Msg: msg, Hint: hint})
+	if e := (Error{File: l.file.name, Line: line, Msg: msg, Hint: hint}); !l.said[e] {
+		l.said[e] = true
+		*l.errs = append(*l.errs, &e)
+	}
 }
 
 func (l *loader) warn(line int, msg string) {
-	l.config.Warnings = append(l.config.Warnings, &Error{File: l.file.name, Line: line, Msg: msg})
+	if e := (Error{File: l.file.name, Line: line, Msg: msg}); !l.said[e] {
+		l.said[e] = true
+		l.config.Warnings = append(l.config.Warnings, &e)
+	}
 }

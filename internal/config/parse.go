@@ -29,6 +29,16 @@ type section struct {
 	entries []*entry
 }
 
+// header splits the section's name: "instance x" is x, an instance. Either part
+// may be empty.
+func (s *section) header() (kind, name string) {
+	text := strings.TrimFunc(s.name, isSpace)
+	if end := strings.IndexFunc(text, isSpace); end >= 0 {
+		return text[:end], strings.TrimLeftFunc(text[end:], isSpace)
+	}
+	return text, ""
+}
+
 // entry returns the option of that name, or nil.
 func (s *section) entry(name string) *entry {
 	i := slices.IndexFunc(s.entries, func(e *entry) bool { return e.name == name })
@@ -42,8 +52,8 @@ func (s *section) entry(name string) *entry {
 type file struct {
 	name     string
 	defaults *section
-	sections []*section // without defaults, in the order of the file
-	used     map[string]bool
+	sections []*section      // without defaults, in the order of the file
+	used     map[*entry]bool // what was read, or referred to
 }
 
 // section returns the section of that name, or nil.
@@ -70,7 +80,7 @@ type parser struct {
 
 // parse reads a file. Lines with mistakes are reported and left out.
 func parse(name string, data []byte) (*file, Errors) {
-	f := &file{name: name, defaults: &section{name: defaultSection}, used: map[string]bool{}}
+	f := &file{name: name, defaults: &section{name: defaultSection}, used: map[*entry]bool{}}
 	if err := checkEncoding(name, data); err != nil {
 		return f, Errors{err}
 	}
