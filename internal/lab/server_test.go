@@ -167,9 +167,8 @@ func TestServerRunsCommands(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			session.Stdin, session.Stdout, session.Stderr = strings.NewReader(test.stdin), &stdout, &stderr
 			err = session.Run(test.command)
-			var exit *ssh.ExitError
 			status, signal := 0, ""
-			if errors.As(err, &exit) {
+			if exit, ok := errors.AsType[*ssh.ExitError](err); ok {
 				status, signal = exit.ExitStatus(), exit.Signal()
 			} else if err != nil && !errors.Is(err, io.EOF) { // stdin that nobody has read
 				t.Fatal(err)
@@ -192,7 +191,8 @@ func TestServerKeepsCommandsThatLoseTheirConnection(t *testing.T) {
 	client := dial(t, s)
 	dir := t.TempDir()
 	done := filepath.Join(dir, "done")
-	_, line := start(t, client, `echo $$; cat >/dev/null; trap "" PIPE; echo x 2>/dev/null || echo broken >`+done+`; exec sleep 600`)
+	_, line := start(t, client, `echo $$; cat >/dev/null; trap "" PIPE
+		echo x 2>/dev/null || echo broken >`+done+`; exec sleep 600`)
 	pid := pidOf(t, line)
 	s.Drop()
 	eventually(t, "stdin ends, and stdout is broken", func() bool {
@@ -337,7 +337,8 @@ func TestServerRecordsRequests(t *testing.T) {
 		got = append(got, fmt.Sprintf("%d %s %s", r.Connection, r.Kind, r.Type))
 	}
 	want := []string{
-		"0 global keepalive@openssh.com", "0 open session", "0 channel env", "0 channel pty-req", "0 channel exec", "0 open x11",
+		"0 global keepalive@openssh.com", "0 open session", "0 channel env", "0 channel pty-req",
+		"0 channel exec", "0 open x11",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
