@@ -14,7 +14,8 @@ var (
 	// name is unknown, the port refused, nothing answered in time, a proxy
 	// failed.
 	ErrUnreachable = errors.New("the host is unreachable")
-	// ErrHostKeyUnknown means that nothing says which key the host has. errors.As
+	// ErrHostKeyUnknown means that nothing says which key the host has, and that
+	// of its certificate, if it has one, nothing says that it holds. errors.As
 	// finds a *HostKeyError.
 	ErrHostKeyUnknown = errors.New("the host key is unknown")
 	// ErrHostKeyChanged means that the host has shown another key than the known
@@ -78,7 +79,7 @@ type HostKeyError struct {
 
 // KnownKey is a key in a known_hosts file.
 type KnownKey struct {
-	File        string
+	File        string // empty for one that the host has shown to this process, and no file has
 	Line        int
 	Type        string
 	Fingerprint string
@@ -95,6 +96,10 @@ func (e *HostKeyError) Error() string {
 	}
 	known := make([]string, len(e.Known))
 	for i, k := range e.Known {
+		if k.File == "" {
+			known[i] = fmt.Sprintf("it had %s %s before", k.Type, k.Fingerprint)
+			continue
+		}
 		known[i] = fmt.Sprintf("%s:%d has %s %s", k.File, k.Line, k.Type, k.Fingerprint)
 	}
 	if e.Revoked {

@@ -1,0 +1,87 @@
+package sshdial
+
+import (
+	"fmt"
+	"time"
+)
+
+// keepalive finds out that nothing is heard of a host any more.
+type keepalive struct {
+	interval time.Duration // between two questions
+	limit    time.Duration // for how long nothing may be heard
+	heard    func() time.Time
+	ask      func() // asks once; it may block for as long as nothing is heard
+
+	asked chan struct{} // closed when no question is on its way; nil before the first one
+}
+
+// run asks until gone is closed, and then returns nil, or until the host is
+// taken for dead, and then says so. A question may still be on its way then.
+func (k *keepalive) run(gone <-chan struct{}) error {
+	next := time.Now() // when to ask
+	awake := next      // nothing before counts: this process may have stood still
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	planned := next
+	for {
+		select {
+		case <-gone:
+			return nil
+		case <-timer.C:
+		}
+		now := time.Now()
+		if now.Sub(planned) > k.interval {
+			// What came meanwhile could not be read; it may be there.
+			awake = now
+		}
+		since := awake
+		if heard := k.heard(); heard.After(since) {
+			since = heard
+		}
+		if now.Sub(since) >= k.limit {
+			return fmt.Errorf("no answer for %v", k.limit)
+		}
+		if !now.Before(next) && k.free() {
+			k.start()
+			next = now.Add(k.interval)
+		}
+		planned = earlier(since.Add(k.limit), later(next, now.Add(k.interval/4)))
+		timer.Reset(planned.Sub(now))
+	}
+}
+
+// free says that no question is on its way.
+func (k *keepalive) free() bool {
+	if k.asked == nil {
+		return true
+	}
+	select {
+	case <-k.asked:
+		return true
+	default:
+		return false
+	}
+}
+
+func (k *keepalive) start() {
+	asked := make(chan struct{})
+	k.asked = asked
+	go func() {
+		defer close(asked)
+		k.ask()
+	}()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
