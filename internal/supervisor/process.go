@@ -3,12 +3,12 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
 	"testr/internal/instance"
 	"testr/internal/protocol"
+	"testr/internal/worker"
 )
 
 // packetReader and packetWriter are protocol.Reader and protocol.Writer, or what
@@ -121,8 +121,8 @@ func (p *process) readPackets(inbox chan<- message) {
 	if f, ok := p.inst.(framed); ok {
 		r = f
 	} else {
-		src := newStallReader(p.inst.Stdout(), time.Second)
-		defer src.join()
+		src := worker.NewStallReader(p.inst.Stdout(), time.Second)
+		defer src.Join()
 		r = protocol.NewReader(src)
 	}
 	for {
@@ -172,73 +172,4 @@ func (p *process) writeOutbox(inbox chan<- message) {
 		}
 	}
 	_ = p.inst.Stdin().Close()
-}
-
-// stallReader reads from a stream that can't be interrupted, and returns
-// protocol.ErrStalled when nothing came for a while. Its one goroutine ends
-// with the stream.
-type stallReader struct {
-	chunks  chan []byte
-	free    chan []byte
-	rest    []byte
-	whole   []byte
-	timer   *time.Timer
-	patient time.Duration
-	err     error // set by the goroutine before it closes chunks
-	wg      sync.WaitGroup
-}
-
-func newStallReader(r io.Reader, patience time.Duration) *stallReader {
-	s := &stallReader{chunks: make(chan []byte), free: make(chan []byte, 2),
-		timer: time.NewTimer(patience), patient: patience}
-	s.free <- make([]byte, 64<<10)
-	s.free <- make([]byte, 64<<10)
-	s.wg.Go(func() { s.pump(r) })
-	return s
-}
-
-func (s *stallReader) pump(r io.Reader) {
-	defer close(s.chunks)
-	for buf := range s.free {
-		n, err := r.Read(buf)
-		if n > 0 {
-			s.chunks <- buf[:n]
-		} else {
-			s.free <- buf
-		}
-		if err != nil {
-			s.err = err
-			return
-		}
-	}
-}
-
-// Read gives what came. It returns protocol.ErrStalled after the time of
-// patience without a byte, and may be called again then.
-func (s *stallReader) Read(p []byte) (int, error) {
-	if len(s.rest) == 0 {
-		if s.whole != nil {
-			s.free <- s.whole[:cap(s.whole)]
-			s.whole = nil
-		}
-		s.timer.Reset(s.patient)
-		select {
-		case chunk, ok := <-s.chunks:
-			if !ok {
-				return 0, s.err
-			}
-			s.whole, s.rest = chunk, chunk
-		case <-s.timer.C:
-			return 0, protocol.ErrStalled
-		}
-	}
-	n := copy(p, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
-}
-
-// join waits for the goroutine; the stream must have ended.
-func (s *stallReader) join() {
-	s.timer.Stop()
-	s.wg.Wait()
 }
