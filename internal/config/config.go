@@ -113,6 +113,16 @@ func load(root string, user user) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, errs := interpret(path, root, data)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return c, nil
+}
+
+// interpret reads the text of a configuration. The Config is worth nothing if
+// there are errors.
+func interpret(path, root string, data []byte) (*Config, Errors) {
 	f, errs := parse(path, data)
 	c := &Config{File: path, Root: root, Worker: WorkerAuto}
 	if f.defaults.line > 0 || len(f.sections) > 0 {
@@ -122,10 +132,7 @@ func load(root string, user user) (*Config, error) {
 	byLine := func(a, b *Error) int { return a.Line - b.Line }
 	slices.SortStableFunc(errs, byLine)
 	slices.SortStableFunc(c.Warnings, byLine)
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	return c, nil
+	return c, errs
 }
 
 // read reads a configuration file after allow has had a look at it.

@@ -59,8 +59,8 @@ func (l *loader) load() {
 	l.variables()
 	c.ProvisionTimeout = l.duration("provision_timeout", DefaultProvisionTimeout)
 	c.DisposeTimeout = l.duration("dispose_timeout", DefaultDisposeTimeout)
-	l.defaultHooks()
 	l.instances()
+	l.defaultHooks()
 	l.names()
 }
 
