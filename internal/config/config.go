@@ -59,10 +59,9 @@ type Config struct {
 	Instances []Instance
 	Hooks     *Instance
 
-	// How long hooks may take where their Instance doesn't say otherwise; 0 for
-	// as long as they like.
-	ProvisionTimeout time.Duration
-	DisposeTimeout   time.Duration
+	// How long hooks may take where their Instance doesn't say otherwise.
+	ProvisionTimeout time.Duration // 0 for as long as they like
+	DisposeTimeout   time.Duration // never 0
 
 	// Warnings is what a person should know of, in the order of the lines.
 	Warnings []*Error

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // hookNames are the options of the commands that get instances, run commands on
@@ -26,7 +27,6 @@ func (l *loader) defaultHooks() {
 	if !hooks.Provision.Set() && (taken || !hooks.Execute.Set() && !hooks.Dispose.Set()) {
 		return
 	}
-	hooks.Slots = l.slots(1)
 	l.checkHooks(&hooks, addProvision)
 	l.config.Hooks = &hooks
 }
@@ -59,7 +59,17 @@ func (l *loader) readHooks(to *Instance, read func(name string) Value) {
 		*v = read(hookNames[i])
 	}
 	to.ProvisionTimeout = l.duration("provision_timeout", DefaultProvisionTimeout)
-	to.DisposeTimeout = l.duration("dispose_timeout", DefaultDisposeTimeout)
+	to.DisposeTimeout = l.disposeTimeout()
+}
+
+// disposeTimeout has an end: testr waits for it when it is told to stop.
+func (l *loader) disposeTimeout() time.Duration {
+	v := l.value("dispose_timeout")
+	if d, err := ParseDuration(v.Text); err == nil && d == 0 {
+		l.fail(v.Line, fmt.Sprintf("option %q: %q is no length of time that it could end after", "dispose_timeout", v.Text),
+			"want one such as 30, 2m or 1h")
+	}
+	return l.duration("dispose_timeout", DefaultDisposeTimeout)
 }
 
 // checkHooks checks that the hooks of one section fit together; missing is the
@@ -90,9 +100,8 @@ func (l *loader) checkHooks(h *Instance, missing string) {
 			l.warn(lack.hook.Line, fmt.Sprintf("%q has no %s: %s", lack.name, lack.word, lack.then))
 		}
 	}
-	if !h.Execute.Set() { // testrepository runs the command itself then
+	if !h.Execute.Set() {
 		l.warn(h.Provision.Line, `"instance_provision" is set, but "instance_execute" is not: the tests run on this machine`)
-		h.Execute = Value{Text: "$COMMAND", Line: h.Provision.Line}
 	}
 	if !h.Dispose.Set() {
 		l.warn(h.Provision.Line, `"instance_provision" is set, but "instance_dispose" is not: instances are not given back`)

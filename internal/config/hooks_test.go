@@ -10,7 +10,7 @@ import (
 func TestHooks(t *testing.T) {
 	const all = "instance_provision=%(prefix)s-get $INSTANCE_COUNT\nprefix=vm\n" +
 		"instance_execute=ssh $INSTANCE_ID -- $COMMAND\ninstance_dispose=vm-put\n    $INSTANCE_IDS\n"
-	hooks := Instance{Type: InstanceHook, Slots: 1, Provision: Value{"vm-get $INSTANCE_COUNT", 2},
+	hooks := Instance{Type: InstanceHook, Provision: Value{"vm-get $INSTANCE_COUNT", 2},
 		Execute: Value{"ssh $INSTANCE_ID -- $COMMAND", 4}, Dispose: Value{"vm-put\n$INSTANCE_IDS", 5},
 		ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute}
 	tests := []struct {
@@ -22,15 +22,15 @@ func TestHooks(t *testing.T) {
 		{"empty ones", "instance_provision=\ninstance_execute=\ninstance_dispose=\n", nil},
 		{"timeouts alone", "provision_timeout=3\n", nil},
 		{"all", all, &hooks},
-		{"timeouts and slots", all + "provision_timeout=0\nDispose_Timeout=1h\nslots=3\n", func() *Instance {
+		{"timeouts", all + "provision_timeout=0\nDispose_Timeout=1h\nslots=3\n", func() *Instance {
 			h := hooks
-			h.ProvisionTimeout, h.DisposeTimeout, h.Slots = 0, time.Hour, 3
+			h.ProvisionTimeout, h.DisposeTimeout = 0, time.Hour
 			return &h
 		}()},
 		{"what is not for hooks", all + "directory=x\nsetup=y\nenv.X=z\nsync=yes\nrelay=yes\nhost=h\n[instance a]\n", &hooks},
 		{"beside a section of hooks", all + "[instance a]\ninstance_provision=x\ndispose_timeout=9\n", &hooks},
-		{"without execute", "instance_provision=x\n", &Instance{Type: InstanceHook, Slots: 1, Provision: Value{"x", 2},
-			Execute: Value{"$COMMAND", 2}, ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute}},
+		{"without execute", "instance_provision=x\n", &Instance{Type: InstanceHook, Provision: Value{"x", 2},
+			ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -46,13 +46,13 @@ func TestHooks(t *testing.T) {
 }
 
 func TestHookTimeouts(t *testing.T) {
-	c, err := loadText(t, "[DEFAULT]\nprovision_timeout=1m\n[instance a]\ninstance_provision=x\ndispose_timeout=0\n")
+	c, err := loadText(t, "[DEFAULT]\nprovision_timeout=1m\n[instance a]\ninstance_provision=x\ndispose_timeout=1s\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := []time.Duration{c.ProvisionTimeout, c.DisposeTimeout,
 		c.Instances[0].ProvisionTimeout, c.Instances[0].DisposeTimeout}
-	want := []time.Duration{time.Minute, DefaultDisposeTimeout, time.Minute, 0}
+	want := []time.Duration{time.Minute, DefaultDisposeTimeout, time.Minute, time.Second}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("timeouts differ (-want +got):\n%s", diff)
 	}
@@ -84,8 +84,12 @@ func TestHookErrors(t *testing.T) {
 				"(want a length of time such as 90, 1.5s, 2m or 1h30m, or 0 for none)\n" +
 				`.testr.conf:6: option "dispose_timeout": "-1" is no length of time ` +
 				"(want a length of time such as 90, 1.5s, 2m or 1h30m, or 0 for none)"},
+		{"disposing for ever", "[DEFAULT]\nprovision_timeout=0\ndispose_timeout=0s\n",
+			`.testr.conf:3: option "dispose_timeout": "0s" is no length of time that it could end after ` +
+				"(want one such as 30, 2m or 1h)"},
 		{"interpolation, once for all sections", "[DEFAULT]\ninstance_provision=50%\n" +
-			"[instance a]\ntype=hook\ninstance_provision=x\n[instance b]\ntype=hook\ninstance_provision=y\ninstance_dispose=%s\n",
+			"[instance a]\ntype=hook\ninstance_provision=x\n" +
+			"[instance b]\ntype=hook\ninstance_provision=y\ninstance_dispose=%s\n",
 			".testr.conf:2: option \"instance_provision\": \"%\" stands alone (write %% for a percent sign)\n" +
 				".testr.conf:9: option \"instance_dispose\": \"%\" stands alone (write %% for a percent sign)"},
 	}

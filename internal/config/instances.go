@@ -218,14 +218,14 @@ func (r *instanceReader) host(named bool) {
 }
 
 // slots is the number of workers of an instance.
-func (l *loader) slots(otherwise int) int {
-	v := l.value("slots")
+func (r *instanceReader) slots(otherwise int) int {
+	v := r.value("slots")
 	if v.Text == "" {
 		return otherwise
 	}
 	n, err := strconv.Atoi(v.Text)
 	if err != nil || n < 1 || n > maxSlots {
-		l.fail(v.Line, fmt.Sprintf("option %q: %q is no number of workers", "slots", v.Text),
+		r.fail(v.Line, fmt.Sprintf("option %q: %q is no number of workers", "slots", v.Text),
 			fmt.Sprintf("want 1 to %d", maxSlots))
 		return otherwise
 	}

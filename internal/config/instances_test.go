@@ -119,7 +119,7 @@ func TestDefaultSectionFallsThrough(t *testing.T) {
 		{"nor local", hooks + "provision_timeout=7\n[instance a]\ntype=local\n", true,
 			Instance{Name: "a", Line: 6, Type: InstanceLocal}},
 		{"nor hooks that don't say their type", hooks + "[instance a]\ninstance_provision=q\n", true,
-			Instance{Name: "a", Line: 5, Type: InstanceHook, Slots: 1, Provision: Value{"q", 6}, Execute: Value{"$COMMAND", 6},
+			Instance{Name: "a", Line: 5, Type: InstanceHook, Slots: 1, Provision: Value{"q", 6},
 				ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute}},
 		{"type=hook takes all", hooks + "provision_timeout=7\n[instance a]\ntype=hook\n", true, func() Instance {
 			i := inherited
@@ -145,7 +145,7 @@ func TestDefaultSectionFallsThrough(t *testing.T) {
 			"[instance a]\ntype=local\n", false, Instance{Name: "a", Line: 6, Type: InstanceLocal, Directory: "x"}},
 		{"what is for ssh doesn't reach hooks", "[DEFAULT]\nsync=yes\nrelay=yes\ndirectory=x\nsetup=y\nenv.X=z\n" +
 			"[instance a]\ninstance_provision=p\n", false,
-			Instance{Name: "a", Line: 7, Type: InstanceHook, Slots: 1, Provision: Value{"p", 8}, Execute: Value{"$COMMAND", 8},
+			Instance{Name: "a", Line: 7, Type: InstanceHook, Slots: 1, Provision: Value{"p", 8},
 				ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute}},
 		{"the rest does", "[DEFAULT]\nsync=yes\nrelay=yes\nsync_exclude=a b\ndirectory=x\nslots=4\n" +
 			"[instance a]\nsync_exclude=\n", false,
@@ -353,6 +353,9 @@ func TestInstanceWarnings(t *testing.T) {
 			".testr.conf:2: option \"slots\" has no effect: there is no [instance NAME] that it is for\n" +
 				".testr.conf:3: option \"directory\" has no effect: there is no [instance NAME] that it is for\n" +
 				".testr.conf:4: option \"env.A\" has no effect: there is no [instance NAME] that it is for"},
+		{"slots for the hooks of [DEFAULT]", "[DEFAULT]\nslots=1\ninstance_provision=p\n" +
+			"instance_execute=$INSTANCE_ID $COMMAND\ninstance_dispose=$INSTANCE_IDS\n",
+			".testr.conf:2: option \"slots\" has no effect: there is no [instance NAME] that it is for"},
 		{"nobody of the type is there", "[DEFAULT]\nsync=yes\nslots=1\n[instance a]\ntype=local\n",
 			".testr.conf:2: option \"sync\" has no effect: there is no [instance NAME] that it is for"},
 		{"a section's own in [DEFAULT]", "[DEFAULT]\nhost=x\ntype=local\n[instance a]\n",

@@ -214,7 +214,7 @@ func checkInstance(t *testing.T, i Instance) {
 	if i.Slots < 0 || i.Slots == 0 && i.Type != InstanceLocal {
 		t.Fatalf("instance %q has %d slots", i.Name, i.Slots)
 	}
-	if hook := i.Type == InstanceHook; hook != i.Provision.Set() || hook != i.Execute.Set() || i.Dispose.Set() && !hook {
+	if hook := i.Type == InstanceHook; hook != i.Provision.Set() || (i.Execute.Set() || i.Dispose.Set()) && !hook {
 		t.Fatalf("instance %q of type %s has hooks %v, %v, %v", i.Name, i.Type, i.Provision, i.Execute, i.Dispose)
 	}
 	for _, v := range append(slices.Clone(i.Env), i.Directory, i.Setup.Text, i.Provision.Text) {
