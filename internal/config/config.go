@@ -59,10 +59,9 @@ type Config struct {
 	Instances []Instance
 	Hooks     *Instance
 
-	// How long hooks may take where their Instance doesn't say otherwise; 0 for
-	// as long as they like.
-	ProvisionTimeout time.Duration
-	DisposeTimeout   time.Duration
+	// How long hooks may take where their Instance doesn't say otherwise.
+	ProvisionTimeout time.Duration // 0 for as long as they like
+	DisposeTimeout   time.Duration // never 0
 
 	// Warnings is what a person should know of, in the order of the lines.
 	Warnings []*Error
@@ -113,6 +112,16 @@ func load(root string, user user) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, errs := interpret(path, root, data)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return c, nil
+}
+
+// interpret reads the text of a configuration. The Config is worth nothing if
+// there are errors.
+func interpret(path, root string, data []byte) (*Config, Errors) {
 	f, errs := parse(path, data)
 	c := &Config{File: path, Root: root, Worker: WorkerAuto}
 	if f.defaults.line > 0 || len(f.sections) > 0 {
@@ -122,10 +131,7 @@ func load(root string, user user) (*Config, error) {
 	byLine := func(a, b *Error) int { return a.Line - b.Line }
 	slices.SortStableFunc(errs, byLine)
 	slices.SortStableFunc(c.Warnings, byLine)
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	return c, nil
+	return c, errs
 }
 
 // read reads a configuration file after allow has had a look at it.

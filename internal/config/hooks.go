@@ -2,27 +2,39 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
+// hookNames are the options of the commands that get instances, run commands on
+// them and give them back.
 var hookNames = []string{"instance_provision", "instance_execute", "instance_dispose"}
 
-// defaultHooks reads the hooks of [DEFAULT].
+// addProvision is the remedy where there is no instance_provision.
+const addProvision = "add instance_provision, a command that prints the names of instances"
+
+// defaultHooks reads the hooks of [DEFAULT]. Where they lack a way to get
+// instances they may still be what sections have in common, which were read
+// before.
 func (l *loader) defaultHooks() {
+	taken := slices.ContainsFunc(hookNames, func(name string) bool {
+		e := l.section.entry(name)
+		return e != nil && l.file.used[e]
+	})
 	hooks := Instance{Type: InstanceHook}
 	l.readHooks(&hooks, l.command)
-	if !hooks.Provision.Set() && !hooks.Execute.Set() && !hooks.Dispose.Set() {
+	if !hooks.Provision.Set() && (taken || !hooks.Execute.Set() && !hooks.Dispose.Set()) {
 		return
 	}
-	hooks.Slots = l.slots(1)
-	l.checkHooks(&hooks, "add instance_provision")
+	l.checkHooks(&hooks, addProvision)
 	l.config.Hooks = &hooks
 }
 
 // hooks reads those of a section, which has [DEFAULT]'s only if it says
-// type=hook: a section that begins its own must not end up with a mixture.
-func (r *instanceReader) hooks(to *Instance) {
-	read, missing := r.command, "add instance_provision"
+// type=hook: one that begins its own must not end up with a mixture.
+func (r *instanceReader) hooks() {
+	read, missing := r.command, addProvision
 	if r.own("type").Text == "" {
 		read = func(name string) Value {
 			if r.section.entry(name) == nil {
@@ -30,14 +42,14 @@ func (r *instanceReader) hooks(to *Instance) {
 			}
 			return r.command(name)
 		}
-		if r.config.Hooks != nil {
-			missing += ", or type=hook, which takes what is missing from [DEFAULT]"
+		if r.file.defaults.entry(hookNames[0]) != nil {
+			missing += "; with type=hook, that of [" + defaultSection + "] holds"
 		}
 	}
-	r.readHooks(to, read)
-	r.checkHooks(to, missing)
-	if to.Provision.Set() && !r.hasHooks() {
-		r.warn(to.Line, fmt.Sprintf("[%s] has the hooks of [%s], which get instances of their own as well",
+	r.readHooks(&r.to, read)
+	r.checkHooks(&r.to, missing)
+	if r.to.Provision.Set() && !r.hasHooks() {
+		r.warn(r.to.Line, fmt.Sprintf("[%s] has the hooks of [%s], which get instances of their own as well",
 			r.section.name, defaultSection))
 	}
 }
@@ -47,7 +59,17 @@ func (l *loader) readHooks(to *Instance, read func(name string) Value) {
 		*v = read(hookNames[i])
 	}
 	to.ProvisionTimeout = l.duration("provision_timeout", DefaultProvisionTimeout)
-	to.DisposeTimeout = l.duration("dispose_timeout", DefaultDisposeTimeout)
+	to.DisposeTimeout = l.disposeTimeout()
+}
+
+// disposeTimeout has an end: testr waits for it when it is told to stop.
+func (l *loader) disposeTimeout() time.Duration {
+	v := l.value("dispose_timeout")
+	if d, err := ParseDuration(v.Text); err == nil && d == 0 {
+		l.fail(v.Line, fmt.Sprintf("option %q: %q is no length of time that it could end after", "dispose_timeout", v.Text),
+			"want one such as 30, 2m or 1h")
+	}
+	return l.duration("dispose_timeout", DefaultDisposeTimeout)
 }
 
 // checkHooks checks that the hooks of one section fit together; missing is the
@@ -64,27 +86,22 @@ func (l *loader) checkHooks(h *Instance, missing string) {
 		l.fail(line, fmt.Sprintf(`[%s] has %s, but no "instance_provision"`, l.section.name, has), missing)
 		return
 	}
-	warnings := []struct {
-		hook Value
-		lack string
-		then string
+	lacks := []struct {
+		hook       Value
+		name, word string
+		then       string
 	}{
-		{h.Execute, "$COMMAND", "it runs something else than the tests"},
-		{h.Execute, "$INSTANCE_ID", "all instances are the same to it"},
-		{h.Dispose, "$INSTANCE_IDS", "it does not learn what to give back"},
+		{h.Execute, hookNames[1], "$COMMAND", "it runs something else than the tests"},
+		{h.Execute, hookNames[1], "$INSTANCE_ID", "all instances are the same to it"},
+		{h.Dispose, hookNames[2], "$INSTANCE_IDS", "it does not learn what to give back"},
 	}
-	for _, w := range warnings {
-		if w.hook.Set() && !strings.Contains(w.hook.Text, w.lack) {
-			name := hookNames[1]
-			if w.lack == "$INSTANCE_IDS" {
-				name = hookNames[2]
-			}
-			l.warn(w.hook.Line, fmt.Sprintf("%q has no %s: %s", name, w.lack, w.then))
+	for _, lack := range lacks {
+		if lack.hook.Set() && !strings.Contains(lack.hook.Text, lack.word) {
+			l.warn(lack.hook.Line, fmt.Sprintf("%q has no %s: %s", lack.name, lack.word, lack.then))
 		}
 	}
 	if !h.Execute.Set() {
 		l.warn(h.Provision.Line, `"instance_provision" is set, but "instance_execute" is not: the tests run on this machine`)
-		h.Execute = Value{Text: "$COMMAND", Line: h.Provision.Line}
 	}
 	if !h.Dispose.Set() {
 		l.warn(h.Provision.Line, `"instance_provision" is set, but "instance_dispose" is not: instances are not given back`)

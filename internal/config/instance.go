@@ -15,8 +15,11 @@ type Instance struct {
 	Line int    // of the section's header; 0 for the hooks of [DEFAULT]
 	Type string // one of the Instance constants
 
-	Host  string // of an SSH host: its name, which the user's ssh configuration may know
-	Slots int    // how many workers it has at a time; 0 means as many as it has processors, of this machine only
+	Host string // of an SSH host: its name, which the user's ssh configuration may know
+	// Slots is how many workers it has at a time, and so how many instances hooks
+	// get. It is 0 for as many as there are processors, on this machine, and for as
+	// many as there are to be workers, of the hooks of [DEFAULT].
+	Slots int
 	// Directory is where the tests run: on an SSH host as it has it, relative to
 	// the home directory there; on this machine relative to Root.
 	Directory string
@@ -28,8 +31,8 @@ type Instance struct {
 	SyncExclude []string // patterns of what is left out of that, as in .gitignore
 	Relay       bool     // its workers share one channel
 
-	// The commands of hooks.
+	// The commands of hooks. The first is always set.
 	Provision, Execute, Dispose Value
 	ProvisionTimeout            time.Duration // 0 for as long as it likes
-	DisposeTimeout              time.Duration // likewise
+	DisposeTimeout              time.Duration // never 0
 }

@@ -79,7 +79,7 @@ func (l *loader) instances() {
 		if kind != "instance" {
 			continue
 		}
-		if line, again := lines[name]; again {
+		if line := lines[name]; line > 0 && name != "" {
 			l.fail(s.line, fmt.Sprintf("section [%s] has the name of the one in line %d", s.name, line),
 				"give it a name of its own")
 		}
@@ -108,15 +108,15 @@ func (r *instanceReader) read() {
 	case InstanceSSH:
 		r.host(named)
 		r.to.Slots = r.slots(1)
-		r.place()
 		r.sync()
+		r.place()
 		r.to.Relay = r.flag("relay")
 	case InstanceLocal:
 		r.to.Slots = r.slots(0)
 		r.place()
 	case InstanceHook:
 		r.to.Slots = r.slots(1)
-		r.hooks(&r.to)
+		r.hooks()
 	}
 	for _, e := range r.section.entries {
 		if !r.file.used[e] {
@@ -137,7 +137,7 @@ func (r *instanceReader) own(name string) Value {
 func (r *instanceReader) name() bool {
 	name := r.to.Name
 	bad := strings.IndexFunc(name, func(c rune) bool {
-		return c >= unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
+		return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
 	})
 	const rule = "a name has letters from a to z, digits, dots, underscores and dashes"
 	switch {
@@ -148,10 +148,10 @@ func (r *instanceReader) name() bool {
 			rule+", and begins with no dot or dash")
 	case bad >= 0:
 		r.fail(r.to.Line, fmt.Sprintf("section [%s]: its name has %q in it", r.section.name, []rune(name[bad:])[0]),
-			rule+"; host=… can be any")
+			rule+`; the host's own can stand in "host"`)
 	case len(name) > maxName:
 		r.fail(r.to.Line, fmt.Sprintf("section [instance %s…]: its name is longer than %d bytes", name[:20], maxName),
-			"host=… can be longer")
+			`the host's own can stand in "host"`)
 	default:
 		return true
 	}
@@ -185,6 +185,14 @@ func (r *instanceReader) profiles() []string {
 	if v.Text != "" {
 		r.warn(v.Line, fmt.Sprintf("option %q is %s", "profiles", unsupported))
 	}
+	return words(v)
+}
+
+// words splits a value at white space. They are nil if there are none.
+func words(v Value) []string {
+	if v.Text == "" {
+		return nil
+	}
 	return strings.Fields(v.Text)
 }
 
@@ -210,14 +218,14 @@ func (r *instanceReader) host(named bool) {
 }
 
 // slots is the number of workers of an instance.
-func (l *loader) slots(otherwise int) int {
-	v := l.value("slots")
+func (r *instanceReader) slots(otherwise int) int {
+	v := r.value("slots")
 	if v.Text == "" {
 		return otherwise
 	}
 	n, err := strconv.Atoi(v.Text)
 	if err != nil || n < 1 || n > maxSlots {
-		l.fail(v.Line, fmt.Sprintf("option %q: %q is no number of workers", "slots", v.Text),
+		r.fail(v.Line, fmt.Sprintf("option %q: %q is no number of workers", "slots", v.Text),
 			fmt.Sprintf("want 1 to %d", maxSlots))
 		return otherwise
 	}
@@ -226,7 +234,10 @@ func (l *loader) slots(otherwise int) int {
 
 // place reads where commands run, and with what around them.
 func (r *instanceReader) place() {
-	r.directory()
+	var ok bool
+	if r.to.Directory, ok = r.directory(); ok && r.to.Type == InstanceSSH {
+		r.syncTo()
+	}
 	r.to.Setup = r.command("setup")
 	for _, e := range slices.Concat(r.file.defaults.entries, r.section.entries) {
 		name, is := strings.CutPrefix(e.name, envPrefix)
@@ -239,15 +250,14 @@ func (r *instanceReader) place() {
 	}
 }
 
-func (r *instanceReader) directory() {
-	v := r.command("directory")
-	dir := v.Text
+// directory is not ok if it was refused.
+func (r *instanceReader) directory() (dir string, ok bool) {
+	v := r.value("directory")
+	dir = v.Text
 	if r.to.Type == InstanceSSH {
-		// Paths begin in the home directory there, so that this one says nothing.
-		if dir == "~" {
-			dir = "."
-		} else if rest, ok := strings.CutPrefix(dir, "~/"); ok {
-			dir = "./" + rest
+		// Paths begin in the home directory there, so that this says nothing.
+		if rest, home := strings.CutPrefix(dir+"/", "~/"); home {
+			dir = strings.Trim(rest, "/")
 		}
 	}
 	switch {
@@ -256,9 +266,10 @@ func (r *instanceReader) directory() {
 	case strings.HasPrefix(dir, "~"):
 		r.fail(v.Line, fmt.Sprintf(`option "directory": the "~" of %q stands for nothing here`, dir),
 			"write the whole path")
-	case dir != "":
-		r.to.Directory = path.Clean(dir)
+	default:
+		return dir, v.Set() || r.file.lookup(r.section, "directory") == nil
 	}
+	return "", false
 }
 
 // variable reads an option that sets the variable of that name.
@@ -282,23 +293,23 @@ func (r *instanceReader) variable(e *entry, name string) (value string, ok bool)
 func (r *instanceReader) sync() {
 	r.to.Sync = r.flag("sync")
 	exclude := r.command("sync_exclude")
-	r.to.SyncExclude = strings.Fields(exclude.Text)
-	if !r.to.Sync {
-		if exclude.Set() && r.section.entry("sync_exclude") != nil {
-			r.warn(exclude.Line, `option "sync_exclude" has no effect without sync=yes`)
-		}
-		return
+	r.to.SyncExclude = words(exclude)
+	if exclude.Set() && !r.to.Sync && r.section.entry("sync_exclude") != nil {
+		r.warn(exclude.Line, `option "sync_exclude" has no effect without sync=yes`)
 	}
-	// What sync doesn't find here it deletes there.
-	e := r.file.lookup(r.section, "directory")
-	if e == nil || e.raw == "" {
+}
+
+// syncTo checks where the tree is brought: what is not in it may be deleted
+// there.
+func (r *instanceReader) syncTo() {
+	dir, clean := r.value("directory"), path.Clean(r.to.Directory)
+	switch {
+	case !r.to.Sync:
+	case dir.Text == "":
 		r.fail(r.value("sync").Line, fmt.Sprintf("[%s] has sync=yes, but no directory for the tree", r.section.name),
 			"add a line such as directory=src/project")
-		return
-	}
-	dir := r.value("directory").Text
-	if r.to.Directory == "." || r.to.Directory == "/" || slices.Contains(strings.Split(dir, "/"), "..") {
-		r.fail(e.line, fmt.Sprintf(`[%s] has sync=yes, but the tree can't be brought to %q`, r.section.name, dir),
+	case clean == ".", clean == "/", slices.Contains(strings.Split(dir.Text, "/"), ".."):
+		r.fail(dir.Line, fmt.Sprintf("[%s] has sync=yes, but the tree can't be brought to %q", r.section.name, dir.Text),
 			`write a directory of its own, without "..", such as src/project`)
 	}
 }

@@ -58,9 +58,9 @@ func (l *loader) load() {
 	l.worker()
 	l.variables()
 	c.ProvisionTimeout = l.duration("provision_timeout", DefaultProvisionTimeout)
-	c.DisposeTimeout = l.duration("dispose_timeout", DefaultDisposeTimeout)
-	l.defaultHooks()
+	c.DisposeTimeout = l.disposeTimeout()
 	l.instances()
+	l.defaultHooks()
 	l.names()
 }
 

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,6 +162,68 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzInterpret holds that no file makes the reading of options panic, that what
+// is said about it has its line, in order and once, and that an instance which
+// is accepted does no harm.
+func FuzzInterpret(f *testing.F) {
+	for _, text := range corpus {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, errs := interpret("conf", ".", data)
+		lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + 1
+		said := map[Error]bool{}
+		for _, all := range []Errors{errs, c.Warnings} {
+			last := 0
+			for _, e := range all {
+				if e.Line < last || e.Line < 1 || e.Line > lines || said[*e] {
+					t.Fatalf("%v, after line %d, of %d, said before: %v", e, last, lines, said[*e])
+				}
+				last = e.Line
+				said[*e] = true
+			}
+		}
+		if len(errs) > 0 {
+			return
+		}
+		names := map[string]bool{}
+		for _, i := range c.Instances {
+			checkInstance(t, i)
+			if names[i.Name] {
+				t.Fatalf("instance %q is there twice", i.Name)
+			}
+			names[i.Name] = true
+		}
+		if c.Hooks != nil && !c.Hooks.Provision.Set() {
+			t.Fatalf("hooks get nothing: %v", c.Hooks)
+		}
+	})
+}
+
+func checkInstance(t *testing.T, i Instance) {
+	t.Helper()
+	if !filepath.IsLocal(i.Name) || filepath.Base(i.Name) != i.Name || i.Name[0] == '-' {
+		t.Fatalf("instance %q can't be a file's name", i.Name)
+	}
+	if i.Type == InstanceSSH && (i.Host == "" || i.Host[0] == '-' || strings.ContainsAny(i.Host, " \t\n\x00")) {
+		t.Fatalf("instance %q has host %q", i.Name, i.Host)
+	}
+	if i.Sync && (i.Type != InstanceSSH || i.Directory == "" || slices.Contains(strings.Split(i.Directory, "/"), "..")) {
+		t.Fatalf("instance %q of type %s is brought to %q", i.Name, i.Type, i.Directory)
+	}
+	if i.Slots < 0 || i.Slots == 0 && i.Type != InstanceLocal {
+		t.Fatalf("instance %q has %d slots", i.Name, i.Slots)
+	}
+	if hook := i.Type == InstanceHook; hook != i.Provision.Set() || (i.Execute.Set() || i.Dispose.Set()) && !hook {
+		t.Fatalf("instance %q of type %s has hooks %v, %v, %v", i.Name, i.Type, i.Provision, i.Execute, i.Dispose)
+	}
+	for _, v := range append(slices.Clone(i.Env), i.Directory, i.Setup.Text, i.Provision.Text) {
+		if strings.ContainsRune(v, 0) {
+			t.Fatalf("instance %q has a NUL in %q", i.Name, v)
+		}
+	}
+}
+
 // corpus has the odd files that the parser is held against ConfigParser with.
 var corpus = []string{
 	"",
@@ -212,4 +276,11 @@ var corpus = []string{
 	"[DEFAULT]\n\ta=1\n  b=2\n",
 	"[DEFAULT]\ntest_command=OS_STDOUT_CAPTURE=${OS_STDOUT_CAPTURE:-1} \\\n" +
 		"             ${PYTHON:-python} -m subunit.run discover -t ./ . $LISTOPT $IDOPTION\n",
+	"[DEFAULT]\nsetup=a %(b)s\nenv.Db=x\nENV.DB=y\n[instance a]\nb=1\nenv.Db=%(env.DB)s%%\n[instance b]\nB=2\nSetup:c\n",
+	"[DEFAULT]\nenv.A=1\nEnv.A=2\n",
+	"[DEFAULT]\ninstance_provision=p $INSTANCE_COUNT\ninstance_execute=ssh $INSTANCE_ID $COMMAND\n" +
+		"instance_dispose=rm $INSTANCE_IDS\nprovision_timeout=1m\n[instance a]\ntype=hook\nslots=3\n",
+	"[instance a]\nhost=h\nslots=5\ndirectory=~/src\nsetup=. x\n  y\nsync=yes\nsync_exclude=*.o a/\n" +
+		"relay=no\nprofiles=p\n[instance b]\ntype=local\ndirectory=../x\n",
+	"[instance]\n[instance -a]\nhost=-x\n[instance\ta]\n[ instance b ]\n",
 }

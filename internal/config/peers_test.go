@@ -16,12 +16,14 @@ import (
 )
 
 // reference reads a file in base64 from each line and prints what ConfigParser
-// makes of it: null for a file that it refuses, else a value for each option of
-// each section, null where interpolation fails.
+// makes of it, except that the names of variables keep their case: null for a
+// file that it refuses, else a value for each option of each section, null where
+// interpolation fails.
 const reference = `
 import base64, configparser, io, json, sys
 for line in sys.stdin:
     parser = configparser.ConfigParser()
+    parser.optionxform = lambda name: 'env.' + name[4:] if name[:4].lower() == 'env.' else name.lower()
     try:
         data = io.BytesIO(base64.b64decode(line))
         parser.read_file(io.TextIOWrapper(data, encoding='utf-8'))
@@ -118,11 +120,11 @@ func randomFile(rnd *rand.Rand) string {
 	for i := range rnd.IntN(9) {
 		end := pick("\n", "\n", "\n", "\n", "\r\n", "\r", " \n")
 		indent := pick("", "", "", "", " ", "  ", "\t", "    ", "\u00a0")
-		value := pick("", "1", "a b", "%%", "%(a0)s", "%(A1)s%(x)s", "%(b2)s", "x=y:z",
+		value := pick("", "1", "a b", "%%", "%(a0)s", "%(A1)s%(x)s", "%(b2)s", "%(env.a3)s", "x=y:z",
 			"# no", "; no", "[q]", "é", "\x1f1", "\v")
 		switch rnd.IntN(12) {
 		case 0:
-			fmt.Fprintf(&b, "%s[%s]%s%s", indent, pick("s", "t", "DEFAULT", "default", "a b", "]", "u%d"),
+			fmt.Fprintf(&b, "%s[%s]%s%s", indent, pick("s", "t", "DEFAULT", "default", "a b", "]", "u%d", "instance a"),
 				pick("", "", " tail"), end)
 		case 1, 2:
 			b.WriteString(indent + pick("#", ";") + value + end)
@@ -135,7 +137,86 @@ func randomFile(rnd *rand.Rand) string {
 				b.WriteString(indent + pick("word", "%", "=", ": x", "[", "[]", "[open") + end)
 			}
 		default:
-			fmt.Fprintf(&b, "%s%s%d%s%s%s", indent, pick("a", "b", "A", "É"), i, pick("=", ":", " = ", " : ", "\t="), value, end)
+			name := pick("a", "b", "A", "É", "env.a", "ENV.A")
+			fmt.Fprintf(&b, "%s%s%d%s%s%s", indent, name, i, pick("=", ":", " = ", " : ", "\t="), value, end)
+		}
+	}
+	return b.String()
+}
+
+// TestInstancesAgainstConfigParser compares what sections [instance NAME] get
+// from [DEFAULT] with what ConfigParser gives them.
+func TestInstancesAgainstConfigParser(t *testing.T) {
+	const seed = 20261127
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	texts := make([]string, 2000)
+	for i := range texts {
+		texts[i] = randomInstances(rnd)
+	}
+	compared := 0
+	for i, all := range askPython(t, texts) {
+		c, errs := interpret("conf", ".", []byte(texts[i]))
+		if len(errs) > 0 {
+			continue
+		}
+		compared++
+		for _, got := range c.Instances {
+			section := all["instance "+got.Name]
+			want := map[string]string{}
+			for name, value := range section {
+				variable, is := strings.CutPrefix(name, envPrefix)
+				if is && got.Type != InstanceHook {
+					want[variable] = *value
+				}
+			}
+			variables := map[string]string{}
+			for _, v := range got.Env {
+				name, value, _ := strings.Cut(v, "=")
+				variables[name] = value
+			}
+			if diff := cmp.Diff(want, variables); diff != "" || len(variables) != len(got.Env) {
+				t.Fatalf("seed %d, file %d, %q: variables of %s (-python +testr):\n%s", seed, i, texts[i], got.Name, diff)
+			}
+			values := map[string]string{"setup": got.Setup.Text, "directory": got.Directory}
+			if got.Type == InstanceHook {
+				values = map[string]string{"instance_dispose": got.Dispose.Text}
+			}
+			for name, value := range values {
+				want := ""
+				if v := section[name]; v != nil {
+					want = *v
+				}
+				if value != want {
+					t.Fatalf("seed %d, file %d, %q: %s of %s: got %q; want %q", seed, i, texts[i], name, got.Name, value, want)
+				}
+			}
+		}
+	}
+	t.Logf("%d files, %d of them accepted", len(texts), compared)
+	if compared < len(texts)/10 {
+		t.Errorf("got %d of %d files accepted; want a tenth", compared, len(texts))
+	}
+}
+
+// randomInstances makes a file whose sections have options of [DEFAULT], their
+// own, and both.
+func randomInstances(rnd *rand.Rand) string {
+	pick := func(from ...string) string { return from[rnd.IntN(len(from))] }
+	var b strings.Builder
+	b.WriteString("[DEFAULT]\nbase=0\ninstance_provision=p\n")
+	for i, header := range []string{"", "[instance a]\n", "[instance b]\ntype=hook\n", "[instance c]\ntype=local\n"} {
+		b.WriteString(header)
+		names := []string{"Setup", "directory", "env.A", "Env.a", "ENV.B", "BASE"}
+		if i == 0 || i == 2 {
+			names = append(names, "instance_dispose", "Instance_Execute")
+		}
+		if i == 2 {
+			names = names[5:]
+		}
+		for _, name := range names {
+			if rnd.IntN(2) == 0 {
+				b.WriteString(name + pick("=", " : ") + pick("x", "", "%%", "y z", "%(base)s", "%(BASE)s/1", "x\n  # no") + "\n")
+			}
 		}
 	}
 	return b.String()
