@@ -47,7 +47,7 @@ func (i *fakeInstance) Start(ctx context.Context, cmd instance.Command) (instanc
 	go func() {
 		stop := context.AfterFunc(ctx, func() { _ = p.in.CloseWithError(io.EOF) })
 		p.status.Code = i.program(ctx, p)
-		if !stop() {
+		if !stop() || ctx.Err() != nil {
 			p.status = instance.ExitStatus{Code: -1, Signal: "SIGTERM"}
 		}
 		if p.died {

@@ -25,8 +25,9 @@ type loop struct {
 	wg       sync.WaitGroup
 
 	procs       context.Context         // ends what all processes have in common
+	places      context.Context         // ends the opening of places
 	opening     int                     // slots whose place is being opened
-	closing     context.CancelCauseFunc // ends the opening of places
+	closing     context.CancelCauseFunc // of places
 	dead        []string                // what became of instances that are no more
 	told        map[string]string       // what people were last told of an instance, by its name
 	moves       map[string]int          // machines that a test was lost with

@@ -37,17 +37,23 @@ const (
 // when that is done, or ctx has.
 func (l *loop) open(ctx context.Context) {
 	ctx, l.closing = context.WithCancelCause(ctx)
+	l.places = ctx
 	for _, s := range l.slots {
-		if s.Open == nil {
-			continue
-		}
-		s.opening = true
-		l.opening++
-		l.wg.Go(func() {
-			place, err := s.Open(ctx)
-			l.opened <- opened{s, place, err}
-		})
+		l.openPlace(s)
 	}
+}
+
+// openPlace begins to open the place of a slot, if it has to be.
+func (l *loop) openPlace(s *slot) {
+	if s.Open == nil {
+		return
+	}
+	s.opening = true
+	l.opening++
+	l.wg.Go(func() {
+		place, err := s.Open(l.places)
+		l.opened <- opened{s, place, err}
+	})
 }
 
 // takePlace puts a slot to use, or retires it.
@@ -105,6 +111,7 @@ func (l *loop) retry(s *slot, now time.Time) {
 	default:
 		s.retryAt = time.Time{}
 		l.changed = true
+		l.openPlace(s)
 	}
 }
 

@@ -332,3 +332,30 @@ type framedProcess struct {
 
 // A process behind a relay has no bytes to read.
 func (p *framedProcess) Stdout() io.Reader { panic("the bytes of a framed process were asked for") }
+
+// TestReopened: what was lost is opened again before it is used again.
+func TestReopened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tests := ids(10)
+		opens := 0
+		cfg, rec := setup(t, 1, passing, tests...)
+		desktop(&cfg, func(context.Context) (Place, error) {
+			opens++
+			up := opens
+			return Place{Instance: &fakeInstance{program: stream(func(p *fakeProcess, id string) (protocol.Status, bool) {
+				if up == 1 && id == tests[4] {
+					cut(p)
+					return none, false
+				}
+				return pass, true
+			})}}, nil
+		})
+		check(t, cfg, all("success", tests...))
+		if opens != 2 {
+			t.Errorf("got %d openings; want one more after the loss", opens)
+		}
+		if n := len(rec.of(event.KindWorkerStarted)); n != 2 {
+			t.Errorf("got %d starts; want 2", n)
+		}
+	})
+}

@@ -20,10 +20,11 @@ type Slot struct {
 	Name  string // what people call the instance; several slots may share one. Empty means this machine
 	// Place is where its workers run, if that is there from the beginning.
 	Place
-	// Open gets the place if it isn't; nil means that it is. It is called once,
-	// in a goroutine of its own, and has to return soon after its context has
-	// ended: nobody needs the place any more then. The run goes on meanwhile
-	// with what is there, and without the slot if there is an error.
+	// Open gets the place if it isn't; nil means that it is. It is called in a
+	// goroutine of its own, and has to return soon after its context has ended:
+	// nobody needs the place any more then. The run goes on meanwhile with what
+	// is there, and without the slot if there is an error. It is called again
+	// after the place was lost, unless that was too often.
 	Open func(context.Context) (Place, error)
 }
 
