@@ -99,14 +99,14 @@ type instanceReader struct {
 // read takes what fits the section's type, from the section or else from
 // [DEFAULT]. What stands in the section and was not taken is a mistake.
 func (r *instanceReader) read() {
-	named := r.name()
+	r.name()
 	r.kind()
 	if r.to.Type != "" {
 		r.to.Profiles = r.profiles()
 	}
 	switch r.to.Type {
 	case InstanceSSH:
-		r.host(named)
+		r.host()
 		r.to.Slots = r.slots(1)
 		r.sync()
 		r.place()
@@ -134,7 +134,7 @@ func (r *instanceReader) own(name string) Value {
 }
 
 // name checks the section's name: it becomes part of file names.
-func (r *instanceReader) name() bool {
+func (r *instanceReader) name() {
 	name := r.to.Name
 	bad := strings.IndexFunc(name, func(c rune) bool {
 		return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
@@ -152,10 +152,7 @@ func (r *instanceReader) name() bool {
 	case len(name) > maxName:
 		r.fail(r.to.Line, fmt.Sprintf("section [instance %s…]: its name is longer than %d bytes", name[:20], maxName),
 			`the host's own can stand in "host"`)
-	default:
-		return true
 	}
-	return false
 }
 
 // kind settles the type. It stays empty if the section has a wrong one.
@@ -198,13 +195,12 @@ func words(v Value) []string {
 
 // host is checked here for all that reads it: OpenSSH's own programs, to whom a
 // dash is an option, and messages.
-func (r *instanceReader) host(named bool) {
+func (r *instanceReader) host() {
 	v := r.own("host")
 	bad := strings.IndexFunc(v.Text, func(c rune) bool { return isSpace(c) || !unicode.IsPrint(c) })
 	switch {
-	case v.Text == "" && named:
-		r.to.Host = r.to.Name
 	case v.Text == "":
+		r.to.Host = r.to.Name
 	case v.Text[0] == '-':
 		r.fail(v.Line, fmt.Sprintf(`option "host": %q begins with a dash`, v.Text),
 			"programs would take such a host for an option")

@@ -80,7 +80,7 @@ dispose_timeout=30
 }
 
 func TestInstanceDefaults(t *testing.T) {
-	c, err := loadText(t, "[instance a]\n[instance b]\ntype=local\n[instance c]\ninstance_provision=p\n"+
+	c, err := loadText(t, "[instance a]\n[ instance b ]\ntype=local\n[instance\tc]\ninstance_provision=p\n"+
 		"instance_execute=$INSTANCE_ID $COMMAND\ninstance_dispose=$INSTANCE_IDS\n[instance d]\nhost=\ntype=\nslots=\n"+
 		"directory=~\nsync=\nrelay=no\n[instance e]\nhost=a\ndirectory=~//x\n")
 	if err != nil {
