@@ -2,14 +2,17 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestLoad(t *testing.T) {
@@ -300,6 +303,95 @@ func TestExampleLoads(t *testing.T) {
 		if !strings.Contains(string(example), name) {
 			t.Errorf("the example doesn't mention %s", name)
 		}
+	}
+}
+
+// TestExampleUncommented takes the marks away from the example's options, which
+// people do, and from all of them, which nobody does.
+func TestExampleUncommented(t *testing.T) {
+	example, err := os.ReadFile(filepath.Join("..", "..", Name+".example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadText(t, regexp.MustCompile(`(?m)^#([\[a-z])`).ReplaceAllString(string(example), "$1"))
+	if err != nil {
+		t.Fatal(withHints(asErrors(err)))
+	}
+	if c.Hooks == nil || !c.Hooks.Dispose.Set() {
+		t.Errorf("got hooks %v; want them all", c.Hooks)
+	}
+	want := []Instance{
+		{Name: "here", Type: InstanceLocal, Slots: 2},
+		{Name: "desktop", Type: InstanceSSH, Host: "desktop.example.com", Slots: 5, Directory: "src/project",
+			Setup: Value{Text: ". .venv/bin/activate"}, Env: []string{"DB=postgres"},
+			Sync: true, SyncExclude: []string{"docs/", "*.iso"}, Relay: true},
+	}
+	if diff := cmp.Diff(want, c.Instances, cmpopts.IgnoreFields(Instance{}, "Line"),
+		cmpopts.IgnoreFields(Value{}, "Line")); diff != "" {
+		t.Errorf("instances differ (-want +got):\n%s", diff)
+	}
+	for _, o := range instanceOptions {
+		if o.name != "profiles" && !strings.Contains(string(example), "#"+o.name+"=") {
+			t.Errorf("the example doesn't have %s", o.name)
+		}
+	}
+}
+
+// TestDocumentedInstances loads the configurations of many machines that
+// documents show: fenced blocks "ini machines".
+func TestDocumentedInstances(t *testing.T) {
+	const block = "```ini machines\n"
+	for _, path := range []string{"README.md", filepath.Join("docs", "configuration.md")} {
+		text, err := os.ReadFile(filepath.Join("..", "..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := strings.Split(string(text), block)
+		if len(parts) < 2 {
+			t.Errorf("%s shows no configuration of many machines", path)
+		}
+		for i, part := range parts[1:] {
+			shown, _, _ := strings.Cut(part, "```")
+			t.Run(fmt.Sprintf("%s/%d", path, i), func(t *testing.T) {
+				c, err := loadText(t, shown)
+				if err != nil {
+					t.Fatal(withHints(asErrors(err)))
+				}
+				if len(c.Warnings) > 0 {
+					t.Errorf("got warnings %s; want none", withHints(c.Warnings))
+				}
+				if len(c.Instances) == 0 && c.Hooks == nil {
+					t.Error("got no instances; want some")
+				}
+			})
+		}
+	}
+}
+
+// TestInstanceOptionsAreDocumented compares the options of instances with the
+// rows of their table.
+func TestInstanceOptionsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "### Options of instances\n")
+	table, _, _ = strings.Cut(table, "####")
+	got := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\| (.*?) \\|").FindAllStringSubmatch(table, -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			got[strings.Trim(name, "`")] = row[2]
+		}
+	}
+	want := map[string]string{"env.NAME": "`" + strings.Join(environment.types, "`, `") + "`"}
+	for _, o := range instanceOptions {
+		want[o.name] = "all"
+		if len(o.types) < len(anyType) {
+			want[o.name] = "`" + strings.Join(o.types, "`, `") + "`"
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("options differ (-testr +docs/configuration.md):\n%s", diff)
 	}
 }
 

@@ -67,7 +67,7 @@ func (l *loader) disposeTimeout() time.Duration {
 	v := l.value("dispose_timeout")
 	if d, err := ParseDuration(v.Text); err == nil && d == 0 {
 		l.fail(v.Line, fmt.Sprintf("option %q: %q is no length of time that it could end after", "dispose_timeout", v.Text),
-			"want one such as 30, 2m or 1h")
+			"write a dispose_timeout such as 30, 2m or 1h")
 	}
 	return l.duration("dispose_timeout", DefaultDisposeTimeout)
 }

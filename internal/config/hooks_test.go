@@ -86,7 +86,7 @@ func TestHookErrors(t *testing.T) {
 				"(want a length of time such as 90, 1.5s, 2m or 1h30m, or 0 for none)"},
 		{"disposing for ever", "[DEFAULT]\nprovision_timeout=0\ndispose_timeout=0s\n",
 			`.testr.conf:3: option "dispose_timeout": "0s" is no length of time that it could end after ` +
-				"(want one such as 30, 2m or 1h)"},
+				"(write a dispose_timeout such as 30, 2m or 1h)"},
 		{"interpolation, once for all sections", "[DEFAULT]\ninstance_provision=50%\n" +
 			"[instance a]\ntype=hook\ninstance_provision=x\n" +
 			"[instance b]\ntype=hook\ninstance_provision=y\ninstance_dispose=%s\n",

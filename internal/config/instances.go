@@ -44,7 +44,7 @@ var instanceOptions = []instanceOption{
 	{name: "host", types: sshOnly, own: true, hook: "say in instance_execute where $COMMAND runs"},
 	{name: "slots", types: anyType},
 	{name: "directory", types: noHook, hook: "put a cd into instance_execute"},
-	{name: "setup", types: noHook, hook: "put it into instance_execute"},
+	{name: "setup", types: noHook, hook: "put these commands into instance_execute"},
 	{name: "sync", types: sshOnly, hook: "bring the tree over in instance_provision"},
 	{name: "sync_exclude", types: sshOnly, hook: "bring the tree over in instance_provision"},
 	{name: "relay", types: sshOnly},
@@ -57,7 +57,7 @@ var instanceOptions = []instanceOption{
 }
 
 // environment stands for all options that begin with envPrefix.
-var environment = instanceOption{types: noHook, hook: "set the variable in instance_execute"}
+var environment = instanceOption{types: noHook, hook: "set variables in instance_execute"}
 
 // findInstanceOption returns the option of that name, or nil.
 func findInstanceOption(name string) *instanceOption {
@@ -81,7 +81,7 @@ func (l *loader) instances() {
 		}
 		if line := lines[name]; line > 0 && name != "" {
 			l.fail(s.line, fmt.Sprintf("section [%s] has the name of the one in line %d", s.name, line),
-				"give it a name of its own")
+				"give each section a name of its own")
 		}
 		lines[name] = s.line
 		r := instanceReader{loader: l.in(s), to: Instance{Name: name, Line: s.line}}
@@ -99,14 +99,14 @@ type instanceReader struct {
 // read takes what fits the section's type, from the section or else from
 // [DEFAULT]. What stands in the section and was not taken is a mistake.
 func (r *instanceReader) read() {
-	named := r.name()
+	r.name()
 	r.kind()
 	if r.to.Type != "" {
 		r.to.Profiles = r.profiles()
 	}
 	switch r.to.Type {
 	case InstanceSSH:
-		r.host(named)
+		r.host()
 		r.to.Slots = r.slots(1)
 		r.sync()
 		r.place()
@@ -133,13 +133,13 @@ func (r *instanceReader) own(name string) Value {
 	return r.value(name)
 }
 
-// name checks the section's name: it becomes a tag and part of file names.
-func (r *instanceReader) name() bool {
+// name checks the section's name: it becomes part of file names.
+func (r *instanceReader) name() {
 	name := r.to.Name
 	bad := strings.IndexFunc(name, func(c rune) bool {
 		return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("._-", c)
 	})
-	const rule = "a name has letters from a to z, digits, dots, underscores and dashes"
+	const rule = "an instance's name has letters from a to z, digits, dots, underscores and dashes"
 	switch {
 	case name == "":
 		r.fail(r.to.Line, fmt.Sprintf("section [%s] has no name", r.section.name), "write [instance NAME]")
@@ -152,10 +152,7 @@ func (r *instanceReader) name() bool {
 	case len(name) > maxName:
 		r.fail(r.to.Line, fmt.Sprintf("section [instance %s…]: its name is longer than %d bytes", name[:20], maxName),
 			`the host's own can stand in "host"`)
-	default:
-		return true
 	}
-	return false
 }
 
 // kind settles the type. It stays empty if the section has a wrong one.
@@ -198,18 +195,18 @@ func words(v Value) []string {
 
 // host is checked here for all that reads it: OpenSSH's own programs, to whom a
 // dash is an option, and messages.
-func (r *instanceReader) host(named bool) {
+func (r *instanceReader) host() {
 	v := r.own("host")
 	bad := strings.IndexFunc(v.Text, func(c rune) bool { return isSpace(c) || !unicode.IsPrint(c) })
 	switch {
-	case v.Text == "" && named:
-		r.to.Host = r.to.Name
 	case v.Text == "":
+		r.to.Host = r.to.Name
 	case v.Text[0] == '-':
-		r.fail(v.Line, fmt.Sprintf(`option "host": %q begins with a dash`, v.Text), "programs would take it for an option")
+		r.fail(v.Line, fmt.Sprintf(`option "host": %q begins with a dash`, v.Text),
+			"programs would take such a host for an option")
 	case bad >= 0:
 		r.fail(v.Line, fmt.Sprintf(`option "host": there is %q in it`, []rune(v.Text[bad:])[0]),
-			"write one name; comments stand on lines of their own")
+			"write one host; comments stand on lines of their own")
 	case len(v.Text) > maxHost:
 		r.fail(v.Line, fmt.Sprintf(`option "host": it is longer than %d bytes`, maxHost), "")
 	default:
@@ -226,7 +223,7 @@ func (r *instanceReader) slots(otherwise int) int {
 	n, err := strconv.Atoi(v.Text)
 	if err != nil || n < 1 || n > maxSlots {
 		r.fail(v.Line, fmt.Sprintf("option %q: %q is no number of workers", "slots", v.Text),
-			fmt.Sprintf("want 1 to %d", maxSlots))
+			fmt.Sprintf("write a number of slots from 1 to %d", maxSlots))
 		return otherwise
 	}
 	return n
@@ -250,9 +247,14 @@ func (r *instanceReader) place() {
 	}
 }
 
-// directory is not ok if it was refused.
+// directory is not ok if it was refused. What [DEFAULT] has is for hosts: it is
+// theirs to begin in a home directory.
 func (r *instanceReader) directory() (dir string, ok bool) {
-	v := r.value("directory")
+	read := r.value
+	if r.to.Type == InstanceLocal {
+		read = r.own
+	}
+	v := read("directory")
 	dir = v.Text
 	if r.to.Type == InstanceSSH {
 		// Paths begin in the home directory there, so that this says nothing.
@@ -262,12 +264,12 @@ func (r *instanceReader) directory() (dir string, ok bool) {
 	}
 	switch {
 	case strings.ContainsFunc(dir, unicode.IsControl):
-		r.fail(v.Line, `option "directory" has a control character`, "write one path, on one line")
+		r.fail(v.Line, `option "directory" has a control character`, "write the directory as one path, on one line")
 	case strings.HasPrefix(dir, "~"):
 		r.fail(v.Line, fmt.Sprintf(`option "directory": the "~" of %q stands for nothing here`, dir),
-			"write the whole path")
+			"write the directory's whole path")
 	default:
-		return dir, v.Set() || r.file.lookup(r.section, "directory") == nil
+		return dir, v.Set() || r.file.lookup(r.section, "directory") == nil // else its interpolation failed
 	}
 	return "", false
 }
@@ -281,7 +283,7 @@ func (r *instanceReader) variable(e *entry, name string) (value string, ok bool)
 	switch {
 	case name == "" || unicode.IsDigit(rune(name[0])) || strings.ContainsFunc(name, bad):
 		r.fail(e.line, fmt.Sprintf("option %q: %q is no name of a variable", e.name, name),
-			"such a name has letters from a to z, digits and underscores, and begins with no digit")
+			"a variable's name has letters from a to z, digits and underscores, and begins with no digit")
 	case strings.ContainsRune(v.Text, 0):
 		r.fail(e.line, fmt.Sprintf("option %q has a NUL character", e.name), "")
 	default:
@@ -320,7 +322,7 @@ func (r *instanceReader) misplaced(e *entry) {
 	switch {
 	case known == nil && slices.Contains(slices.Concat(options, laterOptions), e.name):
 		r.fail(e.line, fmt.Sprintf("option %q is not known in [%s]", e.name, r.section.name),
-			fmt.Sprintf("put it into [%s]", defaultSection))
+			fmt.Sprintf("put %s into [%s]", e.name, defaultSection))
 	case known == nil:
 		var names []string
 		for _, o := range instanceOptions {
@@ -330,7 +332,7 @@ func (r *instanceReader) misplaced(e *entry) {
 			e.name, r.section.name, didYouMean(e.name, names...)), "")
 	case r.to.Type == "":
 	case !slices.Contains(known.types, r.to.Type):
-		hint := fmt.Sprintf("it is for type=%s", strings.Join(known.types, " and type="))
+		hint := fmt.Sprintf("%s is for type=%s", e.name, strings.Join(known.types, " and type="))
 		if r.to.Type == InstanceHook && known.hook != "" {
 			hint = known.hook
 		}

@@ -80,7 +80,7 @@ dispose_timeout=30
 }
 
 func TestInstanceDefaults(t *testing.T) {
-	c, err := loadText(t, "[instance a]\n[instance b]\ntype=local\n[instance c]\ninstance_provision=p\n"+
+	c, err := loadText(t, "[instance a]\n[ instance b ]\ntype=local\n[instance\tc]\ninstance_provision=p\n"+
 		"instance_execute=$INSTANCE_ID $COMMAND\ninstance_dispose=$INSTANCE_IDS\n[instance d]\nhost=\ntype=\nslots=\n"+
 		"directory=~\nsync=\nrelay=no\n[instance e]\nhost=a\ndirectory=~//x\n")
 	if err != nil {
@@ -141,8 +141,8 @@ func TestDefaultSectionFallsThrough(t *testing.T) {
 		{"type, host and profiles are a section's own",
 			"[DEFAULT]\ntype=local\nhost=b\nprofiles=p\ntest_command=%(host)s\n[instance a]\n", false,
 			Instance{Name: "a", Line: 6, Type: InstanceSSH, Host: "a", Slots: 1}},
-		{"what is for ssh doesn't reach local", "[DEFAULT]\nsync=yes\nrelay=yes\nsync_exclude=a\ndirectory=x\n" +
-			"[instance a]\ntype=local\n", false, Instance{Name: "a", Line: 6, Type: InstanceLocal, Directory: "x"}},
+		{"what is for ssh doesn't reach local", "[DEFAULT]\nsync=yes\nrelay=yes\nsync_exclude=a\ndirectory=~/x\n" +
+			"[instance a]\ntype=local\n", false, Instance{Name: "a", Line: 6, Type: InstanceLocal}},
 		{"what is for ssh doesn't reach hooks", "[DEFAULT]\nsync=yes\nrelay=yes\ndirectory=x\nsetup=y\nenv.X=z\n" +
 			"[instance a]\ninstance_provision=p\n", false,
 			Instance{Name: "a", Line: 7, Type: InstanceHook, Slots: 1, Provision: Value{"p", 8},
@@ -174,7 +174,7 @@ func TestDefaultSectionFallsThrough(t *testing.T) {
 }
 
 func TestInstanceErrors(t *testing.T) {
-	const name = "(a name has letters from a to z, digits, dots, underscores and dashes"
+	const name = "(an instance's name has letters from a to z, digits, dots, underscores and dashes"
 	const notHere = " has no place in [instance a] of type="
 	tests := []struct {
 		name string
@@ -197,7 +197,7 @@ func TestInstanceErrors(t *testing.T) {
 			`1: section [instance aaaaaaaaaaaaaaaaaaaa…]: its name is longer than 128 bytes ` +
 				`(the host's own can stand in "host")`}},
 		{"name twice", "[instance a]\n[instance b]\n[instance  a]\n", []string{
-			`3: section [instance  a] has the name of the one in line 1 (give it a name of its own)`}},
+			`3: section [instance  a] has the name of the one in line 1 (give each section a name of its own)`}},
 		{"section twice", "[instance a]\n[instance a]\n", []string{
 			`2: section [instance a] was already begun in line 1 (put all of its options into one place)`}},
 		{"type", "[instance a]\ntype=shh\nslots=0\nfoo=1\n[instance b]\ntype=%(x)s\n", []string{
@@ -208,32 +208,32 @@ func TestInstanceErrors(t *testing.T) {
 		{"unknown options", "[instance a]\nslot=3\nenvX=1\ntest_command=x\nworker_comand=x\n", []string{
 			`2: option "slot" is not known in [instance a]; did you mean "slots"?`,
 			`3: option "envx" is not known in [instance a]`,
-			`4: option "test_command" is not known in [instance a] (put it into [DEFAULT])`,
+			`4: option "test_command" is not known in [instance a] (put test_command into [DEFAULT])`,
 			`5: option "worker_comand" is not known in [instance a]`}},
 		{"hosts", "[instance a]\nhost=-oProxyCommand=x\n[instance b]\nhost=x y\n[instance c]\nhost=x\n  y\n" +
 			"[instance d]\nhost=x\x00\n[instance e]\nhost=x\x1b[m\n[instance f]\nhost=x\u200b\n[instance g]\nhost=x # y\n" +
 			"[instance h]\nhost=" + strings.Repeat("x", 256) + "\n", []string{
-			`2: option "host": "-oProxyCommand=x" begins with a dash (programs would take it for an option)`,
-			`4: option "host": there is ' ' in it (write one name; comments stand on lines of their own)`,
-			`6: option "host": there is '\n' in it (write one name; comments stand on lines of their own)`,
-			`9: option "host": there is '\x00' in it (write one name; comments stand on lines of their own)`,
-			`11: option "host": there is '\x1b' in it (write one name; comments stand on lines of their own)`,
-			`13: option "host": there is '\u200b' in it (write one name; comments stand on lines of their own)`,
-			`15: option "host": there is ' ' in it (write one name; comments stand on lines of their own)`,
+			`2: option "host": "-oProxyCommand=x" begins with a dash (programs would take such a host for an option)`,
+			`4: option "host": there is ' ' in it (write one host; comments stand on lines of their own)`,
+			`6: option "host": there is '\n' in it (write one host; comments stand on lines of their own)`,
+			`9: option "host": there is '\x00' in it (write one host; comments stand on lines of their own)`,
+			`11: option "host": there is '\x1b' in it (write one host; comments stand on lines of their own)`,
+			`13: option "host": there is '\u200b' in it (write one host; comments stand on lines of their own)`,
+			`15: option "host": there is ' ' in it (write one host; comments stand on lines of their own)`,
 			`17: option "host": it is longer than 255 bytes`}},
 		{"slots", "[instance a]\nslots=0\n[instance b]\ntype=local\nslots=-1\n[instance c]\nslots=many\n" +
 			"[instance d]\nslots=10001\n[instance e]\nslots=99999999999999999999\n", []string{
-			`2: option "slots": "0" is no number of workers (want 1 to 10000)`,
-			`5: option "slots": "-1" is no number of workers (want 1 to 10000)`,
-			`7: option "slots": "many" is no number of workers (want 1 to 10000)`,
-			`9: option "slots": "10001" is no number of workers (want 1 to 10000)`,
-			`11: option "slots": "99999999999999999999" is no number of workers (want 1 to 10000)`}},
+			`2: option "slots": "0" is no number of workers (write a number of slots from 1 to 10000)`,
+			`5: option "slots": "-1" is no number of workers (write a number of slots from 1 to 10000)`,
+			`7: option "slots": "many" is no number of workers (write a number of slots from 1 to 10000)`,
+			`9: option "slots": "10001" is no number of workers (write a number of slots from 1 to 10000)`,
+			`11: option "slots": "99999999999999999999" is no number of workers (write a number of slots from 1 to 10000)`}},
 		{"directories", "[instance a]\ndirectory=a\n  b\n[instance b]\ndirectory=~you/x\n[instance c]\ntype=local\n" +
 			"directory=~/x\n[instance d]\ndirectory=a\x00b\n[instance e]\ndirectory=%(x\nsync=yes\n", []string{
-			`2: option "directory" has a control character (write one path, on one line)`,
-			`5: option "directory": the "~" of "~you/x" stands for nothing here (write the whole path)`,
-			`8: option "directory": the "~" of "~/x" stands for nothing here (write the whole path)`,
-			`10: option "directory" has a control character (write one path, on one line)`,
+			`2: option "directory" has a control character (write the directory as one path, on one line)`,
+			`5: option "directory": the "~" of "~you/x" stands for nothing here (write the directory's whole path)`,
+			`8: option "directory": the "~" of "~/x" stands for nothing here (write the directory's whole path)`,
+			`10: option "directory" has a control character (write the directory as one path, on one line)`,
 			`12: option "directory": "%(x" is no reference ` +
 				`(write %(option)s to refer to an option, and %% for a percent sign)`}},
 		{"commands and variables", "[instance a]\nsetup=a\x00\nsync_exclude=\x00\nenv.=1\nenv.1X=2\nenv.A-B=3\nenv.É=4\n" +
@@ -260,35 +260,35 @@ func TestInstanceErrors(t *testing.T) {
 			`2: [instance c] has sync=yes, but no directory for the tree (add a line such as directory=src/project)`}},
 		{"options of others in local", "[instance a]\ntype=local\nhost=b\nsync=no\nsync_exclude=x\nrelay=yes\n" +
 			"instance_provision=x\ninstance_execute=x\ninstance_dispose=x\nprovision_timeout=1\ndispose_timeout=1\n", []string{
-			`3: option "host"` + notHere + `local (it is for type=ssh)`,
-			`4: option "sync"` + notHere + `local (it is for type=ssh)`,
-			`5: option "sync_exclude"` + notHere + `local (it is for type=ssh)`,
-			`6: option "relay"` + notHere + `local (it is for type=ssh)`,
-			`7: option "instance_provision"` + notHere + `local (it is for type=hook)`,
-			`8: option "instance_execute"` + notHere + `local (it is for type=hook)`,
-			`9: option "instance_dispose"` + notHere + `local (it is for type=hook)`,
-			`10: option "provision_timeout"` + notHere + `local (it is for type=hook)`,
-			`11: option "dispose_timeout"` + notHere + `local (it is for type=hook)`}},
+			`3: option "host"` + notHere + `local (host is for type=ssh)`,
+			`4: option "sync"` + notHere + `local (sync is for type=ssh)`,
+			`5: option "sync_exclude"` + notHere + `local (sync_exclude is for type=ssh)`,
+			`6: option "relay"` + notHere + `local (relay is for type=ssh)`,
+			`7: option "instance_provision"` + notHere + `local (instance_provision is for type=hook)`,
+			`8: option "instance_execute"` + notHere + `local (instance_execute is for type=hook)`,
+			`9: option "instance_dispose"` + notHere + `local (instance_dispose is for type=hook)`,
+			`10: option "provision_timeout"` + notHere + `local (provision_timeout is for type=hook)`,
+			`11: option "dispose_timeout"` + notHere + `local (dispose_timeout is for type=hook)`}},
 		{"options of others in ssh", "[instance a]\ntype=ssh\ninstance_provision=x\ninstance_execute=x\n" +
 			"instance_dispose=x\nprovision_timeout=1\ndispose_timeout=1\n", []string{
-			`3: option "instance_provision"` + notHere + `ssh (it is for type=hook)`,
-			`4: option "instance_execute"` + notHere + `ssh (it is for type=hook)`,
-			`5: option "instance_dispose"` + notHere + `ssh (it is for type=hook)`,
-			`6: option "provision_timeout"` + notHere + `ssh (it is for type=hook)`,
-			`7: option "dispose_timeout"` + notHere + `ssh (it is for type=hook)`}},
+			`3: option "instance_provision"` + notHere + `ssh (instance_provision is for type=hook)`,
+			`4: option "instance_execute"` + notHere + `ssh (instance_execute is for type=hook)`,
+			`5: option "instance_dispose"` + notHere + `ssh (instance_dispose is for type=hook)`,
+			`6: option "provision_timeout"` + notHere + `ssh (provision_timeout is for type=hook)`,
+			`7: option "dispose_timeout"` + notHere + `ssh (dispose_timeout is for type=hook)`}},
 		{"options of others in hook", "[instance a]\ninstance_provision=x\nhost=b\ndirectory=x\nsetup=x\nsync=no\n" +
 			"sync_exclude=x\nrelay=no\nenv.X=1\n", []string{
 			`3: option "host"` + notHere + `hook (say in instance_execute where $COMMAND runs)`,
 			`4: option "directory"` + notHere + `hook (put a cd into instance_execute)`,
-			`5: option "setup"` + notHere + `hook (put it into instance_execute)`,
+			`5: option "setup"` + notHere + `hook (put these commands into instance_execute)`,
 			`6: option "sync"` + notHere + `hook (bring the tree over in instance_provision)`,
 			`7: option "sync_exclude"` + notHere + `hook (bring the tree over in instance_provision)`,
-			`8: option "relay"` + notHere + `hook (it is for type=ssh)`,
-			`9: option "env.X"` + notHere + `hook (set the variable in instance_execute)`}},
+			`8: option "relay"` + notHere + `hook (relay is for type=ssh)`,
+			`9: option "env.X"` + notHere + `hook (set variables in instance_execute)`}},
 		{"all together, by line", "[instance b]\nslots=0\n[DEFAULT]\nworker=x\nslots=no\n[instance a]\nsync=yes\n", []string{
-			`2: option "slots": "0" is no number of workers (want 1 to 10000)`,
+			`2: option "slots": "0" is no number of workers (write a number of slots from 1 to 10000)`,
 			`4: worker "x" is not known (the workers are auto, stream, batch, python, go, pytest, tap)`,
-			`5: option "slots": "no" is no number of workers (want 1 to 10000)`,
+			`5: option "slots": "no" is no number of workers (write a number of slots from 1 to 10000)`,
 			`7: [instance a] has sync=yes, but no directory for the tree (add a line such as directory=src/project)`}},
 	}
 	for _, test := range tests {
@@ -306,7 +306,7 @@ func TestInstanceErrors(t *testing.T) {
 }
 
 const (
-	variableRule = "(such a name has letters from a to z, digits and underscores, and begins with no digit)"
+	variableRule = "(a variable's name has letters from a to z, digits and underscores, and begins with no digit)"
 	syncRule     = `(write a directory of its own, without "..", such as src/project)`
 )
 

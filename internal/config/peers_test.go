@@ -178,6 +178,9 @@ func TestInstancesAgainstConfigParser(t *testing.T) {
 				t.Fatalf("seed %d, file %d, %q: variables of %s (-python +testr):\n%s", seed, i, texts[i], got.Name, diff)
 			}
 			values := map[string]string{"setup": got.Setup.Text, "directory": got.Directory}
+			if got.Type == InstanceLocal {
+				delete(values, "directory")
+			}
 			if got.Type == InstanceHook {
 				values = map[string]string{"instance_dispose": got.Dispose.Text}
 			}
