@@ -1,0 +1,74 @@
+package tree
+
+import (
+	"strings"
+	"unicode"
+)
+
+// tailSize is how much is kept of what a command writes to standard error.
+const tailSize = 2 << 10
+
+// tail keeps the end of what is written to it. It is for one goroutine at a
+// time.
+type tail struct {
+	b   []byte
+	cut bool
+}
+
+// Write keeps the end of b.
+func (t *tail) Write(b []byte) (int, error) {
+	t.b = append(t.b, b[max(0, len(b)-tailSize):]...)
+	if extra := len(t.b) - tailSize; extra > 0 || len(b) > tailSize {
+		t.b = append(t.b[:0], t.b[max(0, extra):]...)
+		t.cut = true
+	}
+	return len(b), nil
+}
+
+// explain is what a command said, on one line, to stand behind the message that
+// it failed; with a remedy where one is known. It is empty if it said nothing.
+func (t *tail) explain() string {
+	text := strings.ToValidUTF8(string(t.b), "\uFFFD")
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(strings.Map(printable, line))
+		if line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	said := strings.Join(lines, "; ")
+	if t.cut {
+		said = "… " + said
+	}
+	for _, r := range remedies {
+		if strings.Contains(said, r.symptom) {
+			return ": " + said + " (" + r.remedy + ")"
+		}
+	}
+	return ": " + said
+}
+
+// printable keeps what a terminal shows, and no more.
+func printable(r rune) rune {
+	switch {
+	case unicode.IsPrint(r):
+		return r
+	case unicode.IsSpace(r):
+		return ' '
+	default:
+		return '\uFFFD'
+	}
+}
+
+// remedies are what to do about that which commands say of themselves, in the
+// language of LC_ALL=C.
+var remedies = []struct{ symptom, remedy string }{
+	{"No space left on device", "free some space there"},
+	{"Disk quota exceeded", "free some space there"},
+	{"Read-only file system", "choose a directory that can be written to"},
+	{"Permission denied", "who logs in there must own the directory and what is in it"},
+	{"dubious ownership", "do what git says"},
+}

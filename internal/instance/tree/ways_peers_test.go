@@ -1,0 +1,26 @@
+//go:build peers
+
+package tree
+
+import (
+	"os/exec"
+	"testing"
+)
+
+func TestRsync(t *testing.T) { testWay(t, way{by: byRsync, rsh: testRsh(t)}) }
+
+// Busybox has all that is needed.
+func TestBusybox(t *testing.T) { testWay(t, busybox(t)) }
+
+func busybox(t testing.TB) way {
+	t.Helper()
+	dir := t.TempDir()
+	exe, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), exe, "--install", "-s", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return way{by: byTar, env: []string{"PATH=" + dir}}
+}

@@ -1,0 +1,5 @@
+package tree
+
+import "testing"
+
+func TestTar(t *testing.T) { testWay(t, way{by: byTar}) }
