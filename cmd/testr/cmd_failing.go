@@ -100,7 +100,7 @@ func explainFailing(env *environment, r *repo.Repository, failing []repo.Failing
 	if err != nil {
 		return err
 	}
-	text := newTextOutput(env, nil, true)
+	text := newTextOutput(env, report.TextOptions{Routes: true})
 	outcomes := event.NewOutcomes()
 	if err := showFailing(r, failing, tee{text, outcomes}); err != nil {
 		return err

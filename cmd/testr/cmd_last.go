@@ -50,13 +50,16 @@ func runLast(ctx context.Context, env *environment, o streamOptions) (err error)
 	if err != nil {
 		return err
 	}
+	tally := report.Tally{FilterTags: filterTags}
 	tests, err := r.Tests(info.ID, repo.DefaultProfile, func(t *event.Test) bool {
+		tally.Add(t)
 		return t.Failed() || t.Flaky() || t.NotRun != "" || len(filterTags) > 0 // what a summary is made of
 	})
 	if err != nil {
 		return err
 	}
-	text := newTextOutput(env, filterTags, true)
+	text := newTextOutput(env, report.TextOptions{FilterTags: filterTags, Routes: true,
+		Host: info.Host, Elsewhere: info.Host != thisHost()})
 	interrupted := false
 	err = r.Excerpt(info.ID, worthShowing(tests), func(e event.Event) error {
 		interrupted = interrupted || e.Kind == event.KindInterrupted
@@ -72,7 +75,7 @@ func runLast(ctx context.Context, env *environment, o streamOptions) (err error)
 		}
 	}
 	info.Counts.Interrupted = info.State == repo.Interrupted
-	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests}
+	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests, Tally: &tally}
 	if err := summarize(text, r, s); err != nil {
 		return unlessGone(err)
 	}

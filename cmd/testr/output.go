@@ -79,13 +79,14 @@ type textOutput struct {
 	width int
 }
 
-func newTextOutput(env *environment, filterTags []string, several bool) *textOutput {
+// newTextOutput shows to people what opts say beyond what follows from the
+// environment.
+func newTextOutput(env *environment, opts report.TextOptions) *textOutput {
 	width, isTerminal := terminal(env.stdout)
-	_, errTerminal := terminal(env.stderr)
-	return &textOutput{width: width, Text: report.NewText(env.stdout, report.TextOptions{
-		Terminal: isTerminal, Color: isTerminal && !noColor(), Quiet: env.quiet, FilterTags: filterTags,
-		Err: env.stderr, ErrTerminal: errTerminal, Routes: several,
-	})}
+	opts.Terminal, opts.Color, opts.Quiet = isTerminal, isTerminal && !noColor(), env.quiet
+	opts.Err = env.stderr
+	_, opts.ErrTerminal = terminal(env.stderr)
+	return &textOutput{width: width, Text: report.NewText(env.stdout, opts)}
 }
 
 func (o *textOutput) flush() error { return nil }
@@ -118,7 +119,7 @@ func newFollower(env *environment, o streamOptions, filterTags []string, several
 	if o.subunit {
 		f.out = newSubunitOutput(env, o)
 	} else {
-		f.text = newTextOutput(env, filterTags, several)
+		f.text = newTextOutput(env, report.TextOptions{FilterTags: filterTags, Routes: several, Host: thisHost()})
 		f.out = f.text
 	}
 	return f
@@ -171,7 +172,8 @@ func (f *follower) show(batches <-chan []event.Event) {
 func slotsOf(states []supervisor.SlotState) []report.Slot {
 	var out []report.Slot
 	for _, s := range states {
-		slot := report.Slot{Route: s.Route, PID: s.PID, Since: s.Since, Waiting: s.Waiting, Last: s.Last, Heard: s.Heard}
+		slot := report.Slot{Route: s.Route, Host: s.Host, PID: s.PID, Since: s.Since, Waiting: s.Waiting, Last: s.Last,
+			Heard: s.Heard}
 		for _, r := range s.Running {
 			slot.Running = append(slot.Running, report.Running{Test: r.Test, Route: r.Route, Since: r.Since})
 		}
@@ -286,3 +288,9 @@ func judge(c event.Counts) error {
 
 // noColor is the convention of https://no-color.org.
 func noColor() bool { return os.Getenv("NO_COLOR") != "" }
+
+// thisHost is this machine's name, or empty if it has none.
+func thisHost() string {
+	host, _ := os.Hostname()
+	return host
+}

@@ -26,7 +26,7 @@ const (
 	// the reason.
 	KindRequeued
 	// KindWorkerStarted says that a process was started in the slot Worker;
-	// Detail tells host, process id and generation.
+	// Detail is that of a Started.
 	KindWorkerStarted
 	// KindWorkerExited says that the process in the slot Worker has ended;
 	// Detail is its exit status.

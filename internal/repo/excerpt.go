@@ -19,7 +19,7 @@ type Wanted struct {
 	// between these.
 	Tests []Span
 	// Beside asks for what people are shown beside tests: packets of no test,
-	// warnings and interruptions.
+	// warnings and interruptions, and where workers were started.
 	Beside bool
 }
 
@@ -147,7 +147,7 @@ func (x *excerpt) promising(seq uint64, seen glance) bool {
 			return true
 		}
 		return x.ids[string(testID(seen))]
-	case event.KindWarning, event.KindInterrupted:
+	case event.KindWarning, event.KindInterrupted, event.KindWorkerStarted:
 		return x.beside
 	default:
 		return false

@@ -28,6 +28,9 @@ func excerptOf(t testing.TB, r *Repository, run int, want Wanted) []event.Event 
 	return events
 }
 
+// beside are the kinds of events that are shown beside tests, packets aside.
+var beside = []event.Kind{event.KindWarning, event.KindInterrupted, event.KindWorkerStarted}
+
 // An excerpt is what is left of the whole run without the rest, subtests of the
 // wanted tests included.
 func TestExcerpt(t *testing.T) {
@@ -63,7 +66,7 @@ func TestExcerpt(t *testing.T) {
 		var expected []event.Event
 		for _, e := range stored {
 			p := packetOf(e)
-			shown := p == nil && e.Kind == event.KindPacket || e.Kind == event.KindWarning || e.Kind == event.KindInterrupted
+			shown := p == nil && e.Kind == event.KindPacket || slices.Contains(beside, e.Kind)
 			child := p != nil && p.Has&protocol.HasParent != 0 && ids[p.ParentID] && between(want.Tests, e.Seq)
 			if p != nil && ids[p.TestID] || child || shown && want.Beside {
 				expected = append(expected, e)

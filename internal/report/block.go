@@ -37,7 +37,7 @@ const (
 )
 
 // appendBlock appends what is shown of a test that failed; a may be nil.
-func (t *Text) appendBlock(dst []byte, label, id string, tags []string, a *attachments) []byte {
+func (t *Text) appendBlock(dst []byte, label, id, route string, tags []string, a *attachments) []byte {
 	dst = append(dst, blockRule...)
 	dst = t.coloured(dst, colourRed, label)
 	dst = append(dst, ": "...)
@@ -50,6 +50,10 @@ func (t *Text) appendBlock(dst []byte, label, id string, tags []string, a *attac
 			dst = t.quote.line(dst, tag)
 		}
 		dst = append(dst, '\n')
+	}
+	if host := t.places.abroad(route); host != "" {
+		dst = append(dst, "host: "...)
+		dst = append(t.quote.line(dst, host), '\n')
 	}
 	dst = append(dst, headerRule...)
 	if a == nil {

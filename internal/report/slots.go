@@ -18,6 +18,7 @@ const (
 // Slot is what one worker does at the moment.
 type Slot struct {
 	Route   string
+	Host    string    // the machine that it is on; empty for this one
 	PID     int       // 0 for none, or where it is unknown
 	Since   time.Time // when its process was started; zero without one
 	Running []Running // tests that it has begun, the first one first; their routes are not shown
@@ -57,6 +58,9 @@ func (t *Text) Slots(now time.Time, slots []Slot) error {
 func appendSlot(dst []byte, now time.Time, s Slot, quote quoter) []byte {
 	dst = append(dst, "worker "...)
 	dst = quote.line(dst, s.Route)
+	if s.Host != "" {
+		dst = quote.line(append(dst, " on "...), s.Host)
+	}
 	if s.Since.IsZero() {
 		return append(dst, ": no process\n"...)
 	}

@@ -31,6 +31,10 @@ func TestWriteSlots(t *testing.T) {
 		{"idle and not started", []Slot{{Route: "0", PID: 12, Since: before(5 * time.Second), Waiting: 2}, {Route: "1"}},
 			false,
 			"worker 0, process 12, for 5s: 0 running, 2 waiting; nothing heard of it\nworker 1: no process\n"},
+		{"on another machine", []Slot{{Route: "1/0", Host: "desktop", PID: 77, Since: now, Heard: now},
+			{Route: "2", Host: "lap top"}}, false,
+			"worker 1/0 on desktop, process 77, for 0s: 0 running, 0 waiting; last heard of 0s ago\n" +
+				"worker 2 on lap top: no process\n"},
 		{"running", []Slot{{Route: "0/3", Since: before(time.Hour), Waiting: 1, Heard: before(90 * time.Second),
 			Last:    "one\ntwo\n",
 			Running: []Running{{Test: "m.C.test_a", Since: before(65 * time.Second)}}}}, false,
@@ -41,9 +45,9 @@ func TestWriteSlots(t *testing.T) {
 			"worker 0, for 0s: 15 running, 0 waiting; last heard of 0s ago\n" + manyLines + "  and 5 more\n"},
 		{"a clock that was set back", []Slot{{Route: "0", Since: before(-time.Hour), Heard: before(-time.Hour)}}, false,
 			"worker 0, for 0s: 0 running, 0 waiting; last heard of 0s ago\n"},
-		{"hostile", []Slot{{Route: "0\x1b[2J", Since: now, Heard: now, Last: "\x1b]52;c;x\a\rOK",
+		{"hostile", []Slot{{Route: "0\x1b[2J", Host: "\x1b\n", Since: now, Heard: now, Last: "\x1b]52;c;x\a\rOK",
 			Running: []Running{{Test: "a\nb\u202e", Since: now}}}}, true,
-			`worker 0\x1b[2J, for 0s: 1 running, 0 waiting; last heard of 0s ago` + "\n" + `  for 0s: a\nb\u202e` + "\n" +
+			`worker 0\x1b[2J on \x1b\n, for 0s: 1 running, 0 waiting; last heard of 0s ago` + "\n" + `  for 0s: a\nb\u202e` + "\n" +
 				`  | \x1b]52;c;x\x07\rOK` + "\n"},
 	}
 	for _, test := range tests {

@@ -27,6 +27,9 @@ type Summary struct {
 	// never ended, which are flaky, which the filter tags leave out, and why some
 	// did not run.
 	Tests []*event.Test
+	// Tally has all tests of the run that ran; nil means that Tests are all. It
+	// tells how many ran on which host.
+	Tally *Tally
 	// Previous is the run before; nil means that there is none to compare with.
 	Previous *Previous
 	// Notes are further facts, a line each, in testr's own words: what others
@@ -53,7 +56,7 @@ func (t *Text) Summary(s Summary) error {
 			continue
 		}
 		a := t.files.take(test.Route, test.ID)
-		if err := t.block(labelFail, test.ID, test.Tags, a); err != nil {
+		if err := t.block(labelFail, test.ID, test.Route, test.Tags, a); err != nil {
 			return err
 		}
 	}
@@ -150,6 +153,7 @@ func (t *Text) appendNotes(dst []byte, s Summary) []byte {
 	note(left, "%s not run", "test", "tests")
 	note(s.Counts.Unaccounted(), "%s unaccounted for: neither an outcome nor a reason for having none", "test", "tests")
 	note(s.Counts.NotAsked, "+%s not asked for", "test", "tests")
+	dst = t.appendHosts(dst, s)
 	for _, n := range s.Notes {
 		dst = append(append(dst, n...), '\n')
 	}
@@ -246,11 +250,15 @@ func filtered(tests []*event.Test, tags []string) int {
 	asked := slices.ContainsFunc(tests, func(t *event.Test) bool { return t.Asked })
 	n := 0
 	for _, t := range tests {
-		counts := t.Asked || !asked && t.Runnable
-		if counts && t.Status != protocol.StatusNone && !t.Failed() &&
-			slices.ContainsFunc(t.Tags, func(tag string) bool { return slices.Contains(tags, tag) }) {
+		if (t.Asked || !asked && t.Runnable) && uncounted(t, tags) {
 			n++
 		}
 	}
 	return n
+}
+
+// uncounted says whether the test has one of the tags and a good outcome.
+func uncounted(t *event.Test, tags []string) bool {
+	return t.Status != protocol.StatusNone && !t.Failed() &&
+		slices.ContainsFunc(t.Tags, func(tag string) bool { return slices.Contains(tags, tag) })
 }

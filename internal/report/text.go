@@ -22,6 +22,11 @@ type TextOptions struct {
 	// FilterTags are the tags whose tests the summary doesn't count, unless
 	// they fail the run.
 	FilterTags []string
+	// Host is the machine that the run's supervisor is on, or was. Of tests that
+	// ran on another one the host is shown.
+	Host string
+	// Elsewhere says that this machine is not Host.
+	Elsewhere bool
 
 	// Err gets chatter and warnings; nil drops them.
 	Err io.Writer
@@ -35,16 +40,17 @@ type TextOptions struct {
 
 // Text shows a run's events as text. It is an event.Sink; like every Sink it
 // belongs to one goroutine, which also has to call Tick, Summary and Close. It
-// keeps nothing of the events that it was given, and of the files of tests in
-// progress at most 4 MiB a test and 64 MiB in all.
+// keeps nothing of the events that it was given but the host of each slot, and of
+// the files of tests in progress at most 4 MiB a test and 64 MiB in all.
 type Text struct {
-	w     io.Writer
-	opts  TextOptions
-	quote quoter
-	files collector
-	chat  chatter
-	line  statusDrawn
-	buf   []byte
+	w      io.Writer
+	opts   TextOptions
+	quote  quoter
+	files  collector
+	places places
+	chat   chatter
+	line   statusDrawn
+	buf    []byte
 
 	interrupted []string // details of the interruptions
 }
@@ -52,10 +58,11 @@ type Text struct {
 // NewText returns a Text that writes to w.
 func NewText(w io.Writer, opts TextOptions) *Text {
 	return &Text{
-		w:     w,
-		opts:  opts,
-		quote: quoter(opts.Terminal),
-		files: collector{tests: map[testKey]*attachments{}},
+		w:      w,
+		opts:   opts,
+		quote:  quoter(opts.Terminal),
+		files:  collector{tests: map[testKey]*attachments{}},
+		places: places{home: opts.Host},
 	}
 }
 
@@ -67,6 +74,8 @@ func (t *Text) Event(e event.Event) error {
 		return t.packet(e.Packet)
 	case event.KindWarning:
 		return t.warn(e.Detail)
+	case event.KindWorkerStarted:
+		t.places.started(e)
 	case event.KindInterrupted:
 		if len(t.interrupted) < maxReasons {
 			t.interrupted = append(t.interrupted, e.Detail)
@@ -98,7 +107,7 @@ func (t *Text) packet(p *protocol.Packet) error {
 	a := t.files.take(p.Route, p.TestID)
 	switch {
 	case label != "":
-		return t.block(label, p.TestID, p.Tags, a)
+		return t.block(label, p.TestID, p.Route, p.Tags, a)
 	case attempt > 1 && p.Has&protocol.HasParent == 0 && p.Status.Final():
 		return t.flaky(p, attempt)
 	}
@@ -117,11 +126,11 @@ func (t *Text) flaky(p *protocol.Packet, attempt int) error {
 	return t.put(t.w)
 }
 
-func (t *Text) block(label, id string, tags []string, a *attachments) error {
+func (t *Text) block(label, id, route string, tags []string, a *attachments) error {
 	if err := t.clear(); err != nil {
 		return err
 	}
-	t.buf = t.appendBlock(t.buf[:0], label, id, tags, a)
+	t.buf = t.appendBlock(t.buf[:0], label, id, route, tags, a)
 	return t.put(t.w)
 }
 

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
 
@@ -201,21 +200,14 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 // a test that reads should see that instead of waiting.
 const stdinFile = "stdin"
 
-// startDetail tells what was started where. A number that is not known yet, or
-// never, is left out.
+// startDetail tells what was started where.
 func startDetail(s *slot, p instance.Process) string {
 	host := s.Host
 	if host == "" {
-		var err error
-		if host, err = os.Hostname(); err != nil {
-			host = "?"
-		}
+		host, _ = os.Hostname() // a machine without a name is nobody's but this one
 	}
-	detail := fmt.Sprintf("host=%s instance=%s", host, s.Instance.ID())
-	if pid := p.PID(); pid != 0 {
-		detail += fmt.Sprintf(" pid=%d", pid)
-	}
-	return detail + fmt.Sprintf(" generation=%d", s.generation)
+	return event.Started{Host: host, Instance: s.Instance.ID(), Route: s.Route, PID: p.PID(),
+		Generation: s.generation}.String()
 }
 
 func (l *loop) free(done func() error) {
