@@ -137,7 +137,7 @@ func (t *Target) connect(ctx context.Context, via *Conn) (conn *Conn, brokenOff 
 	a.allow("answer", t.patience)
 	raw, err := t.open(ctx, via)
 	if err != nil {
-		return nil, false, t.unreachable(ctx, err)
+		return nil, errors.Is(err, syscall.ECONNRESET) && ctx.Err() == nil, t.unreachable(ctx, err)
 	}
 	s := newStream(raw, t.o.limit())
 	stop := context.AfterFunc(ctx, func() {
@@ -267,6 +267,9 @@ func (a *attempt) verify(key ssh.PublicKey) error {
 	return err
 }
 
+// busy is what sshd says instead of who it is when it has no time for us.
+var busy = []string{"Exceeded MaxStartups", "Not allowed at this time"}
+
 // explain says why a handshake failed, and whether another one may succeed. The
 // connection has been closed.
 func (a *attempt) explain(ctx context.Context, s *stream, err error) (told error, brokenOff bool) {
@@ -295,6 +298,7 @@ func (a *attempt) explain(ctx context.Context, s *stream, err error) (told error
 	switch line := s.stranger(); {
 	case line != "":
 		err = fmt.Errorf("%s; it said %.200q", text, line)
+		gone = gone && slices.Contains(busy, line)
 	case text != err.Error():
 		err = &textError{text, err}
 	}
