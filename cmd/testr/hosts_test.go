@@ -151,8 +151,8 @@ FAILED (id=0, failures=2, flaky=1)
 // TestSlotsOf: all that is known of a worker is shown to whoever asks.
 func TestSlotsOf(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	got := slotsOf([]supervisor.SlotState{{Route: "1/0", Host: "desktop.example", PID: 77, Since: now, Waiting: 3, Last: "x",
-		Heard: now, Running: []supervisor.Running{{Test: "a", Route: "1/0", Since: now}}}})
+	got := slotsOf([]supervisor.SlotState{{Route: "1/0", Host: "desktop.example", PID: 77, Since: now, Waiting: 3,
+		Last: "x", Heard: now, Running: []supervisor.Running{{Test: "a", Route: "1/0", Since: now}}}})
 	want := []report.Slot{{Route: "1/0", Host: "desktop.example", PID: 77, Since: now, Waiting: 3, Last: "x", Heard: now,
 		Running: []report.Running{{Test: "a", Route: "1/0", Since: now}}}}
 	if diff := cmp.Diff(want, got); diff != "" {

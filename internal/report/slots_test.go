@@ -47,8 +47,8 @@ func TestWriteSlots(t *testing.T) {
 			"worker 0, for 0s: 0 running, 0 waiting; last heard of 0s ago\n"},
 		{"hostile", []Slot{{Route: "0\x1b[2J", Host: "\x1b\n", Since: now, Heard: now, Last: "\x1b]52;c;x\a\rOK",
 			Running: []Running{{Test: "a\nb\u202e", Since: now}}}}, true,
-			`worker 0\x1b[2J on \x1b\n, for 0s: 1 running, 0 waiting; last heard of 0s ago` + "\n" + `  for 0s: a\nb\u202e` + "\n" +
-				`  | \x1b]52;c;x\x07\rOK` + "\n"},
+			`worker 0\x1b[2J on \x1b\n, for 0s: 1 running, 0 waiting; last heard of 0s ago` + "\n" +
+				`  for 0s: a\nb\u202e` + "\n" + `  | \x1b]52;c;x\x07\rOK` + "\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
