@@ -41,6 +41,7 @@ type command struct {
 	killed  bool
 	paused  bool
 	reason  string // why the relay ended it, if it did
+	untold  bool   // nobody is to hear how it ended
 	said    int    // of lastOnes
 }
 
@@ -140,12 +141,14 @@ func (c *command) close() {
 func (c *command) last(b []byte) {
 	c.mu.Lock()
 	c.said++
-	all := c.said == lastOnes
+	all, untold := c.said == lastOnes, c.untold
 	c.mu.Unlock()
 	if all {
 		c.service.free(c.slot)
 	}
-	c.service.send(b)
+	if !untold {
+		c.service.send(b)
+	}
 }
 
 // put gives the command input. One that leaves too much of it unread is ended.
@@ -184,8 +187,12 @@ func (c *command) kill(reason string) {
 	})
 }
 
-// abandon kills the command when there is nobody any more who would hear of it.
-func (c *command) abandon() {
+// abandon kills the command because the relay ends. Unless the client asked for
+// that, it is not told of the command's end: it is to take it for lost.
+func (c *command) abandon(asked bool) {
+	c.mu.Lock()
+	c.untold = !asked
+	c.mu.Unlock()
 	c.kill("")
 	c.stdout.close()
 	c.stderr.close()

@@ -65,7 +65,7 @@ func (s *Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	v.end()
+	v.end(err == nil)
 	return err
 }
 
@@ -136,14 +136,15 @@ func (v *service) write(out io.Writer) {
 
 func (v *service) stopSending() { v.overOnce.Do(func() { close(v.over) }) }
 
-// end kills the commands that run and waits for their end.
-func (v *service) end() {
+// end kills the commands that run and waits for their end. Asked says that the
+// client has ended the channel.
+func (v *service) end(asked bool) {
 	v.mu.Lock()
 	v.ending = true
 	running := slices.Collect(maps.Keys(v.running))
 	v.mu.Unlock()
 	for _, c := range running {
-		c.abandon()
+		c.abandon(asked)
 	}
 	patience := time.AfterFunc(lastWords, v.stopSending)
 	defer patience.Stop()
