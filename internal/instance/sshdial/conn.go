@@ -15,7 +15,7 @@ import (
 // may be called from any goroutine. Whoever got it closes it, lost or not.
 //
 // One goroutine belongs to it, watch, which Close joins. It asks whether the
-// host is there, ends the connection when it is not, and joins the two that it
+// host is there, ends the connection when it is not, and joins those that it
 // starts for what x/crypto/ssh can only wait for.
 type Conn struct {
 	*ssh.Client
@@ -28,8 +28,9 @@ type Conn struct {
 	// cause is why the connection is gone, as it was found.
 	cause error
 
-	shortest atomic.Int64  // the shortest round trip; 0 before one
-	done     chan struct{} // closed when watch has ended
+	shortest atomic.Int64   // the shortest round trip; 0 before one
+	children sync.WaitGroup // what watch has started, and waits for
+	done     chan struct{}  // closed when watch has ended
 }
 
 // errClosed is why a connection is gone that was closed here.
@@ -107,27 +108,25 @@ const pathology = time.Second
 // watch runs in a goroutine of its own until the connection is gone.
 func (c *Conn) watch() {
 	defer close(c.done)
-	k := keepalive{
+	k := &keepalive{
 		interval: c.target.o.Keepalive, limit: c.target.o.limit(),
-		heard: c.stream.lastHeard, ask: c.ask,
+		heard: c.stream.lastHeard, ask: c.ask, start: c.children.Go,
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		c.lose(c.Wait())
-	}()
+	c.children.Go(func() { c.lose(c.Wait()) })
 	if err := k.run(c.lost); err != nil {
 		c.lose(err)
 	}
 	c.shut()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.children.Wait()
+	}()
 	patience := time.NewTimer(pathology)
 	defer patience.Stop()
-	for _, child := range []<-chan struct{}{ended, k.asked} {
-		select {
-		case <-child:
-		case <-patience.C:
-			return
-		}
+	select {
+	case <-ended:
+	case <-patience.C:
 	}
 }
 

@@ -352,10 +352,7 @@ func TestMain(m *testing.M) {
 func TestDialProxyCommand(t *testing.T) {
 	server := testServer(t, lab.ServerOptions{Name: "w1"})
 	o := testOptions(t, server)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	self := executable(t)
 	pids := filepath.Join(t.TempDir(), "pids")
 	rewrite(t, o.ConfigFile, func(text string) string {
 		return "Host w1\n ProxyCommand echo $$ > '" + pids + "'; sleep 1000 & echo $! >> '" + pids + "'; '" + self +
@@ -377,6 +374,16 @@ func TestDialProxyCommand(t *testing.T) {
 	for _, pid := range processes {
 		eventually(t, "the end of process "+pid, func() bool { return !lives(t, pid) })
 	}
+}
+
+// executable is the test binary, for proxyMain.
+func executable(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
 }
 
 // lives says whether a process is there, and no zombie.

@@ -135,7 +135,9 @@ func (k *hostKeys) verify(key ssh.PublicKey) error {
 			if err == nil {
 				return nil
 			}
-			reason = strings.TrimPrefix(err.Error(), "ssh: ")
+			if said := strings.TrimPrefix(err.Error(), "ssh: "); !strings.HasPrefix(said, "no authorities") || reason == "" {
+				reason = said
+			}
 		}
 		plain = certificate.Key // may be known by itself, as ssh has it
 	}

@@ -2,6 +2,7 @@ package sshdial
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,9 +11,9 @@ type keepalive struct {
 	interval time.Duration // between two questions
 	limit    time.Duration // for how long nothing may be heard
 	heard    func() time.Time
-	ask      func() // asks once; it may block for as long as nothing is heard
-
-	asked chan struct{} // closed when no question is on its way; nil before the first one
+	ask      func()       // asks once; it may block for as long as nothing is heard
+	start    func(func()) // starts a goroutine that somebody joins
+	busy     atomic.Bool  // a question is on its way
 }
 
 // run asks until gone is closed, and then returns nil, or until the host is
@@ -41,35 +42,16 @@ func (k *keepalive) run(gone <-chan struct{}) error {
 		if now.Sub(since) >= k.limit {
 			return fmt.Errorf("no answer for %v", k.limit)
 		}
-		if !now.Before(next) && k.free() {
-			k.start()
+		if !now.Before(next) && k.busy.CompareAndSwap(false, true) {
+			k.start(func() {
+				defer k.busy.Store(false)
+				k.ask()
+			})
 			next = now.Add(k.interval)
 		}
 		planned = earlier(since.Add(k.limit), later(next, now.Add(k.interval/4)))
 		timer.Reset(planned.Sub(now))
 	}
-}
-
-// free says that no question is on its way.
-func (k *keepalive) free() bool {
-	if k.asked == nil {
-		return true
-	}
-	select {
-	case <-k.asked:
-		return true
-	default:
-		return false
-	}
-}
-
-func (k *keepalive) start() {
-	asked := make(chan struct{})
-	k.asked = asked
-	go func() {
-		defer close(asked)
-		k.ask()
-	}()
 }
 
 func earlier(a, b time.Time) time.Time {

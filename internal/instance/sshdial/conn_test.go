@@ -1,0 +1,286 @@
+package sshdial_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"testr/internal/instance/sshdial"
+	"testr/internal/lab"
+)
+
+// quickly are options that find out soon that a host is gone.
+func quickly(o sshdial.Options) sshdial.Options {
+	o.Keepalive, o.Misses = 200*time.Millisecond, 3
+	return o
+}
+
+// A host that says nothing is given up when it has missed its keepalives, and
+// everything that waited for it ends. Threat F6.
+func TestConnHung(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	conn := dial(t, "w1", quickly(testOptions(t, server)))
+	session, err := conn.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start("sleep 1000"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- session.Wait() }()
+	eventually(t, "an answered keepalive", func() bool { return conn.RTT() > 0 })
+	if err := conn.Err(); err != nil {
+		t.Errorf("Err of a connection that stands is %v; want nil", err)
+	}
+	server.Hang()
+	hung := time.Now()
+	await(t, "Lost", conn.Lost())
+	took := time.Since(hung)
+	if low, high := 350*time.Millisecond, 600*time.Millisecond+time.Second; took < low || took > high {
+		t.Errorf("the host was given up after %v; want %v to %v", took, low, high)
+	}
+	err = conn.Err()
+	if !errors.Is(err, sshdial.ErrLost) || !strings.Contains(fmt.Sprint(err), "no answer for 600ms") {
+		t.Errorf("Err is %v; want no answer for 600ms", err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("the session has ended well; want an error")
+		}
+	case <-time.After(patience):
+		t.Error("the session hangs")
+	}
+}
+
+// As long as anything is heard of a host it is alive, slow as it may be.
+func TestConnBusy(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1", Delay: 50 * time.Millisecond})
+	o := testOptions(t, server)
+	o.Keepalive, o.Misses = 100*time.Millisecond, 4
+	conn := dial(t, "w1", o)
+	if got := len(run(t, conn, "head -c 8000000 /dev/zero | tr '\\0' x")); got != 8000000 {
+		t.Errorf("read %d bytes; want 8000000", got)
+	}
+	eventually(t, "an answered keepalive", func() bool { return conn.RTT() > 0 })
+	if got := conn.RTT(); got < 100*time.Millisecond || got > 10*time.Second {
+		t.Errorf("RTT is %v; want 100ms and little more", got)
+	}
+	if err := conn.Err(); err != nil {
+		t.Errorf("the connection is gone: %v", err)
+	}
+}
+
+// A connection that breaks is lost at once, and before anything that used it
+// ends. Threat F5.
+func TestConnDropped(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	conn := dial(t, "w1", testOptions(t, server))
+	session, err := conn.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start("sleep 1000"); err != nil {
+		t.Fatal(err)
+	}
+	known := make(chan bool, 1)
+	go func() {
+		_ = session.Wait()
+		select {
+		case <-conn.Lost():
+			known <- true
+		default:
+			known <- false
+		}
+	}()
+	server.Drop()
+	await(t, "Lost", conn.Lost())
+	if !<-known {
+		t.Error("the session has ended before Lost was closed")
+	}
+	err = conn.Err()
+	if !errors.Is(err, sshdial.ErrLost) || !strings.Contains(fmt.Sprint(err), "ssh w1 (lab@"+server.Addr()) {
+		t.Errorf("Err is %v; want one that names the host", err)
+	}
+}
+
+// Close ends everything at once, may be called again and by several, and is no
+// loss of the host's.
+func TestConnClose(t *testing.T) {
+	for _, hung := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hung=%v", hung), func(t *testing.T) {
+			server := testServer(t, lab.ServerOptions{Name: "w1"})
+			jump := testServer(t, lab.ServerOptions{Name: "jump"})
+			o := testOptions(t, server, jump)
+			rewrite(t, o.ConfigFile, func(text string) string { return text + "Host w1\n ProxyJump jump\n" })
+			conn := dial(t, "w1", o)
+			session, err := conn.NewSession()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdin, err := session.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := session.Start("sleep 1000"); err != nil {
+				t.Fatal(err)
+			}
+			if hung {
+				server.Hang()
+				jump.Hang()
+			}
+			written := make(chan error, 1)
+			go func() { // fills all that can be filled on the way
+				_, err := io.Copy(stdin, zeros{})
+				written <- err
+			}()
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				for range 2 {
+					if err := conn.Close(); err != nil {
+						t.Errorf("Close error: %v", err)
+					}
+				}
+			}()
+			await(t, "Close", closed)
+			if err := conn.Err(); err == nil || !strings.Contains(err.Error(), "it was closed") {
+				t.Errorf("Err is %v; want that it was closed", err)
+			}
+			select {
+			case err := <-written:
+				if err == nil {
+					t.Error("writing has ended well; want an error")
+				}
+			case <-time.After(patience):
+				t.Error("writing hangs")
+			}
+		})
+	}
+}
+
+// zeros is an endless reader.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// Close does not wait for a session that nobody serves.
+func TestConnCloseUnserved(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	conn := dial(t, "w1", testOptions(t, server))
+	channel, _, err := conn.OpenChannel("session", nil) // its requests are never taken
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, _ = channel.SendRequest("nothing", false, nil)
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = conn.Close()
+	}()
+	await(t, "Close", closed)
+}
+
+// The loss of a jump host is said to be that.
+func TestConnJumpLost(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	jump := testServer(t, lab.ServerOptions{Name: "jump"})
+	o := quickly(testOptions(t, server, jump))
+	rewrite(t, o.ConfigFile, func(text string) string { return text + "Host w1\n ProxyJump jump\n" })
+	conn := dial(t, "w1", o)
+	jump.Drop()
+	await(t, "Lost", conn.Lost())
+	if err := conn.Err(); !errors.Is(err, sshdial.ErrLost) || !strings.Contains(err.Error(), "the way there is gone: ssh jump (") {
+		t.Errorf("Err is %v; want that the way over jump is gone", err)
+	}
+}
+
+// The end of a ProxyCommand is the end of the connection.
+func TestConnProxyLost(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	front := turnstile(t, server, func() bool { return false })
+	o := testOptions(t, server)
+	self := executable(t)
+	rewrite(t, o.ConfigFile, func(text string) string {
+		return "Host w1\n ProxyCommand '" + self + "' proxy " + front.Addr().String() + "; echo it is over >&2; exit 4\n" + text
+	})
+	conn := dial(t, "w1", o)
+	server.Drop()
+	await(t, "Lost", conn.Lost())
+	eventually(t, "what the ProxyCommand says", func() bool {
+		return strings.Contains(fmt.Sprint(conn.Err()), "the ProxyCommand said: it is over")
+	})
+}
+
+// Defence S15: whatever the configuration says, nothing is asked for but what
+// the caller asks for and keepalives, and channels that the host opens are
+// refused.
+func TestConnForwardsNothing(t *testing.T) {
+	key := newKey(t, "ed25519")
+	h := newKeyHost(t, "ForwardAgent yes\nForwardX11 yes\nForwardX11Trusted yes\nLocalForward 1234 localhost:80\n"+
+		"RemoteForward 1235 localhost:80\nDynamicForward 1236\nTunnel yes\nPermitLocalCommand yes\nLocalCommand false", "", key)
+	h.know(t, "%s "+text(key.PublicKey()))
+	target := resolve(t, "w1", quickly(h.o))
+	conn, err := target.Dial(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	server := <-h.server.accepted
+	for _, kind := range []string{"auth-agent@openssh.com", "forwarded-tcpip", "x11", "session", "tun@openssh.com"} {
+		_, _, err := server.OpenChannel(kind, ssh.Marshal(struct {
+			A string
+			B uint32
+			C string
+			D uint32
+		}{"127.0.0.1", 1235, "127.0.0.1", 1}))
+		var refused *ssh.OpenChannelError
+		if !errors.As(err, &refused) {
+			t.Errorf("opening a channel %s gave %v; want that it is refused", kind, err)
+		}
+	}
+	lab := testServer(t, lab.ServerOptions{Name: "w2"})
+	o := testOptions(t, lab)
+	rewrite(t, o.ConfigFile, func(text string) string { return "ForwardAgent yes\nRemoteForward 1235 localhost:80\n" + text })
+	other := dial(t, "w2", o)
+	_ = run(t, other, "true")
+	eventually(t, "a keepalive", func() bool { return other.RTT() > 0 })
+	for _, r := range lab.Requests() {
+		switch r.Type {
+		case "session", "exec", "keepalive@openssh.com":
+		default:
+			t.Errorf("%s was requested", r.Type)
+		}
+	}
+}
+
+// When a connection is closed nothing of it is left.
+func TestConnLeavesNothing(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	jump := testServer(t, lab.ServerOptions{Name: "jump"})
+	o := testOptions(t, server, jump)
+	rewrite(t, o.ConfigFile, func(text string) string { return text + "Host w1\n ProxyJump jump\n" })
+	target := resolve(t, "w1", o)
+	before := runtime.NumGoroutine()
+	for range 5 {
+		ctx, cancel := context.WithCancel(testContext(t))
+		conn, err := target.Dial(ctx)
+		cancel() // of no more concern to the connection
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = run(t, conn, "true")
+		_ = conn.Close()
+	}
+	eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= before })
+}
