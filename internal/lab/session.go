@@ -130,12 +130,17 @@ func (s *session) pump() {
 		_, _ = io.Copy(s.channel.Stderr(), c.stderr)
 		_ = c.stderr.Close()
 	})
+	ended := make(chan struct{})
+	s.work.Go(func() {
+		output.Wait() // a command may live on without its streams, as with sshd
+		_ = s.channel.CloseWrite()
+		close(ended)
+	})
 	s.work.Go(func() {
 		s.conn.server.reap(c)
 		_ = c.stdin.Close()
 		s.report(c.cmd.ProcessState.Sys().(syscall.WaitStatus))
-		output.Wait() // whoever has inherited the pipes keeps the channel open, as with sshd
-		_ = s.channel.CloseWrite()
+		<-ended // whoever has inherited the pipes keeps the channel open, as with sshd
 		_ = s.channel.Close()
 	})
 }

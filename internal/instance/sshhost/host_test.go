@@ -1,0 +1,154 @@
+package sshhost
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"testr/internal/instance"
+	"testr/internal/instance/instancetest"
+	"testr/internal/lab"
+)
+
+func TestMain(m *testing.M) { os.Exit(instancetest.Main(m, programs)) }
+
+// programs are what the test binary can be beside the contract's own.
+var programs = instancetest.Programs{}
+
+// patience is how long something is waited for that comes soon.
+const patience = 20 * time.Second
+
+// client is a Conn without a configuration and without keepalive.
+type client struct {
+	*ssh.Client
+	lost chan struct{}
+	err  error
+}
+
+func (c *client) Lost() <-chan struct{} { return c.lost }
+func (c *client) Err() error            { return c.err }
+func (c *client) RTT() time.Duration    { return 0 }
+
+// dial connects to addr with a key, as user.
+func dial(ctx context.Context, addr, user, identity string, key ssh.PublicKey) (Conn, error) {
+	text, err := os.ReadFile(identity)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	sshConn, channels, requests, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
+		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(key),
+	})
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	c := &client{Client: ssh.NewClient(sshConn, channels, requests), lost: make(chan struct{})}
+	go func() {
+		c.err = c.Wait()
+		close(c.lost)
+	}()
+	return c, nil
+}
+
+// server is an SSH server, closed with the test.
+func server(t testing.TB, opts lab.ServerOptions) *lab.Server {
+	t.Helper()
+	opts.Dir = t.TempDir()
+	s, err := lab.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// dialer connects to a server.
+func dialer(s *lab.Server) func(context.Context) (Conn, error) {
+	return func(ctx context.Context) (Conn, error) {
+		return dial(ctx, s.Addr(), "lab", s.IdentityFile(), s.HostKey())
+	}
+}
+
+// host is a host at a server, closed with the test.
+func host(t testing.TB, s *lab.Server, cfg Config) *Host {
+	t.Helper()
+	if cfg.Name == "" {
+		cfg.Name = "desktop"
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = dialer(s)
+	}
+	h := New(cfg)
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func TestContract(t *testing.T) {
+	instancetest.Run(t, func(s instancetest.Settings) instance.Provider {
+		return host(s.T, server(s.T, lab.ServerOptions{}), Config{Directory: s.Dir, Env: s.Env, Grace: s.Grace})
+	}, instancetest.Traits{})
+}
+
+// A server that allows few sessions on a connection costs more connections, and
+// nothing else.
+func TestSessionLimit(t *testing.T) {
+	for _, limit := range []int{1, 2, 10} {
+		t.Run(strconv.Itoa(limit), func(t *testing.T) {
+			srv := server(t, lab.ServerOptions{MaxSessions: limit})
+			i := instancetest.One(t, host(t, srv, Config{}))
+			var processes []instance.Process
+			for range 12 {
+				processes = append(processes, instancetest.Start(t.Context(), t, i, instancetest.Program(t, "echo")))
+			}
+			for n, p := range processes {
+				text := "process " + strconv.Itoa(n)
+				if got, err := instancetest.Finish(p, []byte(text)); err != nil || got.Stdout != text {
+					t.Errorf("got %+v, %v; want %q", got, err, text)
+				}
+			}
+			_, most := srv.Connections()
+			if want := (13 + limit - 1) / limit; most < want {
+				t.Errorf("got %d connections; want %d at least", most, want)
+			}
+			for range 5 {
+				instancetest.Output(t, i, instance.Command{Args: []string{"true"}}, nil)
+			}
+			if _, now := srv.Connections(); now != most {
+				t.Errorf("got %d connections; want %d as before: those that are there have room", now, most)
+			}
+		})
+	}
+}
+
+func tempFile(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
