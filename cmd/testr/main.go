@@ -18,6 +18,9 @@ func main() {
 	if slices.Equal(os.Args[1:], []string{guardianCommand}) {
 		os.Exit(guardian(os.Stderr))
 	}
+	if len(os.Args) > 1 && os.Args[1] == rshCommand {
+		os.Exit(rsh(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 

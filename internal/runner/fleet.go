@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"sync"
 
+	"testr/internal/config"
 	"testr/internal/instance"
 	"testr/internal/supervisor"
 )
@@ -20,31 +24,43 @@ type group struct {
 	bounded bool
 	local   bool // they are on this machine, and there at once
 	bare    bool // commands become part of a hook's
-	// provide gets the places, one a slot. What it gets is given back when the
-	// session is closed.
+	// provide gets the places, one a slot, or perhaps fewer. What it gets is given
+	// back when the session is closed. It is called again when the places were
+	// lost, but never twice at once.
 	provide func(ctx context.Context, count int) ([]supervisor.Place, error)
 
-	once   sync.Once
-	ready  chan struct{} // closed when places and err are set, for good
+	mu      sync.Mutex
+	attempt *attempt // the last one to get the places; guarded by mu
+}
+
+// attempt is one try to get the places of a group. places and err are set when
+// done is closed, for good.
+type attempt struct {
+	done   chan struct{}
 	places []supervisor.Place
 	err    error
 }
 
-// get returns the places of a group, which it gets if nobody has done so yet.
-// When ctx ends it returns at once, and whatever is going on goes on until the
-// session is closed.
-func (s *session) get(ctx context.Context, g *group) ([]supervisor.Place, error) {
-	g.once.Do(func() {
+// get returns the places of a group, which it gets if nobody has done so yet, or
+// if lost is how they were got before they were lost. When ctx ends it returns at
+// once, and whatever is going on goes on until the session is closed.
+func (s *session) get(ctx context.Context, g *group, lost *attempt) (*attempt, error) {
+	g.mu.Lock()
+	a := g.attempt
+	if a == nil || a == lost {
+		a = &attempt{done: make(chan struct{})}
+		g.attempt = a
 		s.providing.Go(func() {
-			defer close(g.ready)
-			g.places, g.err = g.provide(s.provisioning, g.count)
+			defer close(a.done)
+			a.places, a.err = g.provide(s.provisioning, g.count)
 		})
-	})
+	}
+	g.mu.Unlock()
 	select {
-	case <-g.ready:
-		return g.places, g.err
+	case <-a.done:
+		return a, a.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return a, context.Cause(ctx)
 	}
 }
 
@@ -53,9 +69,6 @@ func (s *session) get(ctx context.Context, g *group) ([]supervisor.Place, error)
 func (s *session) form(ctx context.Context, several bool) error {
 	if err := s.formAll(ctx, several); err != nil {
 		return err
-	}
-	for _, g := range s.groups {
-		g.ready = make(chan struct{})
 	}
 	if !several {
 		s.groups = s.groups[:1]
@@ -73,6 +86,13 @@ func (s *session) form(ctx context.Context, several bool) error {
 }
 
 func (s *session) formAll(ctx context.Context, several bool) error {
+	c := s.req.Config
+	for _, i := range c.Instances {
+		s.groups = append(s.groups, s.section(i))
+	}
+	if c.Hooks == nil && len(s.groups) > 0 {
+		return nil
+	}
 	count := 1
 	if several {
 		var err error
@@ -80,13 +100,43 @@ func (s *session) formAll(ctx context.Context, several bool) error {
 			return err
 		}
 	}
-	s.groups = []*group{s.localGroup(count)}
+	first := s.localGroup(config.Instance{Slots: count})
+	if c.Hooks != nil {
+		hooks := *c.Hooks
+		hooks.Slots = count
+		first = s.hookGroup(hooks)
+	}
+	first.bounded = true
+	s.groups = slices.Insert(s.groups, 0, first)
 	return nil
 }
 
-// localGroup is this machine without a section that says so.
-func (s *session) localGroup(count int) *group {
-	return &group{count: count, local: true, bounded: true, provide: s.provider(s.machine, "")}
+// section makes a group of a section [instance NAME].
+func (s *session) section(c config.Instance) *group {
+	switch c.Type {
+	case config.InstanceLocal:
+		return s.localGroup(c)
+	case config.InstanceHook:
+		return s.hookGroup(c)
+	}
+	return s.sshGroup(c)
+}
+
+// localGroup is this machine, with or without a section that says so.
+func (s *session) localGroup(c config.Instance) *group {
+	machine := s.machine
+	if c.Directory != "" || len(c.Env) > 0 {
+		dir := c.Directory
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(s.req.Config.Root, dir)
+		}
+		machine = s.newMachine(dir, c.Env)
+	}
+	count := c.Slots
+	if count == 0 {
+		count = runtime.GOMAXPROCS(0)
+	}
+	return &group{name: c.Name, count: count, local: true, provide: s.provider(machine, c.Setup.Text)}
 }
 
 // provider makes places of what a provider that is there at once has.
@@ -121,11 +171,11 @@ func (s *session) where(ctx context.Context) (instance.Instance, error) {
 		}
 	}
 	if first.local || len(s.groups) == 1 {
-		places, err := s.get(ctx, first)
+		a, err := s.get(ctx, first, nil)
 		if err != nil {
 			return nil, err
 		}
-		return places[0].Instance, nil
+		return a.places[0].Instance, nil
 	}
 	return s.firstThere(ctx)
 }
@@ -135,14 +185,14 @@ func (s *session) firstThere(ctx context.Context) (instance.Instance, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type answer struct {
-		places []supervisor.Place
-		err    error
+		*attempt
+		err error
 	}
 	answers := make(chan answer, len(s.groups))
 	for _, g := range s.groups {
 		s.providing.Go(func() {
-			places, err := s.get(ctx, g)
-			answers <- answer{places, err}
+			a, err := s.get(ctx, g, nil)
+			answers <- answer{a, err}
 		})
 	}
 	var errs []error

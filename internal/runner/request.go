@@ -128,6 +128,15 @@ type Request struct {
 	// Begun is called once, when the run has a number and before its first
 	// event. What follows the writer sees every event.
 	Begun func(*repo.RunWriter)
+	// Warn is told of what went wrong and changed no verdict. It may be called
+	// from several goroutines.
+	Warn func(error)
+	// Progress is told how far it is with getting an instance, by its name in the
+	// configuration. It may be called from several goroutines.
+	Progress func(instance, text string)
+	// Passphrase asks a person for that of an SSH key; nil means that there is
+	// nobody to ask.
+	Passphrase func(prompt string) ([]byte, error)
 	// Announce is called with each shell command that is about to be started.
 	Announce func(command string)
 	// Status is called as the run goes on; see supervisor.Config.

@@ -11,6 +11,7 @@ import (
 
 	"testr/internal/event"
 	"testr/internal/instance"
+	"testr/internal/instance/sshdial"
 	"testr/internal/repo"
 	"testr/internal/scheduler"
 	"testr/internal/supervisor"
@@ -97,6 +98,7 @@ type session struct {
 	provisioning context.Context         // ends what groups do to get instances
 	cancel       context.CancelCauseFunc // of provisioning
 	providing    sync.WaitGroup          // of those who do
+	shared       sshdial.Shared          // by all connections to hosts
 	mu           sync.Mutex
 	ending       []func() error // what is to be done at the end, the last first; guarded by mu
 

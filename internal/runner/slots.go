@@ -32,9 +32,9 @@ func (s *session) slots(ctx context.Context, tests int, pending bool) (slots []s
 		if g.bounded && !pending {
 			count = max(1, min(count, tests))
 		}
-		var places []supervisor.Place
+		var there *attempt
 		if g.local {
-			if places, err = s.get(ctx, g); err != nil {
+			if there, err = s.get(ctx, g, nil); err != nil {
 				return nil, err
 			}
 		}
@@ -46,7 +46,7 @@ func (s *session) slots(ctx context.Context, tests int, pending bool) (slots []s
 				number++
 			}
 			if g.local {
-				slot.Place = places[i]
+				slot.Place = there.places[i]
 			} else {
 				slot.Open = s.opener(g, i)
 			}
@@ -62,15 +62,17 @@ func (s *session) slots(ctx context.Context, tests int, pending bool) (slots []s
 // opener gets the place of a group's slot. A group may come to have fewer than
 // were asked for.
 func (s *session) opener(g *group, i int) func(context.Context) (supervisor.Place, error) {
+	var last *attempt // of which this slot had its place
 	return func(ctx context.Context) (supervisor.Place, error) {
-		places, err := s.get(ctx, g)
+		var err error
+		last, err = s.get(ctx, g, last)
 		switch {
 		case err != nil:
 			return supervisor.Place{}, err
-		case i >= len(places):
-			return supervisor.Place{}, fmt.Errorf("instance %s: there are %d of %d", g.name, len(places), g.count)
+		case i >= len(last.places):
+			return supervisor.Place{}, fmt.Errorf("instance %s: there are %d of %d", g.name, len(last.places), g.count)
 		}
-		return places[i], nil
+		return last.places[i], nil
 	}
 }
 

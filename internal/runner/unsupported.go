@@ -2,8 +2,7 @@ package runner
 
 import "testr/internal/config"
 
-// unsupported refuses a configuration whose workers don't run on this machine
-// alone. The error is a config.Errors.
+// unsupported refuses a configuration with hooks. The error is a config.Errors.
 func unsupported(c *config.Config) error {
 	var errs config.Errors
 	refuse := func(line int, msg, hint string) {
@@ -14,6 +13,9 @@ func unsupported(c *config.Config) error {
 			"take the instance_ options away to run the tests on this machine")
 	}
 	for _, i := range c.Instances {
+		if i.Type != config.InstanceHook {
+			continue
+		}
 		refuse(i.Line, "section [instance "+i.Name+"] is not supported in this version of testr",
 			"take the section away to run the tests on this machine")
 	}

@@ -1,0 +1,229 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"testr/internal/config"
+	"testr/internal/instance"
+	"testr/internal/instance/sshdial"
+	"testr/internal/instance/sshhost"
+	"testr/internal/instance/tree"
+	"testr/internal/relay"
+	"testr/internal/supervisor"
+)
+
+// remote is a host of the configuration that is reached by SSH. It is used by
+// one goroutine at a time: that which gets the places of its group.
+type remote struct {
+	session *session
+	conf    config.Instance
+	target  *sshdial.Target // nil before it was looked up
+	synced  bool            // the tree is there
+	host    *sshhost.Host   // nil before it was needed
+	client  *relay.Client   // the last one; nil without a relay
+	made    []instance.Instance
+}
+
+// sshGroup is a host that is reached by SSH.
+func (s *session) sshGroup(c config.Instance) *group {
+	r := &remote{session: s, conf: c}
+	return &group{name: c.Name, count: max(c.Slots, 1), relay: c.Relay,
+		provide: func(ctx context.Context, count int) ([]supervisor.Place, error) {
+			places, err := r.reach(ctx, count)
+			if err != nil && ctx.Err() == nil {
+				err = named(c.Name, err)
+			}
+			return places, err
+		}}
+}
+
+// named is the error of an instance by its name in the configuration, with the
+// remedy where that is known: it may end up as a line among others.
+func named(name string, err error) error {
+	var lost *instance.LostError
+	if !errors.As(err, &lost) { // which has the name
+		err = fmt.Errorf("instance %s: %w", name, err)
+	}
+	var ssh *sshdial.Error
+	if errors.As(err, &ssh) && ssh.Hint != "" {
+		err = fmt.Errorf("%w\nhint: %s", err, ssh.Hint)
+	}
+	return err
+}
+
+// reach gets as many places on a host as there are to be, or gets to them again
+// after they were lost.
+func (r *remote) reach(ctx context.Context, count int) (places []supervisor.Place, err error) {
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := connect(ctx, r.host); err != nil {
+		return nil, err
+	}
+	if r.session.plan.self || r.conf.Relay {
+		if err := fits(r.host.Info()); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case r.conf.Relay:
+		if err = r.startRelay(ctx); err == nil {
+			r.made, err = r.client.Provision(ctx, count)
+		}
+	case r.made == nil:
+		r.made, err = r.host.Provision(ctx, count)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range r.made {
+		places = append(places, supervisor.Place{Instance: place{Instance: m}, Host: r.conf.Host})
+	}
+	return places, nil
+}
+
+// prepare does what is done once.
+func (r *remote) prepare(ctx context.Context) (err error) {
+	if r.target == nil {
+		if r.target, err = sshdial.Resolve(ctx, r.conf.Host, r.session.dialing()); err != nil {
+			return err
+		}
+	}
+	if r.conf.Sync && !r.synced {
+		if err := r.sync(ctx); err != nil {
+			return fmt.Errorf("bring the source tree: %w", err)
+		}
+		r.synced = true
+	}
+	if r.host == nil {
+		r.host = r.newHost(r.conf.Directory, r.conf.Setup.Text, r.conf.Env)
+		r.session.atEnd(r.host.Close)
+	}
+	return nil
+}
+
+// dialing is what connections need to know of the user.
+func (s *session) dialing() sshdial.Options {
+	return sshdial.Options{Passphrase: s.req.Passphrase, Shared: &s.shared, Log: s.req.Log.Named("ssh")}
+}
+
+func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
+	return sshhost.New(sshhost.Config{
+		Name: r.conf.Name, Host: r.conf.Host, Directory: dir, Setup: setup, Env: env,
+		Dial: func(ctx context.Context) (sshhost.Conn, error) {
+			c, err := r.target.Dial(ctx)
+			if err != nil {
+				return nil, err // and no nil in an interface
+			}
+			return c, nil
+		},
+		Log: r.session.req.Log.Named("ssh"),
+	})
+}
+
+// connectTries is how often a host is tried that can't be reached; firstPause
+// comes after the first, and each later one is four times as long.
+const (
+	connectTries = 3
+	firstPause   = time.Second
+)
+
+// connect connects, which is tried several times; but not where a person has to
+// mend something first.
+func connect(ctx context.Context, h *sshhost.Host) error {
+	for try := 1; ; try++ {
+		err := h.Connect(ctx)
+		if err == nil || try == connectTries || ctx.Err() != nil || !passing(err) {
+			return err
+		}
+		pause := time.NewTimer(firstPause << (2 * (try - 1)))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// passing reports whether what is wrong with a host may pass by itself.
+func passing(err error) bool {
+	var lost *instance.LostError
+	if !errors.As(err, &lost) {
+		return false
+	}
+	for _, lasting := range []error{sshdial.ErrHostKeyUnknown, sshdial.ErrHostKeyChanged,
+		sshdial.ErrAuthentication, sshdial.ErrConfiguration} {
+		if errors.Is(err, lasting) {
+			return false
+		}
+	}
+	return true
+}
+
+// fits reports whether this program could run on a host.
+func fits(there sshhost.Info) error {
+	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64", "386": "i686", "riscv64": "riscv64"}
+	want := machine[runtime.GOARCH]
+	if !strings.EqualFold(there.OS, runtime.GOOS) || want != "" && there.Machine != want {
+		return fmt.Errorf("testr has to run there, and can't: it is made for %s %s, the host is %s %s",
+			runtime.GOOS, runtime.GOARCH, there.OS, there.Machine)
+	}
+	return nil
+}
+
+// sync brings the source tree over. Setup may need what comes with it, so that
+// is no part of this.
+func (r *remote) sync(ctx context.Context) error {
+	h := r.newHost("", "", nil)
+	defer func() { _ = h.Close() }() // what was brought is there
+	if err := connect(ctx, h); err != nil {
+		return err
+	}
+	made, err := h.Provision(ctx, 1)
+	if err != nil {
+		return err
+	}
+	s := r.session
+	stats, err := tree.Sync(ctx, made[0], r.conf.Directory, tree.Options{
+		Root: s.req.Config.Root, Exclude: r.conf.SyncExclude, TempDir: s.temp,
+		Rsh:      []string{s.req.Self, "rsh"},
+		Progress: func(p tree.Progress) { s.progress(r.conf.Name, syncing(p)) },
+	})
+	if err != nil {
+		return err
+	}
+	s.progress(r.conf.Name, synced(stats))
+	return nil
+}
+
+// startRelay starts testr there, to serve all of the host's workers.
+func (r *remote) startRelay(ctx context.Context) error {
+	made, err := r.host.Provision(ctx, 1)
+	if err != nil {
+		return err
+	}
+	self := r.session.req.Self
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	p, err := made[0].Start(life, instance.Command{Args: []string{r.host.Path(self), "relay"}, Files: []string{self}})
+	if err != nil {
+		end()
+		return err
+	}
+	client, err := relay.New(ctx, p, relay.Options{Name: r.conf.Name, Cancel: end, Path: r.host.Path, Bring: r.host.Bring})
+	if err != nil {
+		end()
+		return err
+	}
+	r.session.atEnd(func() error {
+		defer end()
+		return client.Close()
+	})
+	r.client = client
+	return nil
+}
