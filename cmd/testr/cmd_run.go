@@ -76,7 +76,7 @@ func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Req
 		over = env.signals.pausing(ctx)
 		f.begin(w)
 	}
-	req.Announce = env.announce
+	req.Announce, req.Warn, req.Progress = env.announce, f.warn, f.progress
 	if _, isTerminal := terminal(env.stdout); isTerminal && f.text != nil {
 		req.Status = f.tell
 		req.Announce = func(shell string) {
@@ -165,5 +165,6 @@ func newRequest(env *environment, o selectionOptions) (runner.Request, error) {
 		return runner.Request{}, fmt.Errorf("find this program: %w", err)
 	}
 	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
+		Passphrase: env.passphrase(), Warn: func(err error) { env.say("warning", err) },
 		Kill: env.signals.kill, Inspect: env.signals.inspect, Pause: env.signals.pause}, nil
 }

@@ -125,14 +125,15 @@ func (e *environment) openToWrite(force bool) (*repo.Repository, error) {
 }
 
 // say prints a diagnostic: what it is about and, if the remedy is known, a hint.
-func (e *environment) say(level string, err error) {
-	_, _ = fmt.Fprintf(e.errWriter(), "testr: %s: %s\n", level, err)
-	e.hint(err)
+func (e *environment) say(level string, err error) { e.sayTo(e.errWriter(), level, err) }
+
+func (e *environment) sayTo(w io.Writer, level string, err error) {
+	_, _ = fmt.Fprintf(w, "testr: %s: %s\n", level, err)
+	e.hint(w, err)
 }
 
 // hint prints what to do about an error, where that is known.
-func (e *environment) hint(err error) {
-	w := e.errWriter()
+func (e *environment) hint(w io.Writer, err error) {
 	for _, hint := range e.hints(err) {
 		_, _ = fmt.Fprintf(w, "testr: hint: %s\n", strings.ReplaceAll(hint, "\n", "\n    "))
 	}
@@ -144,7 +145,7 @@ func (e *environment) explain(err error) {
 	switch {
 	case err == nil:
 	case errors.As(err, &ex) && ex.err == nil:
-		e.hint(err)
+		e.hint(e.errWriter(), err)
 	default:
 		e.say("error", err)
 	}

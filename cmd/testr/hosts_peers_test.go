@@ -83,4 +83,3 @@ func TestSameOutcomesEverywhere(t *testing.T) {
 		t.Logf("%s: %s\n%s", tt.name, res.out, res.err)
 	}
 }
-

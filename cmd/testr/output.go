@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +28,8 @@ type output interface {
 	tick(supervisor.Status) error
 	// slots shows what the workers do, to whoever asked for it.
 	slots([]report.Slot) error
+	// note shows a line, or some, that are no part of the run.
+	note(text string) error
 }
 
 // subunitOutput writes a run's packets, and nothing else.
@@ -73,6 +77,11 @@ func (o *subunitOutput) slots(slots []report.Slot) error {
 	return report.WriteSlots(o.env.stderr, time.Now(), slots, isTerminal)
 }
 
+func (o *subunitOutput) note(text string) error {
+	_, err := io.WriteString(o.env.errWriter(), text)
+	return err
+}
+
 // textOutput shows a run to people.
 type textOutput struct {
 	*report.Text
@@ -102,20 +111,28 @@ func (o *textOutput) tick(s supervisor.Status) error {
 
 func (o *textOutput) slots(slots []report.Slot) error { return o.Slots(time.Now(), slots) }
 
+func (o *textOutput) note(text string) error { return o.Note(text) }
+
 // follower shows a run while it goes on. Two goroutines are its own: one reads
 // the cursor, the other owns the output. Both end with the run.
 type follower struct {
+	env    *environment
 	out    output
 	text   *textOutput // out, or nil where that is a stream
 	begun  atomic.Bool
 	status chan supervisor.Status
 	states <-chan []supervisor.SlotState
+	notes  chan string
 	done   chan struct{}
 	err    error // after done
+
+	mu   sync.Mutex
+	told map[string]time.Time // when there was progress of an instance to tell; guarded by mu
 }
 
 func newFollower(env *environment, o streamOptions, filterTags []string, several bool) *follower {
-	f := &follower{status: make(chan supervisor.Status, 1), done: make(chan struct{}), states: env.signals.states}
+	f := &follower{env: env, status: make(chan supervisor.Status, 1), done: make(chan struct{}), states: env.signals.states,
+		notes: make(chan string), told: map[string]time.Time{}}
 	if o.subunit {
 		f.out = newSubunitOutput(env, o)
 	} else {
@@ -163,6 +180,8 @@ func (f *follower) show(batches <-chan []event.Event) {
 			if f.err == nil {
 				f.err = f.out.tick(s)
 			}
+		case text := <-f.notes:
+			_ = f.out.note(text) // likewise
 		case states := <-f.states:
 			_ = f.out.slots(slotsOf(states)) // on stderr: the results go on being shown
 		}
@@ -203,6 +222,45 @@ func (f *follower) tell(s supervisor.Status) {
 	default:
 	}
 	f.status <- s
+}
+
+// progressEvery is how often people are told how far it is with an instance.
+const progressEvery = 2 * time.Second
+
+// progress shows how far it is with an instance, now and then, and its end.
+func (f *follower) progress(instance, text string, over bool) {
+	now := time.Now()
+	f.mu.Lock()
+	last, begun := f.told[instance]
+	due := over || begun && now.Sub(last) >= progressEvery
+	if due || !begun { // what is over soon needs no more than its end
+		f.told[instance] = now
+	}
+	f.mu.Unlock()
+	if !due {
+		return
+	}
+	f.tellLines("testr: " + instance + " " + text + "\n")
+}
+
+// warn shows what went wrong beside the run.
+func (f *follower) warn(err error) {
+	var b strings.Builder
+	f.env.sayTo(&b, "warning", err)
+	f.tellLines(b.String())
+}
+
+// tellLines shows lines among, but not as part of, what is shown of the run; or,
+// where that has not begun or is over, by themselves.
+func (f *follower) tellLines(lines string) {
+	if f.begun.Load() {
+		select {
+		case f.notes <- lines:
+			return
+		case <-f.done:
+		}
+	}
+	_, _ = io.WriteString(f.env.errWriter(), lines)
 }
 
 // end waits until everything of the run was shown, and adds the last lines. err

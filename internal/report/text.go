@@ -147,6 +147,19 @@ func (t *Text) warn(detail string) error {
 	return t.put(t.opts.Err)
 }
 
+// Note shows lines that are no part of the run where warnings go. They end with a
+// newline.
+func (t *Text) Note(lines string) error {
+	if t.opts.Err == nil {
+		return nil
+	}
+	if err := t.clear(); err != nil {
+		return err
+	}
+	t.buf = quoter(t.opts.ErrTerminal).text(t.buf[:0], lines)
+	return t.put(t.opts.Err)
+}
+
 // Close takes the status line away and ends an unfinished line of chatter. Text
 // that was written stays, and a closed Text can be used again.
 func (t *Text) Close() error { return t.clear() }

@@ -8,9 +8,9 @@ import (
 )
 
 // progress tells how far it is with an instance.
-func (s *session) progress(instance, text string) {
+func (s *session) progress(instance, text string, over bool) {
 	if s.req.Progress != nil {
-		s.req.Progress(instance, text)
+		s.req.Progress(instance, text, over)
 	}
 }
 

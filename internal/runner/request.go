@@ -132,8 +132,9 @@ type Request struct {
 	// from several goroutines.
 	Warn func(error)
 	// Progress is told how far it is with getting an instance, by its name in the
-	// configuration. It may be called from several goroutines.
-	Progress func(instance, text string)
+	// configuration; over says that this is done. It may be called from several
+	// goroutines.
+	Progress func(instance, text string, over bool)
 	// Passphrase asks a person for that of an SSH key; nil means that there is
 	// nobody to ask.
 	Passphrase func(prompt string) ([]byte, error)

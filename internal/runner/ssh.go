@@ -193,12 +193,15 @@ func (r *remote) sync(ctx context.Context) error {
 	stats, err := tree.Sync(ctx, made[0], r.conf.Directory, tree.Options{
 		Root: s.req.Config.Root, Exclude: r.conf.SyncExclude, TempDir: s.temp,
 		Rsh:      []string{s.req.Self, "rsh"},
-		Progress: func(p tree.Progress) { s.progress(r.conf.Name, syncing(p)) },
+		Progress: func(p tree.Progress) { s.progress(r.conf.Name, syncing(p), false) },
 	})
 	if err != nil {
 		return err
 	}
-	s.progress(r.conf.Name, synced(stats))
+	for _, w := range stats.Warnings {
+		s.warn(fmt.Errorf("instance %s: bring the source tree: %s", r.conf.Name, w))
+	}
+	s.progress(r.conf.Name, synced(stats), true)
 	return nil
 }
 
