@@ -183,14 +183,13 @@ func (g *guardian) start(p *program, files [3]*os.File) (child, error) {
 		return nil, fmt.Errorf("ask the guardian of local processes: %w", err)
 	}
 	<-c.started
-	var errno syscall.Errno
-	switch {
-	case errors.As(c.err, &errno):
-		return nil, &fs.PathError{Op: "fork/exec", Path: p.path, Err: c.err}
-	case c.err != nil:
-		return nil, c.err
+	if c.number != 0 {
+		return c, nil // and an error that is set from now on is that of its end
 	}
-	return c, nil
+	if _, ok := errors.AsType[syscall.Errno](c.err); ok {
+		return nil, &fs.PathError{Op: "fork/exec", Path: p.path, Err: c.err}
+	}
+	return nil, c.err
 }
 
 // expect gives c its id.

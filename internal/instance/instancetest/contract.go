@@ -20,7 +20,11 @@ type Settings struct {
 // Traits are what a provider can't do though others can. The zero value is the
 // full contract.
 type Traits struct {
-	NoPID bool // Process.PID is 0 for good
+	// NoPID means that Process.PID is 0 for good.
+	NoPID bool
+	// Shell means that a shell stands between, which tells of a death by signal
+	// N as of exit status 128+N, and has the output open until it ends itself.
+	Shell bool
 }
 
 // contract is what every provider has to keep.

@@ -61,6 +61,11 @@ func (c contract) testFlood(t *testing.T) {
 // The end of the output is not the end of the process.
 func (c contract) testReadBeforeWait(t *testing.T) {
 	p := Start(t.Context(), t, c.instance(t, Settings{}), Program(t, "mute"))
+	if c.traits.Shell {
+		if err := p.Stdin().Close(); err != nil {
+			t.Error(err)
+		}
+	}
 	for name, r := range map[string]io.Reader{"stdout": p.Stdout(), "stderr": p.Stderr()} {
 		if got, err := io.ReadAll(r); err != nil || string(got) != name {
 			t.Errorf("%s: got %q, %v; want its name", name, got, err)

@@ -1,0 +1,93 @@
+package instance
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// How much of a hook's output is kept for messages: the end of it.
+const (
+	stderrKept = 4 << 10
+	stdoutKept = 256
+)
+
+// HookError says how a hook failed.
+type HookError struct {
+	Section string // of the configuration; empty for [DEFAULT]
+	Option  string // the hook, such as "instance_provision"
+	Err     error  // what happened
+	Stdout  string // the end of what it printed, fit to be shown
+	Stderr  string // the end of what it wrote to standard error, fit to be shown
+	Hint    string // what may help, or empty
+}
+
+// Error says all of it: what happened in a line, then what the hook wrote.
+func (e *HookError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %v", optionName(e.Section, e.Option), e.Err)
+	if e.Stdout != "" {
+		fmt.Fprintf(&b, "; it printed %q", e.Stdout)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, " (%s)", e.Hint)
+	}
+	if e.Stderr != "" {
+		b.WriteString("\n" + e.Stderr)
+	}
+	return b.String()
+}
+
+// Unwrap returns what happened.
+func (e *HookError) Unwrap() error { return e.Err }
+
+// optionName is an option of a section as a person finds it.
+func optionName(section, option string) string {
+	if section == "" {
+		return option
+	}
+	return fmt.Sprintf("[instance %s] %s", section, option)
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	limit int
+	kept  []byte
+	cut   bool
+}
+
+// Write never fails.
+func (t *tail) Write(b []byte) (int, error) {
+	t.kept = append(t.kept, b...)
+	if len(t.kept) > 2*t.limit {
+		t.trim()
+	}
+	return len(b), nil
+}
+
+func (t *tail) trim() {
+	if over := len(t.kept) - t.limit; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+		t.cut = true
+	}
+}
+
+// text is what was kept, fit to be shown.
+func (t *tail) text() string {
+	t.trim()
+	text := printable(strings.TrimSpace(string(t.kept)))
+	if t.cut {
+		text = "[...] " + text
+	}
+	return text
+}
+
+// printable is s without what a terminal would obey.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
