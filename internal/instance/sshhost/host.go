@@ -31,6 +31,9 @@ const (
 	closePatience = 5 * time.Second
 )
 
+// errTooSlow is why an attempt to connect is given up.
+var errTooSlow = fmt.Errorf("it was not ready within %v", connectPatience)
+
 // Conn is a connection. Its methods may be called from several goroutines.
 type Conn interface {
 	// OpenChannel is that of an ssh.Client.
@@ -182,7 +185,7 @@ func (h *Host) connect(ctx context.Context) (*life, error) {
 	}
 	a := h.attempt
 	if a == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), connectPatience)
+		ctx, cancel := context.WithTimeoutCause(context.Background(), connectPatience, errTooSlow)
 		a = &attempt{done: make(chan struct{}), cancel: cancel}
 		h.attempt = a
 		h.lives++

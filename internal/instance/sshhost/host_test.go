@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(instancetest.Main(m, programs)) }
 
 // programs are what the test binary can be beside the contract's own.
-var programs = instancetest.Programs{}
+var programs = instancetest.Programs{"testr": helperTestr}
 
 // patience is how long something is waited for that comes soon.
 const patience = 20 * time.Second
@@ -123,6 +123,9 @@ func TestSessionLimit(t *testing.T) {
 			var processes []instance.Process
 			for range 12 {
 				processes = append(processes, instancetest.Start(t.Context(), t, i, instancetest.Program(t, "echo")))
+			}
+			for _, p := range processes {
+				instancetest.PID(t, p) // so that all run at once
 			}
 			for n, p := range processes {
 				text := "process " + strconv.Itoa(n)

@@ -39,6 +39,7 @@ type keeper struct {
 	// mu guards what follows.
 	mu      sync.Mutex
 	pending []byte // to send
+	asked   map[string]chan<- struct{}
 	ending  bool
 	paused  int // commands
 }
@@ -58,6 +59,7 @@ func (l *life) startKeeper(ctx context.Context, base string) (*keeper, error) {
 	k := &keeper{
 		life: l, session: s, lines: bufio.NewReaderSize(s, maxLine),
 		said: make(chan struct{}, 1), gone: make(chan struct{}),
+		asked: make(map[string]chan<- struct{}),
 	}
 	l.host.work.Go(func() { ssh.DiscardRequests(s.requests) })
 	l.host.work.Go(func() { _, _ = io.Copy(&k.trouble, s.Stderr()) })
@@ -227,8 +229,26 @@ func (k *keeper) say(line string) {
 // tell has a command's process group signalled; the name is without SIG.
 func (k *keeper) tell(key, signal string) { k.say("tell " + key + " " + signal) }
 
-// over says that a command has ended.
-func (k *keeper) over(key string) { k.say("over " + key) }
+// over says that a command has ended. What is returned is closed when the
+// keeper says so, too, and it was not the keeper that has ended it.
+func (k *keeper) over(key string) <-chan struct{} {
+	heard := make(chan struct{})
+	k.mu.Lock()
+	k.asked[key] = heard
+	k.mu.Unlock()
+	k.say("over " + key)
+	return heard
+}
+
+// confirm takes the keeper's word that a command was over.
+func (k *keeper) confirm(key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if heard := k.asked[key]; heard != nil {
+		close(heard)
+		delete(k.asked, key)
+	}
+}
 
 // hold says that a command was paused (1) or goes on (-1): while one is paused,
 // this process may be, too, and silence means nothing.
@@ -275,13 +295,16 @@ func (k *keeper) write() {
 func (k *keeper) listen() {
 	defer close(k.gone)
 	for {
-		verb, _, err := k.line()
+		verb, rest, err := k.line()
 		if verb == "bye" {
 			k.bye = true
 			return
 		}
 		if err != nil {
 			break
+		}
+		if verb == "over" {
+			k.confirm(rest)
 		}
 	}
 	k.mu.Lock()

@@ -76,7 +76,7 @@ over() {
 		rm -f "$file"
 	fi
 	[ -e "$run/d.$1" ] && rm -f "$run/d.$1"
-	return 0
+	[ -e "$run/end" ] || say over "$1" # otherwise it may have been the watcher that killed it
 }
 
 # carriers NAME: the environments, in /proc, in which a directory's name stands.
@@ -150,6 +150,7 @@ watch() {
 			[ "$silence" -gt "$limit" ] && break
 			sleep 1
 		done
+		{ true >"$run/end"; } 2>/dev/null
 		finish "$run"
 		kill -KILL $$
 	) </dev/null >/dev/null 2>&1 &

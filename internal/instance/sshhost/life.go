@@ -88,8 +88,9 @@ func beginLife(ctx context.Context, h *Host, number int, base string) (*life, er
 	stop := context.AfterFunc(ctx, func() { l.fail(context.Cause(ctx)) })
 	l.keeper, err = l.startKeeper(ctx, base)
 	if !stop() || err != nil {
+		err = l.why(l.connections[0].reason(err))
 		l.fail(err)
-		return nil, l.why(err)
+		return nil, err
 	}
 	return l, nil
 }
@@ -124,7 +125,7 @@ func (l *life) fail(err error) {
 		err = errors.New("the connection has ended")
 	}
 	l.mu.Lock()
-	if l.over() {
+	if l.over() { // err is set
 		l.mu.Unlock()
 		return
 	}
@@ -238,7 +239,7 @@ func (l *life) room() (*connection, <-chan error, error) {
 
 // dial makes a further connection.
 func (l *life) dial() {
-	ctx, cancel := context.WithTimeout(context.Background(), connectPatience)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), connectPatience, errTooSlow)
 	defer cancel()
 	dialled := make(chan struct{})
 	l.host.work.Go(func() {
@@ -268,8 +269,7 @@ func (l *life) dial() {
 func (l *life) refused(c *connection, err error) (again bool, _ error) {
 	var refusal *ssh.OpenChannelError
 	if !errors.As(err, &refusal) {
-		l.fail(err)
-		<-l.lost
+		l.fail(c.reason(err))
 		return false, l.err
 	}
 	l.mu.Lock()
@@ -287,6 +287,17 @@ func (l *life) refused(c *connection, err error) (again bool, _ error) {
 			"sessions", c.limit)
 	}
 	return false, nil
+}
+
+// reason is why something on a connection has failed: the loss of the
+// connection, if there is one, says it better than err.
+func (c *connection) reason(err error) error {
+	select {
+	case <-c.conn.Lost():
+		return c.conn.Err()
+	default:
+		return err
+	}
 }
 
 // closed gives a session back that has ended.

@@ -159,7 +159,7 @@ func (p *process) open(ctx context.Context, l *life) (*life, *session, error) {
 			ssh.DiscardRequests(s.requests)
 			l.closed(s)
 		}()
-		return nil, nil, l.why(err)
+		return nil, nil, l.why(s.on.reason(err))
 	}
 	return l, s, nil
 }
@@ -257,9 +257,19 @@ func (p *process) await(l *life, e end) {
 		defer limit.Stop()
 		select {
 		case <-p.settled:
-		case <-limit.C:
+		case <-limit.C: // something else holds it
 		}
-		l.keeper.over(p.key)
+		confirmed := l.keeper.over(p.key)
+		if e.status.Signal == "SIGKILL" && !p.unwanted.Load() {
+			// Before it says that it is lost, a host kills what runs there.
+			select {
+			case <-confirmed:
+			case <-l.lost:
+				e.known = false
+			case <-p.killed:
+			case <-limit.C:
+			}
+		}
 	}
 	p.mu.Lock()
 	if p.paused && p.life != nil {
