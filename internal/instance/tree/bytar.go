@@ -148,14 +148,13 @@ func readBatch(r *bufio.Reader, most int) ([]found, error) {
 // readSum reads a line of a tool for sums, and gives the sum in it, or ".".
 func readSum(r *bufio.Reader) (string, error) {
 	line, err := r.ReadSlice('\n')
-	for part := line; errors.Is(err, bufio.ErrBufferFull); { // what is cut off is of a name
-		part, err = r.ReadSlice('\n')
-		_ = part
+	sum := strings.TrimPrefix(string(line), `\`) // which says that the name behind it is quoted
+	for errors.Is(err, bufio.ErrBufferFull) {    // the rest is of a name
+		_, err = r.ReadSlice('\n')
 	}
 	if err != nil {
 		return "", noEOF(err)
 	}
-	sum := strings.TrimPrefix(string(line), `\`) // which says that the name behind it is quoted
 	if len(sum) > 2*sha256.Size {
 		sum = sum[:2*sha256.Size]
 	}

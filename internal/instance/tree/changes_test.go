@@ -8,7 +8,25 @@ import (
 
 // testWay is what holds for every way.
 func testWay(t *testing.T, w way) {
-	t.Run("changes", func(t *testing.T) { testChanges(t, w) })
+	for _, test := range []struct {
+		name string
+		test func(*testing.T, way)
+	}{
+		{"changes", testChanges},
+		{"random changes", testRandom},
+		{"cut off anywhere", testCut},
+		{"cancelled", testCancel},
+		{"links that lead outside", testOutside},
+		{"in the way", testInTheWay},
+		{"at the same time", testTogether},
+		{"a lock whose owner is dead", testStale},
+		{"what is not brought", testLeftOut},
+		{"progress", testProgress},
+		{"errors", testErrors},
+		{"noise", testNoise},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.test(t, w) })
+	}
 }
 
 // changes are trees that become one another. After each step the directory has
@@ -41,8 +59,9 @@ var changes = []struct {
 		made: files{"build/out": "x", "b/out": "+y", "d/l": "->e"}, last: Stats{Files: 1, Deleted: 2}},
 	{name: "changed there", steps: []files{{"a": "1", "b": "+2", "c": "3", "d": "4"}, {}},
 		made: files{"a": "x", "b": "2", "c": "", "d": "->a"}, modes: true, last: Stats{Files: 4, Sent: 4, Bytes: 4}},
-	{name: "brought over what was made there", steps: []files{{"a": "1"}, {"b": "2", "c": "->a", "d/e": "3"}, {"b": "", "c": "", "d": ""}},
-		made: files{"b": "x", "c": "x", "d": "x"}, last: Stats{Files: 1, Deleted: 3}},
+	{name: "brought over what was made there",
+		steps: []files{{"a": "1"}, {"b": "2", "c": "->a", "d/e": "3"}, {"b": "", "c": "", "d": ""}},
+		made:  files{"b": "x", "c": "x", "d": "x"}, last: Stats{Files: 1, Deleted: 3}},
 	{name: "file to directory", steps: []files{{"a": "1"}, {"a": "", "a/b/c": "2"}},
 		last: Stats{Files: 1, Sent: 1, Bytes: 1, Deleted: 1}},
 	{name: "directory to file", steps: []files{{"a/b/c": "1", "a/d": "2"}, {"a": "", "a/": ""}, {"a": "3"}},

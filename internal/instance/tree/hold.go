@@ -121,8 +121,8 @@ func (h *hold) talk(ctx context.Context, waiting func(owner string)) error {
 			}
 			owner := ownerName(rest)
 			if time.Since(since) >= lockPatience {
-				return fmt.Errorf("another sync has been at work in it for %s, %s; if that is not true, remove %s/.testr/sync there",
-					lockPatience, owner, h.there.dir)
+				return fmt.Errorf("another sync, %s, has been at work in it for %s; if it is not, remove %s/.testr/sync there",
+					owner, lockPatience, h.there.dir)
 			}
 			waiting(owner)
 			if err := h.again(ctx); err != nil {

@@ -70,5 +70,6 @@ var remedies = []struct{ symptom, remedy string }{
 	{"Disk quota exceeded", "free some space there"},
 	{"Read-only file system", "choose a directory that can be written to"},
 	{"Permission denied", "who logs in there must own the directory and what is in it"},
+	{"could not make way", "no sync brought what is in the way there: move it away"},
 	{"dubious ownership", "do what git says"},
 }
