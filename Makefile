@@ -37,6 +37,10 @@ race: ## run the tests that need only Go, with the race detector
 peers: ## install the Debian packages that the tests marked "peers" need
 	@scripts/install-peers
 
+.PHONY: lab
+lab: peers ## start 3 hosts with sshd on this machine, as root, and say how to use them
+	@$(GO) run ./internal/lab/cmd/lab
+
 .PHONY: bench
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(PKG)

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Host is a host of a lab. Any goroutine may call its methods. Its fields are not to be changed.
+// Host is a host of a lab. Any goroutine may call its methods. Its fields are
+// not to be changed.
 type Host struct {
 	Name    string // as in the client's .ssh/config
 	Address netip.Addr
@@ -23,10 +24,12 @@ type Host struct {
 	// Dir has the host's files: sshd_config, sshd.log, keys. Home in it is
 	// root's home directory for those who log in.
 	Dir, Home string
+	// Namespace is the host's network namespace, for `ip -n` and `nft`, and Link
+	// its end of the link.
+	Namespace, Link string
 
-	opts         HostOptions
-	namespace    string
-	outer, inner string // the ends of the link
+	opts  HostOptions
+	outer string // this machine's end of the link
 
 	// mu guards what follows, and makes StartSSHD and KillSSHD wait for each other.
 	mu       sync.Mutex
@@ -40,38 +43,39 @@ func newHost(l *Lab, i int, opts HostOptions) *Host {
 	dir := filepath.Join(l.dir, name)
 	return &Host{
 		Name: name, Port: 22, Dir: dir, Home: filepath.Join(dir, "home"),
-		opts: opts, namespace: l.name.namespace(i + 1), outer: l.name.link(i+1, "o"), inner: l.name.link(i+1, "i"),
+		Namespace: l.name.namespace(i + 1), Link: l.name.link(i+1, "i"),
+		opts: opts, outer: l.name.link(i+1, "o"),
 	}
 }
 
 // connect makes the namespace and the link into it.
 func (h *Host) connect(ctx context.Context) error {
-	if _, err := run(ctx, "ip", "netns", "add", h.namespace); err != nil {
+	if _, err := run(ctx, "ip", "netns", "add", h.Namespace); err != nil {
 		return err
 	}
 	if h.opts.Delay > 0 || h.opts.Jitter > 0 || h.opts.Loss > 0 {
-		shuttle, err := startShuttle(h.outer, h.namespace, h.inner, h.opts)
+		shuttle, err := startShuttle(h.outer, h.Namespace, h.Link, h.opts)
 		if err != nil {
 			return err
 		}
 		h.shuttle = shuttle
 	} else if _, err := run(ctx, "ip", "link", "add", h.outer, "type", "veth",
-		"peer", "name", h.inner, "netns", h.namespace); err != nil {
+		"peer", "name", h.Link, "netns", h.Namespace); err != nil {
 		return err
 	}
 	commands := [][]string{
 		{"ip", "addr", "add", h.Gateway.String() + "/30", "dev", h.outer},
 		{"ip", "link", "set", h.outer, "up"},
-		{"ip", "-n", h.namespace, "addr", "add", h.Address.String() + "/30", "dev", h.inner},
-		{"ip", "-n", h.namespace, "link", "set", h.inner, "up"},
-		{"ip", "-n", h.namespace, "link", "set", "lo", "up"},
+		{"ip", "-n", h.Namespace, "addr", "add", h.Address.String() + "/30", "dev", h.Link},
+		{"ip", "-n", h.Namespace, "link", "set", h.Link, "up"},
+		{"ip", "-n", h.Namespace, "link", "set", "lo", "up"},
 	}
 	if h.opts.Rate > 0 {
 		limit := []string{"root", "tbf", "rate", strconv.FormatInt(h.opts.Rate, 10) + "bit",
 			"burst", "32kbit", "latency", "400ms"}
 		commands = append(commands,
 			append([]string{"tc", "qdisc", "add", "dev", h.outer}, limit...),
-			append([]string{"tc", "-n", h.namespace, "qdisc", "add", "dev", h.inner}, limit...))
+			append([]string{"tc", "-n", h.Namespace, "qdisc", "add", "dev", h.Link}, limit...))
 	}
 	for _, c := range commands {
 		if _, err := run(ctx, c[0], c[1:]...); err != nil {
@@ -109,7 +113,7 @@ func (h *Host) Exec(ctx context.Context, args ...string) (string, error) {
 		return "", errors.New("run a program on " + h.Name + ": which?")
 	}
 	return output(exec.CommandContext(ctx, args[0], args[1:]...), func(cmd *exec.Cmd) error {
-		return inNamespace(h.namespace, cmd.Start)
+		return inNamespace(h.Namespace, cmd.Start)
 	})
 }
 
@@ -121,7 +125,7 @@ func (h *Host) Cut(ctx context.Context) error { return h.set(ctx, "down") }
 func (h *Host) Heal(ctx context.Context) error { return h.set(ctx, "up") }
 
 func (h *Host) set(ctx context.Context, state string) error {
-	if _, err := run(ctx, "ip", "-n", h.namespace, "link", "set", h.inner, state); err != nil {
+	if _, err := run(ctx, "ip", "-n", h.Namespace, "link", "set", h.Link, state); err != nil {
 		return fmt.Errorf("take the link of %s %s: %w", h.Name, state, err)
 	}
 	return nil
@@ -154,7 +158,7 @@ func (h *Host) close(ctx context.Context) error {
 		h.sshd.kill()
 		h.sshd = nil
 	}
-	err := removeNamespace(ctx, h.namespace)
+	err := removeNamespace(ctx, h.Namespace)
 	if h.shuttle != nil {
 		h.shuttle.close()
 		h.shuttle = nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
 	"testr/internal/lab"
@@ -305,4 +306,31 @@ func TestTwoLabs(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask(t, second, second.Hosts[1], "true")
+}
+
+// What the server in the process imitates, sshd does.
+func TestSSHDIsLikeTheServer(t *testing.T) {
+	l := startLab(t, 1, lab.Options{})
+	h := l.Hosts[0]
+	conn, err := login(t, h.Addr(), "root", l.Home, l.IdentityFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if ok, _, err := conn.SendRequest("keepalive@openssh.com", true, nil); ok || err != nil {
+		t.Errorf("keepalive: got %v, %v; want an answer, which is no", ok, err)
+	}
+	session, line := start(t, conn, "echo $$; exec sleep 600")
+	ok, err := session.SendRequest("signal", true, ssh.Marshal(struct{ Signal string }{"TERM"}))
+	if ok || err != nil {
+		t.Errorf("signal: got %v, %v; want root refused, as with RefuseSignals", ok, err)
+	}
+	_ = conn.Close()
+	eventually(t, "the connection's sshd ends", func() bool {
+		pids, err := h.Processes()
+		return err == nil && len(pids) == 2
+	})
+	if !alive(pidOf(t, line)) {
+		t.Error("the command ended with its connection")
+	}
 }

@@ -60,11 +60,17 @@ func connect(t testing.TB, s *lab.Server) (*ssh.Client, error) {
 	if _, err := s.ConfigFile(home); err != nil {
 		t.Fatal(err)
 	}
+	return login(t, s.Addr(), "lab", home, s.IdentityFile())
+}
+
+// login logs in as a client whose home directory home is.
+func login(t testing.TB, addr, user, home, identity string) (*ssh.Client, error) {
+	t.Helper()
 	known, err := knownhosts.New(filepath.Join(home, ".ssh", "known_hosts"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := os.ReadFile(s.IdentityFile())
+	key, err := os.ReadFile(identity)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +78,8 @@ func connect(t testing.TB, s *lab.Server) (*ssh.Client, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ssh.Dial("tcp", s.Addr(), &ssh.ClientConfig{
-		User: "lab", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: known, Timeout: patience,
+	return ssh.Dial("tcp", addr, &ssh.ClientConfig{
+		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: known, Timeout: patience,
 	})
 }
 

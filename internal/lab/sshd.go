@@ -159,7 +159,7 @@ func (h *Host) startSSHD(ctx context.Context) error {
 	// What is mounted here later is to be seen there, but not the reverse.
 	cmd := exec.Command("unshare", "--mount", "--propagation", "slave", "sh", "-c", loginScript, "sh", h.Dir)
 	cmd.Stdout, cmd.Stderr = log, log
-	h.sshd, err = startDaemon(cmd, func(cmd *exec.Cmd) error { return inNamespace(h.namespace, cmd.Start) })
+	h.sshd, err = startDaemon(cmd, func(cmd *exec.Cmd) error { return inNamespace(h.Namespace, cmd.Start) })
 	if err != nil {
 		return fmt.Errorf("start sshd on %s: %w", h.Name, err)
 	}
@@ -298,7 +298,7 @@ func (h *Host) sessions() ([]int, error) {
 // Processes are the numbers of all processes on the host: of sshd, and of what
 // was started through it.
 func (h *Host) Processes() ([]int, error) {
-	pids, err := processesIn(h.namespace)
+	pids, err := processesIn(h.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("list the processes of %s: %w", h.Name, err)
 	}

@@ -133,7 +133,8 @@ func TestStartFails(t *testing.T) {
 		return lab.HostOptions{}
 	}}
 	_, err := lab.Start(t.Context(), t.TempDir(), 3, opts)
-	if err == nil || !strings.Contains(err.Error(), "start sshd on host2") || !strings.Contains(err.Error(), "NoSuchOption") {
+	said := fmt.Sprint(err)
+	if !strings.Contains(said, "start sshd on host2") || !strings.Contains(said, "NoSuchOption") {
 		t.Errorf("got %v; want what sshd said of its configuration", err)
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
