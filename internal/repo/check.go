@@ -15,13 +15,16 @@ import (
 // Check reads the whole repository and returns a *DamagedError for the first
 // thing that is not as it should be: the pages of the file, the numbers of
 // tests, the events of every run without a gap, what was worked out from them,
-// and the failing sets. A run that is going on is left out. It reads pages with
+// the failing sets, and the leases. A run that is going on is left out. It reads pages with
 // bounds on everything, and is safe on a file that somebody tampered with.
 func (r *Repository) Check(ctx context.Context) error {
 	if err := r.view(r.checkPages); err != nil {
 		return err
 	}
 	if err := r.view(r.checkNames); err != nil {
+		return err
+	}
+	if _, err := r.Leases(); err != nil {
 		return err
 	}
 	runs, err := r.Runs()

@@ -39,6 +39,9 @@ func sample(t *testing.T, crashed bool) []byte {
 		store(t, r, RunInfo{}, End{Listing: ids}, benchEvents(ids)...)
 	}
 	store(t, r, RunInfo{}, End{}, file("big", "f", noise(100<<10)), status("big", protocol.StatusFail, 1))
+	for _, id := range ids[:40] {
+		putLease(t, r, Lease{ID: id, Dispose: "put $INSTANCE_IDS", Dir: dir, PID: 1, Since: epoch})
+	}
 	if crashed {
 		w, err := r.Begin(RunInfo{})
 		if err != nil {
@@ -191,7 +194,8 @@ func askAll(dir string) error {
 	_, err3 := r.Listing(DefaultProfile)
 	_, err4 := r.Stats()
 	runs, err5 := r.Runs()
-	errs := []error{err1, err2, err3, err4, err5}
+	_, errLeases := r.Leases()
+	errs := []error{err1, err2, err3, err4, err5, errLeases}
 	for _, info := range runs {
 		_, err := r.Tests(info.ID, DefaultProfile, nil)
 		_, err6 := r.foldRun(context.Background(), info.ID)
@@ -201,6 +205,11 @@ func askAll(dir string) error {
 	errs = append(errs, r.Close())
 	if r, err = Open(dir); err != nil {
 		return errors.Join(append(errs, err)...)
+	}
+	key, err := r.PutLease(Lease{ID: "new"})
+	errs = append(errs, err)
+	if leases, err := r.Leases(); err == nil && len(leases) > 0 {
+		errs = append(errs, r.RemoveLease(leases[0].Key), r.RemoveLease(key))
 	}
 	w, err := r.Begin(RunInfo{})
 	if err == nil {
