@@ -197,6 +197,8 @@ func TestTerminal(t *testing.T) {
 		{"last --subunit", 2, ""},
 		{"failing --subunit", 2, ""},
 		{"subunit to-json", 0, hostileStream(t)},
+		{"relay", 2, ""}, // nor does it come from one
+		{"relay " + hostile, 2, ""},
 		{"worker " + hostile, 2, ""},
 		{"worker go -- " + hostile, 0, "\n"},
 	}

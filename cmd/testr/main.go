@@ -77,6 +77,7 @@ func newApp(env *environment) *cli.App {
 			newListTestsCommand(env),
 			newLoadCommand(env),
 			newQuickstartCommand(env),
+			newRelayCommand(env),
 			newRunCommand(env),
 			newSlowestCommand(env),
 			newStatsCommand(env),

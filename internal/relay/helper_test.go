@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -27,8 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(instancetest.Main(m, instancetest.Programs{
 		"relay":    programRelay,
 		"guardian": programGuardian,
-		"packets":  programPackets,
-		"reflect":  programReflect,
+		"speak":    programSpeak,
 		"closed":   programClosed,
 	}))
 }
@@ -57,34 +58,21 @@ func programRelay(args []string) int {
 	return 0
 }
 
-// programPackets writes its arguments, each a number of a random packet and how
-// many come after it, and ends.
-func programPackets(args []string) int {
-	var seed uint64
-	var count int
-	_, _ = fmt.Sscan(args[0], &seed)
-	_, _ = fmt.Sscan(args[1], &count)
-	w := protocol.NewWriter(os.Stdout)
-	for _, p := range randomPackets(seed, count) {
-		if err := w.WritePacket(p); err != nil {
+// programSpeak says of as many packets as its argument tells that a test has
+// begun, or passed.
+func programSpeak(args []string) int {
+	count, _ := strconv.Atoi(args[0])
+	says := bufio.NewWriter(os.Stdout)
+	w := protocol.NewWriter(says)
+	for n, packets := 0, benchPackets(); n < count; n++ {
+		if err := w.WritePacket(packets[n%len(packets)]); err != nil {
 			return 1
 		}
+	}
+	if err := says.Flush(); err != nil {
+		return 1
 	}
 	return 0
-}
-
-// programReflect writes the packets that it reads.
-func programReflect([]string) int {
-	r, w := protocol.NewReader(os.Stdin), protocol.NewWriter(os.Stdout)
-	for {
-		p, err := r.ReadPacket()
-		if errors.Is(err, io.EOF) {
-			return 0
-		}
-		if err != nil || w.WritePacket(p) != nil {
-			return 1
-		}
-	}
 }
 
 // programClosed closes its input, says so, and ends when it is terminated.

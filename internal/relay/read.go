@@ -21,8 +21,9 @@ func (c *Client) read(ended chan<- error) {
 	for {
 		before := r.Offset()
 		p, err := r.ReadPacket()
-		if err == nil || isDamage(err) {
-			err = c.hear(p, err, int(r.Offset()-before))
+		var corrupt *protocol.CorruptError
+		if err == nil || errors.As(err, &corrupt) {
+			err = c.hear(p, corrupt, int(r.Offset()-before))
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -34,11 +35,6 @@ func (c *Client) read(ended chan<- error) {
 			return
 		}
 	}
-}
-
-func isDamage(err error) bool {
-	var corrupt *protocol.CorruptError
-	return errors.As(err, &corrupt)
 }
 
 // knows reports whether the relay has said what it is.
@@ -54,13 +50,15 @@ func (c *Client) knows() bool {
 // hear takes a packet of the relay's, or damage. Before the relay has said what
 // it is, there may be other text: what the machine says to everybody who logs
 // in.
-func (c *Client) hear(p *protocol.Packet, err error, cost int) error {
+func (c *Client) hear(p *protocol.Packet, damage *protocol.CorruptError, cost int) error {
 	if !c.knows() {
-		return c.hearHello(p, err)
+		return c.hearHello(p, damage)
 	}
 	switch {
-	case err != nil:
-		return err
+	case damage != nil:
+		// It is not to be taken for damage of a worker's stream, which could be
+		// gone past.
+		return errors.New(damage.Error())
 	case p.Text:
 		return fmt.Errorf("%.100q is no packet", p.Content)
 	}
@@ -79,14 +77,11 @@ func (c *Client) hear(p *protocol.Packet, err error, cost int) error {
 const maxNoise = 1 << 20
 
 // hearHello takes what comes first.
-func (c *Client) hearHello(p *protocol.Packet, err error) error {
-	var corrupt *protocol.CorruptError
+func (c *Client) hearHello(p *protocol.Packet, damage *protocol.CorruptError) error {
 	switch {
-	case errors.As(err, &corrupt):
-		_, _ = c.noise.Write(corrupt.Data)
-		c.before += len(corrupt.Data)
-	case err != nil:
-		return err
+	case damage != nil:
+		_, _ = c.noise.Write(damage.Data)
+		c.before += len(damage.Data)
 	case p.Text:
 		_, _ = c.noise.Write(p.Content)
 		c.before += len(p.Content)
