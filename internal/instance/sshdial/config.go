@@ -11,8 +11,13 @@ import (
 	"syscall"
 )
 
-// maxIncludes is how deep Include may go. It is OpenSSH's limit.
-const maxIncludes = 16
+// maxIncludes is how deep Include may go, which is OpenSSH's limit, and
+// maxIncluded how many files it may read in all: files that include each other
+// twice would be read for ever.
+const (
+	maxIncludes = 16
+	maxIncluded = 1024
+)
 
 // settings are what a configuration says of one host.
 type settings struct {
@@ -83,12 +88,13 @@ type configReader struct {
 	system   bool   // the files are the system's, not the user's
 	strict   bool   // the files must be nobody else's to write
 	settings *settings
+	files    int // read so far
 }
 
 // read reads a file. That it does not exist is fs.ErrNotExist.
 func (r *configReader) read(path string, depth int) error {
-	if depth > maxIncludes {
-		return fmt.Errorf("%s: more than %d files include one another", path, maxIncludes)
+	if r.files++; depth > maxIncludes || r.files > maxIncluded {
+		return fmt.Errorf("%s: too many files include one another", path)
 	}
 	text, err := readRegular(path, func(info fs.FileInfo) error {
 		if r.strict {

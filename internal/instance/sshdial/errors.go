@@ -48,7 +48,11 @@ type Error struct {
 // Error names the host, its address, what was being done and what happened.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ssh %s", e.Host)
+	if checkName(e.Host) == nil {
+		fmt.Fprintf(&b, "ssh %s", e.Host)
+	} else {
+		fmt.Fprintf(&b, "ssh %.100q", e.Host)
+	}
 	if e.Addr != "" {
 		fmt.Fprintf(&b, " (%s)", e.Addr)
 	}

@@ -5,14 +5,21 @@ import (
 	"strings"
 )
 
-// nextHop is the host that h is reached through, with the way to it; nil if
-// there is none.
-func nextHop(h hop, s *settings) (*hop, error) {
+// maxHops is how many jump hosts may be on the way to one host.
+const maxHops = 16
+
+// nextHop is the host that t is reached through, with the way to it; nil if
+// there is none. h is what t was resolved from.
+func (t *Target) nextHop(h hop, s *settings) (*hop, error) {
 	way := h.via
 	if !h.given {
 		text := s.get("proxyjump", "none")
 		if strings.EqualFold(text, "none") {
 			return nil, nil
+		}
+		text, err := expandTokens(text, map[byte]string{'h': t.HostName, 'p': t.Port, 'r': t.User, 'n': t.Alias})
+		if err != nil {
+			return nil, fmt.Errorf("ProxyJump: %w", err)
 		}
 		for _, part := range strings.Split(text, ",") {
 			one, err := parseHop(part)

@@ -115,7 +115,10 @@ func (r *resolver) resolve(ctx context.Context, h hop, way []string) (*Target, e
 		return nil, fail(fmt.Errorf("jump hosts lead in a circle: %s", strings.Join(append(way, self), " → ")),
 			fmt.Sprintf("write `ProxyJump none` under `Host %s`", h.host))
 	}
-	next, err := nextHop(h, s)
+	if len(way) > maxHops {
+		return nil, fail(fmt.Errorf("more than %d jump hosts are on the way: %.200s", maxHops, strings.Join(way, ", ")), "")
+	}
+	next, err := t.nextHop(h, s)
 	if err != nil {
 		return nil, fail(err, "")
 	}
@@ -188,14 +191,14 @@ func (r *resolver) fill(t *Target, s *settings, h hop) error {
 		return err
 	}
 	path := func(text string) (string, error) {
-		text, err := expandTilde(text, r.o.Home)
+		text, err := expandTokens(text, tokens)
 		if err != nil {
 			return "", err
 		}
-		if text, err = expandTokens(text, tokens); err != nil {
+		if text, err = expandVariables(text); err != nil {
 			return "", err
 		}
-		return expandVariables(text)
+		return expandTilde(text, r.o.Home) // last: home directories have names of all kinds
 	}
 	if err := t.fillKeys(s, path); err != nil {
 		return err
