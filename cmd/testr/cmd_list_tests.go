@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/repo"
 	"testr/internal/report"
 	"testr/internal/runner"
 )
@@ -32,8 +33,12 @@ func runListTests(ctx context.Context, env *environment, o selectionOptions) (er
 	if err != nil {
 		return err
 	}
-	if o.failing {
-		r, err := env.openToRead()
+	if o.failing || req.NeedsRepository() {
+		open := env.openToRead
+		if req.NeedsRepository() {
+			open = func() (*repo.Repository, error) { return env.openToWrite(false) }
+		}
+		r, err := open()
 		if err != nil {
 			return err
 		}

@@ -36,3 +36,12 @@ type Instance struct {
 	ProvisionTimeout            time.Duration // 0 for as long as it likes
 	DisposeTimeout              time.Duration // never 0
 }
+
+// All are the hooks of [DEFAULT], if there are any, and the sections, in the
+// order in which their slots are numbered.
+func (c *Config) All() []Instance {
+	if c.Hooks == nil {
+		return c.Instances
+	}
+	return append([]Instance{*c.Hooks}, c.Instances...)
+}

@@ -63,9 +63,11 @@ func (s *session) choose(ctx context.Context, m mode) (c choice, err error) {
 }
 
 // mayBegin reports whether a run may begin before its tests are listed: not if
-// the tests depend on arguments, or their order on all of them.
+// the tests depend on arguments, or their order on all of them, or if the listing
+// needs an instance that is not made for two things at a time.
 func (s *session) mayBegin() bool {
-	return len(s.req.Select.Args) == 0 && !s.req.Random && s.req.Segments == nil
+	return len(s.req.Select.Args) == 0 && !s.req.Random && s.req.Segments == nil &&
+		(s.local() != nil || !slices.ContainsFunc(s.groups, func(g *group) bool { return g.bare }))
 }
 
 // known reports whether the tests are known without a listing.

@@ -163,14 +163,11 @@ func (s *session) atEnd(do func() error) {
 // such as listing: this machine if tests run here, too, else the first of the
 // others that is there.
 func (s *session) where(ctx context.Context) (instance.Instance, error) {
-	first := s.groups[0]
-	for _, g := range s.groups {
-		if g.local {
-			first = g
-			break
-		}
+	first := s.local()
+	if len(s.groups) == 1 {
+		first = s.groups[0]
 	}
-	if first.local || len(s.groups) == 1 {
+	if first != nil {
 		a, err := s.get(ctx, first, nil)
 		if err != nil {
 			return nil, err
@@ -178,6 +175,16 @@ func (s *session) where(ctx context.Context) (instance.Instance, error) {
 		return a.places[0].Instance, nil
 	}
 	return s.firstThere(ctx)
+}
+
+// local is the first group that is on this machine, or nil.
+func (s *session) local() *group {
+	for _, g := range s.groups {
+		if g.local {
+			return g
+		}
+	}
+	return nil
 }
 
 // firstThere waits for the first group that is there, or for all to be none.

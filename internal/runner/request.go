@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -103,7 +104,7 @@ func (s *Selection) filter(ids []string) []string {
 // Request is what a run or a listing is made of.
 type Request struct {
 	Config *config.Config
-	Repo   *repo.Repository // for listing without Failing it may be nil
+	Repo   *repo.Repository // for listing it may be nil, unless NeedsRepository says otherwise
 	Select Selection
 
 	Parallel    bool
@@ -167,6 +168,12 @@ func (r *Request) needsIDs() []string {
 		}
 	}
 	return parts
+}
+
+// NeedsRepository reports whether listing tests needs the repository, and to
+// write in it: what hooks get to list on is to be given back, whatever happens.
+func (r *Request) NeedsRepository() bool {
+	return slices.ContainsFunc(r.Config.All(), func(i config.Instance) bool { return i.Dispose.Set() })
 }
 
 // valueOr is what an option says, or else what the configuration does.

@@ -115,9 +115,6 @@ func newSession(req Request) (*session, error) {
 	if err := req.Config.CheckRun(); err != nil {
 		return nil, err
 	}
-	if err := unsupported(req.Config); err != nil {
-		return nil, err
-	}
 	temp, err := os.MkdirTemp("", "testr-")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)

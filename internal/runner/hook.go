@@ -1,0 +1,43 @@
+package runner
+
+import (
+	"context"
+	"errors"
+
+	"testr/internal/config"
+	"testr/internal/instance"
+	"testr/internal/supervisor"
+)
+
+// hookGroup is instances that hooks get, one a slot.
+func (s *session) hookGroup(c config.Instance) *group {
+	hook := &instance.Hook{
+		Section: c.Name,
+		Commands: instance.HookCommands{Provision: c.Provision.Text, Execute: c.Execute.Text,
+			Dispose: c.Dispose.Text},
+		Dir:              s.req.Config.Root,
+		ProvisionTimeout: c.ProvisionTimeout,
+		DisposeTimeout:   c.DisposeTimeout,
+		Local:            s.machine,
+		Journal:          journal{s.req.Repo},
+		Warn:             s.warn,
+	}
+	s.atEnd(func() error {
+		err := hook.Close()
+		var leaked *instance.DisposeError
+		if errors.As(err, &leaked) {
+			// The tests' verdict stands: what is left is in the journal.
+			s.warn(err)
+			return nil
+		}
+		return err
+	})
+	provide := func(ctx context.Context, count int) (places []supervisor.Place, err error) {
+		made, err := hook.Provision(ctx, count)
+		for _, m := range made {
+			places = append(places, supervisor.Place{Instance: place{Instance: m, bare: true}, Host: m.ID()})
+		}
+		return places, err
+	}
+	return &group{name: c.Name, count: max(c.Slots, 1), bare: true, provide: provide}
+}
