@@ -187,9 +187,9 @@ func TestBringErrors(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for file, want := range map[string]string{
-		dir:                             "no regular file",
-		filepath.Join(dir, "missing"):   "no such file",
-		"relative":                      "no absolute path",
+		dir:                              "no regular file",
+		filepath.Join(dir, "missing"):    "no such file",
+		"relative":                       "no absolute path",
 		tempFile(t, "file", "something"): "",
 	} {
 		err := h.Bring(t.Context(), file)

@@ -92,7 +92,7 @@ func TestOneConnectionBroken(t *testing.T) {
 	srv := server(t, lab.ServerOptions{MaxSessions: 1})
 	var mu sync.Mutex
 	var conns []Conn
-	dialed := dialer(srv)
+	dialed := dialer(t, srv)
 	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
 		c, err := dialed(ctx)
 		mu.Lock()
@@ -117,7 +117,7 @@ func TestSingleFlight(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
 	var dials atomic.Int64
 	refused := errors.New("no way")
-	dialed := dialer(srv)
+	dialed := dialer(t, srv)
 	fail := true
 	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
 		dials.Add(1)
@@ -194,7 +194,7 @@ func TestStartWhileDialing(t *testing.T) {
 // F6: a host that says nothing any more is given up when it is closed.
 func TestCloseWhileHanging(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
-	h := New(Config{Name: "desktop", Dial: dialer(srv)})
+	h := New(Config{Name: "desktop", Dial: dialer(t, srv)})
 	i := instancetest.One(t, h)
 	p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "stubborn"))
 	instancetest.AwaitReady(t, p)
@@ -266,7 +266,7 @@ func awaitNoFile(t *testing.T, name string) {
 // input.
 func TestKeeperSignals(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
-	h := New(Config{Name: "desktop", Dial: dialer(srv)})
+	h := New(Config{Name: "desktop", Dial: dialer(t, srv)})
 	i := instancetest.One(t, h)
 	run, link := h.life.run, filepath.Join(h.life.base, h.id)
 	keeper := keeperOf(t, h)
@@ -347,14 +347,8 @@ func TestSilencePaused(t *testing.T) {
 // F2: nothing on a host outlives a testr that was killed.
 func TestKilled(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
-	key := filepath.Join(t.TempDir(), "host.pub")
-	if err := os.WriteFile(key, srv.HostKey().Marshal(), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	local := instancetest.One(t, &instance.Local{})
-	testr := instancetest.Start(t.Context(), t, local,
-		instancetest.Program(t, "testr", srv.Addr(), srv.IdentityFile(), key))
-	killAndLook(t, testr)
+	killAndLook(t, instancetest.Start(t.Context(), t, local, instancetest.Program(t, "testr", client(t, srv), srv.Name())))
 }
 
 // killAndLook kills the program testr, and what it has started has to end.
