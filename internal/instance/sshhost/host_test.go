@@ -99,6 +99,7 @@ func TestContract(t *testing.T) {
 // A server that allows few sessions on a connection costs more connections, and
 // nothing else.
 func TestSessionLimit(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []int{1, 2, 10} {
 		t.Run(strconv.Itoa(limit), func(t *testing.T) {
 			srv := server(t, lab.ServerOptions{MaxSessions: limit})

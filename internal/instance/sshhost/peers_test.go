@@ -187,7 +187,8 @@ func TestPeersLoss(t *testing.T) {
 			for limit := time.Now().Add(patience); h.Connect(t.Context()) != nil && time.Now().Before(limit); {
 				runtime.Gosched() // a link takes a moment to be there again
 			}
-			if got := instancetest.Output(t, i, instance.Command{Args: []string{"echo", "again"}}, nil); got.Stdout != "again\n" {
+			again := instance.Command{Args: []string{"echo", "again"}}
+			if got := instancetest.Output(t, i, again, nil); got.Stdout != "again\n" {
 				t.Errorf("got %+v; want the host again", got)
 			}
 		})
@@ -268,7 +269,7 @@ func TestPeersNoDirectory(t *testing.T) {
 		name, mount string
 		want        []string
 	}{
-		{"read-only", "mount -t tmpfs -o ro tmpfs /tmp && mount -t tmpfs -o ro tmpfs \"$HOME\"", []string{"/tmp", "ead-only"}},
+		{"read-only", "for d in /tmp \"$HOME\"; do mount -t tmpfs -o ro tmpfs $d; done", []string{"/tmp", "ead-only"}},
 		{"full", "for d in /tmp \"$HOME\"; do mount -t tmpfs -o size=16k tmpfs $d; cat /dev/zero >$d/full 2>/dev/null; done",
 			[]string{"/tmp", "No space left"}},
 	}
@@ -276,7 +277,7 @@ func TestPeersNoDirectory(t *testing.T) {
 	dial := sshDial(l.Home, machine.Name, time.Second)
 	mounted := func(mount string) func(context.Context) (Conn, error) {
 		return change(dial, func(request string) string {
-			return "exec unshare -m /bin/sh -c '" + mount + "; eval \"$1\"' sh '" + strings.ReplaceAll(request, "'", `'\''`) + "'"
+			return "exec unshare -m /bin/sh -c " + quote(mount+"; eval \"$1\"") + " sh " + quote(request)
 		})
 	}
 	for _, tt := range tests {
@@ -346,7 +347,7 @@ func TestPeersHostKey(t *testing.T) {
 	}
 	<-h.life.lost
 	p := instancetest.Start(t.Context(), t, i, instance.Command{Args: []string{"true"}})
-	if lost := awaitLost(t, p); !strings.Contains(lost.Error(), "key") {
+	if lost := awaitLost(t, p); !strings.Contains(lost, "key") {
 		t.Errorf("got %v; want it to name the host's key", lost)
 	}
 }

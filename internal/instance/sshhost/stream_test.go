@@ -126,13 +126,14 @@ func TestNoShell(t *testing.T) {
 	i := instancetest.One(t, h)
 	refuse = true
 	p := instancetest.Start(t.Context(), t, i, instance.Command{Args: []string{"true"}})
-	if lost := awaitLost(t, p); !strings.Contains(lost.Error(), "exit status 3") {
+	if lost := awaitLost(t, p); !strings.Contains(lost, "exit status 3") {
 		t.Errorf("got %v; want the shell's status", lost)
 	}
 }
 
 // A command whose shell hangs before it begins can be ended.
 func TestShellHangs(t *testing.T) {
+	t.Parallel()
 	srv := server(t, lab.ServerOptions{})
 	hang := false
 	h := host(t, srv, Config{Grace: 1, Dial: change(dialer(t, srv), func(request string) string {
@@ -155,6 +156,7 @@ func TestShellHangs(t *testing.T) {
 // A slow reader gets all that a command wrote, though something else holds its
 // streams.
 func TestSlowReader(t *testing.T) {
+	t.Parallel()
 	const size = 3 << 20 // more than a window
 	srv := server(t, lab.ServerOptions{})
 	i := instancetest.One(t, host(t, srv, Config{}))
