@@ -156,11 +156,10 @@ func (l *life) sendTo(ctx context.Context, args []string, f *os.File, size int64
 		_, _ = io.Copy(&t, p.Stderr())
 		problem <- t.after("")
 	}()
-	out := bufio.NewReaderSize(p.Stdout(), 16)
+	out, short := bufio.NewReaderSize(p.Stdout(), 16), false
 	if answer, _ := out.ReadString('\n'); answer == "want\n" {
-		if _, err := io.CopyN(p.Stdin(), f, size); errors.Is(err, io.EOF) {
-			p.kill() // the file has become shorter: what has come is not to be used
-		} // other errors are told by the other side
+		_, err := io.CopyN(p.Stdin(), f, size) // other errors are told by the other side
+		short = errors.Is(err, io.EOF)
 	}
 	_ = p.Stdin().Close()
 	_, _ = io.Copy(io.Discard, out)
@@ -169,6 +168,8 @@ func (l *life) sendTo(ctx context.Context, args []string, f *os.File, size int64
 	switch {
 	case err != nil:
 		return err
+	case short: // there, it has counted the bytes
+		return errors.New("it has become shorter while it was being sent")
 	case !status.Success() && text != "":
 		return errors.New(strings.ToValidUTF8(text, "?"))
 	case !status.Success():

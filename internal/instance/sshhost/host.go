@@ -232,7 +232,7 @@ func (h *Host) begin(ctx context.Context, a *attempt, number int, base string) {
 	}
 	h.mu.Unlock()
 	if a.err != nil && a.life != nil {
-		a.life.end()
+		_ = a.life.end() // nobody wants to know
 		a.life = nil
 	}
 	close(a.done)

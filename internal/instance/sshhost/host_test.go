@@ -2,17 +2,15 @@ package sshhost
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"testr/internal/instance"
 	"testr/internal/instance/instancetest"
+	"testr/internal/instance/sshdial"
 	"testr/internal/lab"
 )
 
@@ -24,46 +22,22 @@ var programs = instancetest.Programs{"testr": helperTestr}
 // patience is how long something is waited for that comes soon.
 const patience = 20 * time.Second
 
-// client is a Conn without a configuration and without keepalive.
-type client struct {
-	*ssh.Client
-	lost chan struct{}
-	err  error
-}
-
-func (c *client) Lost() <-chan struct{} { return c.lost }
-func (c *client) Err() error            { return c.err }
-func (c *client) RTT() time.Duration    { return 0 }
-
-// dial connects to addr with a key, as user.
-func dial(ctx context.Context, addr, user, identity string, key ssh.PublicKey) (Conn, error) {
-	text, err := os.ReadFile(identity)
-	if err != nil {
-		return nil, err
+// sshDial connects to a host that the configuration of home knows, and asks now
+// and then whether it is there.
+func sshDial(home, name string, keepalive time.Duration) func(context.Context) (Conn, error) {
+	return func(ctx context.Context) (Conn, error) {
+		target, err := sshdial.Resolve(ctx, name, sshdial.Options{
+			Home: home, ConfigFile: filepath.Join(home, ".ssh", "config"), AgentSocket: "none", Keepalive: keepalive,
+		})
+		if err != nil {
+			return nil, err
+		}
+		conn, err := target.Dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return conn, nil
 	}
-	signer, err := ssh.ParsePrivateKey(text)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	sshConn, channels, requests, err := ssh.NewClientConn(conn, addr, &ssh.ClientConfig{
-		User: user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.FixedHostKey(key),
-	})
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	c := &client{Client: ssh.NewClient(sshConn, channels, requests), lost: make(chan struct{})}
-	go func() {
-		c.err = c.Wait()
-		close(c.lost)
-	}()
-	return c, nil
 }
 
 // server is an SSH server, closed with the test.
@@ -83,10 +57,19 @@ func server(t testing.TB, opts lab.ServerOptions) *lab.Server {
 }
 
 // dialer connects to a server.
-func dialer(s *lab.Server) func(context.Context) (Conn, error) {
-	return func(ctx context.Context) (Conn, error) {
-		return dial(ctx, s.Addr(), "lab", s.IdentityFile(), s.HostKey())
+func dialer(t testing.TB, s *lab.Server) func(context.Context) (Conn, error) {
+	t.Helper()
+	return sshDial(client(t, s), s.Name(), 5*time.Second)
+}
+
+// client is the home directory of a client of a server.
+func client(t testing.TB, s *lab.Server) string {
+	t.Helper()
+	home := t.TempDir()
+	if _, err := s.ConfigFile(home); err != nil {
+		t.Fatal(err)
 	}
+	return home
 }
 
 // host is a host at a server, closed with the test.
@@ -96,7 +79,7 @@ func host(t testing.TB, s *lab.Server, cfg Config) *Host {
 		cfg.Name = "desktop"
 	}
 	if cfg.Dial == nil {
-		cfg.Dial = dialer(s)
+		cfg.Dial = dialer(t, s)
 	}
 	h := New(cfg)
 	t.Cleanup(func() {
@@ -116,6 +99,7 @@ func TestContract(t *testing.T) {
 // A server that allows few sessions on a connection costs more connections, and
 // nothing else.
 func TestSessionLimit(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []int{1, 2, 10} {
 		t.Run(strconv.Itoa(limit), func(t *testing.T) {
 			srv := server(t, lab.ServerOptions{MaxSessions: limit})

@@ -67,9 +67,7 @@ func (l *life) startKeeper(ctx context.Context, base string) (*keeper, error) {
 	if err := s.exec(request); err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(s, input); err != nil {
-		return nil, fmt.Errorf("send the keeper's script: %w", err)
-	}
+	_, _ = io.WriteString(s, input) // the session says why it has ended, if it has
 	if err := k.hear(ctx); err != nil {
 		return nil, err
 	}
@@ -134,7 +132,7 @@ func (k *keeper) hear(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil && len(trouble) > 0:
-			return fmt.Errorf("make a directory on %s: %s", l.host.cfg.Host, strings.Join(trouble, "; "))
+			return fmt.Errorf("make a directory on %s %s", l.host.cfg.Host, strings.Join(trouble, "; "))
 		case err != nil:
 			return fmt.Errorf("run a shell on %s: it has ended%s", l.host.cfg.Host, k.trouble.after(": "))
 		}
@@ -333,15 +331,17 @@ func (k *keeper) end() error {
 	defer limit.Stop()
 	select {
 	case <-k.gone:
-		if k.bye {
-			return nil
-		}
-		return fmt.Errorf("its keeper has ended before it was done%s", k.trouble.after(": "))
 	case <-k.life.lost:
-		return nil // who lost it knows: the host ends everything by itself
 	case <-limit.C:
 		return fmt.Errorf("nothing was heard for %v", closePatience)
 	}
+	if k.life.over() { // who lost it knows: the host ends everything by itself
+		return nil
+	}
+	if !k.bye {
+		return fmt.Errorf("its keeper has ended before it was done%s", k.trouble.after(": "))
+	}
+	return nil
 }
 
 // tail keeps the end of what is written to it. Any goroutine may use it.

@@ -164,13 +164,13 @@ base() {
 	started $$
 	if trouble=$(
 		{
-			mkdir -p "$1" && mkdir "$1/$name" && printf 'testr\n' >"$1/$name/k.$$.$at" &&
+			mkdir -p "$1" && mkdir "$1/$name" && echo testr | cat >"$1/$name/k.$$.$at" &&
 				rm -f "$1/$link" && ln -s "$name" "$1/$link"
 		} 2>&1
 	); then
 		run=$1/$name
 	else
-		say trouble "$trouble"
+		say trouble "in $1: $trouble"
 		rm -rf "$1/$name" 2>/dev/null
 	fi
 }

@@ -97,8 +97,7 @@ func beginLife(ctx context.Context, h *Host, number int, base string) (*life, er
 
 // why is err, or what ended the life if that was first: it is the reason then.
 func (l *life) why(err error) error {
-	var wrong *directoryError
-	if errors.As(err, &wrong) {
+	if _, ok := errors.AsType[*directoryError](err); ok {
 		return err
 	}
 	select {
@@ -267,8 +266,7 @@ func (l *life) dial() {
 // refused takes a session back that could not be opened. A server that has
 // just ended one may not know yet that there is room again.
 func (l *life) refused(c *connection, err error) (again bool, _ error) {
-	var refusal *ssh.OpenChannelError
-	if !errors.As(err, &refusal) {
+	if _, ok := errors.AsType[*ssh.OpenChannelError](err); !ok {
 		l.fail(c.reason(err))
 		return false, l.err
 	}

@@ -19,8 +19,9 @@ import (
 	"testr/internal/lab"
 )
 
-// awaitLost waits for a process to be lost with its instance.
-func awaitLost(t *testing.T, p instance.Process) *instance.LostError {
+// awaitLost waits for a process to be lost with its instance, and gives the
+// reason.
+func awaitLost(t *testing.T, p instance.Process) string {
 	t.Helper()
 	_, err := instancetest.FinishReading(p)
 	var lost *instance.LostError
@@ -30,7 +31,7 @@ func awaitLost(t *testing.T, p instance.Process) *instance.LostError {
 	if lost.Instance != "desktop" {
 		t.Errorf("got instance %q; want its name", lost.Instance)
 	}
-	return lost
+	return lost.Error()
 }
 
 // F5: a connection that breaks takes its commands with it, and says so; the next
@@ -92,7 +93,7 @@ func TestOneConnectionBroken(t *testing.T) {
 	srv := server(t, lab.ServerOptions{MaxSessions: 1})
 	var mu sync.Mutex
 	var conns []Conn
-	dialed := dialer(srv)
+	dialed := dialer(t, srv)
 	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
 		c, err := dialed(ctx)
 		mu.Lock()
@@ -117,7 +118,7 @@ func TestSingleFlight(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
 	var dials atomic.Int64
 	refused := errors.New("no way")
-	dialed := dialer(srv)
+	dialed := dialer(t, srv)
 	fail := true
 	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
 		dials.Add(1)
@@ -193,8 +194,9 @@ func TestStartWhileDialing(t *testing.T) {
 
 // F6: a host that says nothing any more is given up when it is closed.
 func TestCloseWhileHanging(t *testing.T) {
+	t.Parallel()
 	srv := server(t, lab.ServerOptions{})
-	h := New(Config{Name: "desktop", Dial: dialer(srv)})
+	h := New(Config{Name: "desktop", Dial: dialer(t, srv)})
 	i := instancetest.One(t, h)
 	p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "stubborn"))
 	instancetest.AwaitReady(t, p)
@@ -227,6 +229,7 @@ func keeperOf(t *testing.T, h *Host) int {
 
 // A host whose keeper is killed counts as lost, and everything ends there.
 func TestKeeperKilled(t *testing.T) {
+	t.Parallel()
 	srv := server(t, lab.ServerOptions{})
 	h := host(t, srv, Config{})
 	i := instancetest.One(t, h)
@@ -236,7 +239,7 @@ func TestKeeperKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := awaitLost(t, p)
-	if !strings.Contains(lost.Error(), "keeper") {
+	if !strings.Contains(lost, "keeper") {
 		t.Errorf("got %v; want it to name the keeper", lost)
 	}
 	if !child.Gone(patience) {
@@ -266,7 +269,7 @@ func awaitNoFile(t *testing.T, name string) {
 // input.
 func TestKeeperSignals(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
-	h := New(Config{Name: "desktop", Dial: dialer(srv)})
+	h := New(Config{Name: "desktop", Dial: dialer(t, srv)})
 	i := instancetest.One(t, h)
 	run, link := h.life.run, filepath.Join(h.life.base, h.id)
 	keeper := keeperOf(t, h)
@@ -298,6 +301,7 @@ func TestKeeperSignals(t *testing.T) {
 
 // F6: when nothing is heard any more, everything ends by itself.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	srv := server(t, lab.ServerOptions{})
 	h := host(t, srv, Config{Silence: time.Second})
 	i := instancetest.One(t, h)
@@ -320,6 +324,7 @@ func TestSilence(t *testing.T) {
 
 // F18: silence means nothing while a command is paused.
 func TestSilencePaused(t *testing.T) {
+	t.Parallel()
 	srv := server(t, lab.ServerOptions{})
 	h := host(t, srv, Config{Silence: time.Second})
 	i := instancetest.One(t, h)
@@ -347,14 +352,8 @@ func TestSilencePaused(t *testing.T) {
 // F2: nothing on a host outlives a testr that was killed.
 func TestKilled(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
-	key := filepath.Join(t.TempDir(), "host.pub")
-	if err := os.WriteFile(key, srv.HostKey().Marshal(), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	local := instancetest.One(t, &instance.Local{})
-	testr := instancetest.Start(t.Context(), t, local,
-		instancetest.Program(t, "testr", srv.Addr(), srv.IdentityFile(), key))
-	killAndLook(t, testr)
+	killAndLook(t, instancetest.Start(t.Context(), t, local, instancetest.Program(t, "testr", client(t, srv), srv.Name())))
 }
 
 // killAndLook kills the program testr, and what it has started has to end.

@@ -170,9 +170,7 @@ func (p *process) ask(l *life, s *session) error {
 	if err := s.exec(request); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(s, input); err != nil {
-		return fmt.Errorf("send a command: %w", err)
-	}
+	_, _ = io.WriteString(s, input) // the session says why it has ended, if it has
 	return nil
 }
 

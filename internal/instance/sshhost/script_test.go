@@ -120,7 +120,9 @@ func TestStartRefused(t *testing.T) {
 		{"NUL in the directory", "NUL", run(func(c *instance.Command) { c.Dir = "\x00" })},
 		{"NUL in a variable", "NUL", run(func(c *instance.Command) { c.Env = []string{"A=\x00"} })},
 		{"no variable", `"A"`, run(func(c *instance.Command) { c.Env = []string{"A"} })},
-		{"a variable that is a command", `"A;touch canary"`, run(func(c *instance.Command) { c.Env = []string{"A;touch canary=1"} })},
+		{"a variable that is a command", `"A;touch canary"`, run(func(c *instance.Command) {
+			c.Env = []string{"A;touch canary=1"}
+		})},
 		{"a variable with a newline", `"A\nB"`, run(func(c *instance.Command) { c.Env = []string{"A\nB=1"} })},
 		{"a relative file", `"file"`, run(func(c *instance.Command) { c.Files = []string{"file"} })},
 	}
@@ -134,6 +136,7 @@ func TestStartRefused(t *testing.T) {
 // Setup runs in the shell that becomes the command, in its directory, and has
 // no part in its input and output.
 func TestSetup(t *testing.T) {
+	t.Parallel()
 	srv := server(t, lab.ServerOptions{})
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
@@ -198,14 +201,14 @@ func TestDirectory(t *testing.T) {
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v; want %s", err, want)
 		}
-		var lost *instance.LostError
-		if errors.As(err, &lost) {
+		if _, ok := errors.AsType[*instance.LostError](err); ok {
 			t.Errorf("got %v; want no loss: the host is there", err)
 		}
 	}
 	h := host(t, srv, Config{Directory: "source/nova", MakeDirectory: true})
 	i := instancetest.One(t, h)
-	if got := instancetest.Output(t, i, instance.Command{Args: []string{"pwd"}}, nil); got.Stdout != srv.Home()+"/source/nova\n" {
+	got := instancetest.Output(t, i, instance.Command{Args: []string{"pwd"}}, nil)
+	if got.Stdout != srv.Home()+"/source/nova\n" {
 		t.Errorf("got %+v; want the directory that was made", got)
 	}
 	file := filepath.Join(srv.Home(), "file")

@@ -3,6 +3,7 @@ package sshhost
 import (
 	"bytes"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,7 +109,7 @@ func (s *stream) pump(r io.Reader, token string, heed func(string)) {
 			}
 		}
 		if err != nil {
-			piece = append(piece[:len(piece):len(piece)], from.left()...)
+			piece = append(slices.Clip(piece), from.left()...)
 		}
 		if len(piece) > 0 && !s.deliver(piece) || err != nil {
 			return
@@ -152,7 +153,7 @@ func (o *opening) take(piece []byte) []byte {
 			o.found, o.text = true, string(bytes.TrimSpace(line[:min(len(line), maxLine)]))
 			o.held = nil
 			if o.keep {
-				return append(before[:len(before):len(before)], rest...)
+				return append(slices.Clip(before), rest...)
 			}
 			return rest
 		}

@@ -8,28 +8,17 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/crypto/ssh"
+	"time"
 
 	"testr/internal/instance"
 	"testr/internal/instance/instancetest"
 )
 
-// helperTestr connects to the server at args[0], whose key is in the file
-// args[2], with the key args[1]; starts a command there that starts a daemon;
-// writes their numbers and the keeper's directory; and waits to be killed.
+// helperTestr connects to the host args[1] that the configuration of the home
+// directory args[0] knows; starts a command there that starts a daemon; writes
+// their numbers and the keeper's directory; and waits to be killed.
 func helperTestr(args []string) int {
-	text, err := os.ReadFile(args[2])
-	if err != nil {
-		return complain(err)
-	}
-	key, err := ssh.ParsePublicKey(text)
-	if err != nil {
-		return complain(err)
-	}
-	return occupy(New(Config{Name: "desktop", Dial: func(ctx context.Context) (Conn, error) {
-		return dial(ctx, args[0], "root", args[1], key)
-	}}))
+	return occupy(New(Config{Name: "desktop", Dial: sshDial(args[0], args[1], time.Second)}))
 }
 
 func complain(err error) int {

@@ -1,0 +1,86 @@
+package sshhost
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"testr/internal/instance"
+	"testr/internal/instance/instancetest"
+	"testr/internal/lab"
+)
+
+// closed is a Conn that has no sessions.
+type closed struct{ Conn }
+
+func (closed) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	return nil, nil, &ssh.OpenChannelError{Reason: ssh.Prohibited, Message: "not here"}
+}
+
+// A server that has no sessions for us is no reason to try again and again.
+func TestNoSessions(t *testing.T) {
+	srv := server(t, lab.ServerOptions{})
+	dialed := dialer(t, srv)
+	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
+		c, err := dialed(ctx)
+		return closed{c}, err
+	}})
+	if err := h.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "not here") {
+		t.Errorf("got %v; want what the server says", err)
+	}
+	if _, accepted := srv.Connections(); accepted != 1 {
+		t.Errorf("got %d connections; want 1", accepted)
+	}
+}
+
+// A further connection that can't be made is an error for those that need it.
+func TestNoMoreConnections(t *testing.T) {
+	srv := server(t, lab.ServerOptions{MaxSessions: 2})
+	h := host(t, srv, Config{})
+	i := instancetest.One(t, h)
+	p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "echo"))
+	instancetest.PID(t, p)
+	srv.Refuse()
+	q := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "echo"))
+	if lost := awaitLost(t, q); !strings.Contains(lost, "another connection") || !strings.Contains(lost, "refused") {
+		t.Errorf("got %v; want it to say that there is no further connection", lost)
+	}
+	if got, err := instancetest.Finish(p, []byte("hello")); err != nil || got.Stdout != "hello" {
+		t.Errorf("got %+v, %v; want the one that runs to go on", got, err)
+	}
+}
+
+// A host without its keeper's directory runs nothing: nobody would end it.
+func TestDirectoryGone(t *testing.T) {
+	t.Parallel()
+	srv := server(t, lab.ServerOptions{})
+	h := host(t, srv, Config{})
+	i := instancetest.One(t, h)
+	if err := os.RemoveAll(h.life.run); err != nil {
+		t.Fatal(err)
+	}
+	p := instancetest.Start(t.Context(), t, i, instance.Command{Args: []string{"touch", "canary"}})
+	awaitLost(t, p)
+	if _, err := os.Lstat(srv.Home() + "/canary"); err == nil {
+		t.Error("the command has run")
+	}
+	awaitLife(t, h)
+	if got := instancetest.Output(t, i, instance.Command{Args: []string{"echo", "again"}}, nil); got.Stdout != "again\n" {
+		t.Errorf("got %+v; want a new life", got)
+	}
+}
+
+// awaitLife waits for the end of a host's life.
+func awaitLife(t *testing.T, h *Host) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	select {
+	case <-h.life.lost:
+	case <-ctx.Done():
+		t.Fatal("the host lives on")
+	}
+}
