@@ -55,14 +55,15 @@ func (s *settings) yes(keyword string) bool {
 var adding = []string{"identityfile", "certificatefile"}
 
 // set takes a line that holds for the host. ProxyJump and ProxyCommand are one
-// setting: what comes first counts.
+// setting, of which the first counts; only that there is no jump leaves room for
+// a command.
 func (s *settings) set(keyword string, args []string) {
 	if slices.Contains(adding, keyword) {
 		s.lists[keyword] = append(s.lists[keyword], args[0])
 		return
 	}
 	if keyword == "proxyjump" && s.values["proxycommand"] != nil ||
-		keyword == "proxycommand" && s.values["proxyjump"] != nil {
+		keyword == "proxycommand" && !strings.EqualFold(s.get("proxyjump", "none"), "none") {
 		return
 	}
 	if s.values[keyword] == nil {

@@ -198,8 +198,10 @@ func TestPeersMaxStartups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d connections in %v; sshd turned some away %d times", dials, time.Since(began),
-		strings.Count(string(log), "drop connection"))
+	if !strings.Contains(string(log), "MaxStartups throttling") {
+		t.Error("sshd has turned nobody away: this test shows nothing")
+	}
+	t.Logf("%d connections in %v", dials, time.Since(began))
 }
 
 // Threats F5 and F6: however a connection goes, it is known in time.

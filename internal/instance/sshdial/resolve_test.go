@@ -125,7 +125,10 @@ func TestResolve(t *testing.T) {
 			})},
 		{name: "a jump with tokens", alias: "w1", config: "Host w1\nHostName h\nProxyJump gate-%n-%h:%p\n",
 			want: base(func(f *found) { f.HostName, f.Jump = "h", []string{me.Username + "@gate-w1-h:22"} })},
-		{name: "a jump before a command", alias: "w1", config: "ProxyJump none\nProxyCommand nc\n", want: base(func(*found) {})},
+		{name: "a jump before a command", alias: "w1", config: "Host w1\nProxyJump j\nProxyCommand nc\n",
+			want: base(func(f *found) { f.Jump = []string{me.Username + "@j:22"} })},
+		{name: "no jump before a command", alias: "w1", config: "ProxyJump none\nProxyCommand nc\n",
+			want: base(func(f *found) { f.Command = "nc" })},
 		{name: "includes", alias: "w1", config: "Include one \"two words\" ~/.ssh/dir/*.conf HOME/.ssh/abs missing\nPort 9\n" +
 			"Host x\nInclude never\nHost w1\nInclude inner\nIdentityFile /last\n",
 			more: map[string]string{
