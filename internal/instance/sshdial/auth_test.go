@@ -211,7 +211,8 @@ func TestLoginPassphrase(t *testing.T) {
 		h := newAuthHost(t, "", public)
 		file := writeSealed(t, h)
 		err := h.dial(t)
-		if !errors.Is(err, sshdial.ErrAuthentication) || !strings.Contains(err.Error(), file+" has a passphrase, and there is no terminal") {
+		if want := file + " has a passphrase, and there is no terminal"; !errors.Is(err, sshdial.ErrAuthentication) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("Dial error is %v; want that the key has a passphrase", err)
 		}
 		if got, want := hintOf(err), "`ssh-add "+file+"`"; got != want {
@@ -255,7 +256,8 @@ func TestLoginPassphrase(t *testing.T) {
 			return []byte("wrong"), nil
 		}
 		err := h.dial(t)
-		if !errors.Is(err, sshdial.ErrAuthentication) || !strings.Contains(err.Error(), "the passphrase was wrong 3 times") || asked != 3 {
+		if want := "the passphrase was wrong 3 times"; !errors.Is(err, sshdial.ErrAuthentication) ||
+			!strings.Contains(err.Error(), want) || asked != 3 {
 			t.Errorf("Dial error is %v after %d questions; want that it was wrong 3 times", err, asked)
 		}
 	})
@@ -388,10 +390,12 @@ func TestLoginOtherMethods(t *testing.T) {
 		_, _, _, _ = ssh.NewServerConn(conn, config)
 		_ = conn.Close()
 	})
-	h := newAuthHost(t, "Host other\n HostName 127.0.0.1\n Port "+portOf(t, l.Addr().String())+"\n User lab\n", signer.PublicKey())
-	write(t, filepath.Join(h.home, ".ssh", "known_hosts"), "[127.0.0.1]:"+portOf(t, l.Addr().String())+" "+text(hostKey.PublicKey())+"\n")
+	port := portOf(t, l.Addr().String())
+	h := newAuthHost(t, "Host other\n HostName 127.0.0.1\n Port "+port+"\n User lab\n", signer.PublicKey())
+	write(t, filepath.Join(h.home, ".ssh", "known_hosts"), "[127.0.0.1]:"+port+" "+text(hostKey.PublicKey())+"\n")
 	_, err := resolve(t, "other", h.o).Dial(testContext(t))
-	if !errors.Is(err, sshdial.ErrAuthentication) || !strings.Contains(fmt.Sprint(err), "it asks for password, which testr does not do") {
+	if want := "it asks for password, which testr does not do"; !errors.Is(err, sshdial.ErrAuthentication) ||
+		!strings.Contains(fmt.Sprint(err), want) {
 		t.Errorf("Dial error is %v; want that the host asks for a password", err)
 	}
 }

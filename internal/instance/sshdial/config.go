@@ -109,8 +109,7 @@ func (r *configReader) read(path string, depth int) error {
 	active := true
 	for i, line := range strings.Split(string(text), "\n") {
 		if err := r.line(line, &active, depth); err != nil {
-			var match *matchError
-			if errors.As(err, &match) {
+			if match, ok := errors.AsType[*matchError](err); ok {
 				if match.file == "" {
 					match.file, match.line = path, i+1
 				}

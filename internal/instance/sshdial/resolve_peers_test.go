@@ -85,7 +85,8 @@ func TestPeersResolve(t *testing.T) {
 		"Host j\nProxyJump none\nHost *\nProxyJump u@j:2,[::1]:3,k\n",
 		"UserKnownHostsFile /a ~/b \"/c\"\n",
 		"UserKnownHostsFile /a\nUserKnownHostsFile /b\nGlobalKnownHostsFile /g /h\n",
-		"StrictHostKeyChecking no\n", "StrictHostKeyChecking yes\n", "StrictHostKeyChecking accept-new\n", "StrictHostKeyChecking off\n",
+		"StrictHostKeyChecking no\n", "StrictHostKeyChecking yes\n",
+		"StrictHostKeyChecking accept-new\n", "StrictHostKeyChecking off\n",
 		"StrictHostKeyChecking ask\nHashKnownHosts yes\nIdentitiesOnly yes\n",
 		"ConnectTimeout 5\n", "ConnectTimeout 1m30\n", "ConnectTimeout 2h\n", "ConnectTimeout none\n",
 		"IdentityAgent none\n", "IdentityAgent /x/y\n", "IdentityAgent SSH_AUTH_SOCK\n",
@@ -96,7 +97,8 @@ func TestPeersResolve(t *testing.T) {
 		"Host a.example\nInclude DIR/more\nHost *\nUser last\n",
 		"Match all\nUser x\n",
 		"Host b\nUser y\nMatch all\nUser x\n",
-		"User \"unbalanced\n", "User\n", "Port x\n", "Port 0\n", "StrictHostKeyChecking maybe\n", "HostName %q\n", "ConnectTimeout x\n",
+		"User \"unbalanced\n", "User\n", "Port x\n", "Port 0\n", "StrictHostKeyChecking maybe\n",
+		"HostName %q\n", "ConnectTimeout x\n",
 	} {
 		t.Run(fmt.Sprintf("%.60q", config), func(t *testing.T) {
 			compareAll(t, config)
@@ -113,7 +115,8 @@ func compareAll(t *testing.T, config string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for name, text := range map[string]string{"config": config, "more": "Host ab\nUser wrong\nHost a*\nUser inner\nIdentityFile /inner\n"} {
+	const more = "Host ab\nUser wrong\nHost a*\nUser inner\nIdentityFile /inner\n"
+	for name, text := range map[string]string{"config": config, "more": more} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -129,10 +132,12 @@ func compareAll(t *testing.T, config string) {
 func TestPeersResolveRandom(t *testing.T) {
 	t.Setenv("SSH_AUTH_SOCK", "/run/agent")
 	lines := []string{
-		"Host a", "Host a b", "Host *", "Host !a *", "Host ?", "Host *.example", "Host b !b", "Host a*e", "Match all", "# c", "",
-		"User x", "User y", "Port 5", "Port 6", "HostName %h.example", "HostName other", "IdentityFile /a", "IdentityFile /b",
-		"ProxyCommand nc %h", "ProxyJump none", "ProxyCommand none", "UserKnownHostsFile /x /y", "HashKnownHosts yes",
-		"HashKnownHosts no", "IdentitiesOnly yes", "IdentitiesOnly no", "Include DIR/more", "HostKeyAlias k", "ConnectTimeout 3",
+		"Host a", "Host a b", "Host *", "Host !a *", "Host ?", "Host *.example", "Host b !b", "Host a*e", "Match all",
+		"# c", "",
+		"User x", "User y", "Port 5", "Port 6", "HostName %h.example", "HostName other",
+		"IdentityFile /a", "IdentityFile /b", "IdentitiesOnly yes", "IdentitiesOnly no",
+		"ProxyCommand nc %h", "ProxyJump none", "ProxyCommand none", "Include DIR/more", "ConnectTimeout 3",
+		"UserKnownHostsFile /x /y", "HashKnownHosts yes", "HashKnownHosts no", "HostKeyAlias k",
 	}
 	for seed := range uint64(25) {
 		random := rand.New(rand.NewPCG(seed, 0))
