@@ -78,7 +78,7 @@ func TestPeersLogin(t *testing.T) {
 	sealed := filepath.Join(home, "sealed")
 	for _, kind := range []string{"ed25519", "rsa", "ecdsa"} {
 		_ = os.Remove(sealed)
-		command(t, nil, "", "ssh-keygen", "-q", "-t", kind, "-N", "secret", "-C", "test", "-f", sealed)
+		command(t, nil, "", "ssh-keygen", "-q", "-t", kind, "-a", "1", "-N", "secret", "-C", "test", "-f", sealed)
 		public, err := os.ReadFile(sealed + ".pub")
 		if err != nil {
 			t.Fatal(err)
