@@ -203,8 +203,7 @@ func (t *Target) readKey(file string) (ssh.PublicKey, ssh.Signer, error) {
 	if err == nil {
 		return signer.PublicKey(), signer, nil
 	}
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*ssh.PassphraseMissingError](err); ok {
 		err = nil
 		if locked.PublicKey != nil {
 			return locked.PublicKey, nil, nil

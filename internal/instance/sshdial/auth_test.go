@@ -84,12 +84,9 @@ func (h *authHost) dial(t *testing.T) error {
 }
 
 // writeKey writes a private key of any type, as OpenSSH does.
-func writeKey(t *testing.T, name string, private any, passphrase string) string {
+func writeKey(t *testing.T, name string, private any) string {
 	t.Helper()
 	block, err := ssh.MarshalPrivateKey(private, "test")
-	if passphrase != "" {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "test", []byte(passphrase))
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +98,7 @@ func TestLoginByKeyFile(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			private, signer := newPrivateKey(t, kind)
 			h := newAuthHost(t, "", signer.PublicKey())
-			writeKey(t, h.key("id_"+kind), private, "")
+			writeKey(t, h.key("id_"+kind), private)
 			if err := h.dial(t); err != nil {
 				t.Errorf("Dial error: %v", err)
 			}
@@ -165,8 +162,8 @@ func TestLoginOrder(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := newAuthHost(t, test.config, stranger)
 			h.o.AgentSocket = socket
-			writeKey(t, h.key("one"), private[1], "")
-			writeKey(t, h.key("three"), private[3], "")
+			writeKey(t, h.key("one"), private[1])
+			writeKey(t, h.key("three"), private[3])
 			two, _ := ssh.NewSignerFromKey(private[2])
 			write(t, h.key("two.pub"), text(two.PublicKey())+" comment\n")
 			err := h.dial(t)
@@ -187,12 +184,21 @@ func TestLoginOrder(t *testing.T) {
 // asked once for all connections, and where there is nobody to ask the error
 // says what to do.
 func TestLoginPassphrase(t *testing.T) {
-	private, signer := newPrivateKey(t, "ed25519")
-	public := signer.PublicKey()
-	sealed, err := os.ReadFile(writeKey(t, filepath.Join(t.TempDir(), "key"), private, "secret"))
+	// Made by ssh-keygen -a 1, with the passphrase "secret": other keys take long
+	// to unlock.
+	sealed, err := os.ReadFile(filepath.Join("testdata", "sealed"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	private, err := ssh.ParseRawPrivateKeyWithPassphrase(sealed, []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := signer.PublicKey()
 	writeSealed := func(t *testing.T, h *authHost) string { return write(t, h.key("id_ed25519"), string(sealed)) }
 
 	t.Run("in the agent", func(t *testing.T) {
@@ -211,7 +217,8 @@ func TestLoginPassphrase(t *testing.T) {
 		h := newAuthHost(t, "", public)
 		file := writeSealed(t, h)
 		err := h.dial(t)
-		if !errors.Is(err, sshdial.ErrAuthentication) || !strings.Contains(err.Error(), file+" has a passphrase, and there is no terminal") {
+		if want := file + " has a passphrase, and there is no terminal"; !errors.Is(err, sshdial.ErrAuthentication) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("Dial error is %v; want that the key has a passphrase", err)
 		}
 		if got, want := hintOf(err), "`ssh-add "+file+"`"; got != want {
@@ -255,7 +262,8 @@ func TestLoginPassphrase(t *testing.T) {
 			return []byte("wrong"), nil
 		}
 		err := h.dial(t)
-		if !errors.Is(err, sshdial.ErrAuthentication) || !strings.Contains(err.Error(), "the passphrase was wrong 3 times") || asked != 3 {
+		if want := "the passphrase was wrong 3 times"; !errors.Is(err, sshdial.ErrAuthentication) ||
+			!strings.Contains(err.Error(), want) || asked != 3 {
 			t.Errorf("Dial error is %v after %d questions; want that it was wrong 3 times", err, asked)
 		}
 	})
@@ -264,7 +272,7 @@ func TestLoginPassphrase(t *testing.T) {
 		h := newAuthHost(t, "IdentityFile ~/.ssh/id_ed25519\nIdentityFile ~/.ssh/id_ecdsa", public)
 		h.users = append(h.users, other.PublicKey())
 		writeSealed(t, h)
-		writeKey(t, h.key("id_ecdsa"), second, "")
+		writeKey(t, h.key("id_ecdsa"), second)
 		h.o.Passphrase = func(string) ([]byte, error) { return nil, errors.New("interrupted") }
 		if err := h.dial(t); err != nil {
 			t.Errorf("Dial error is %v; want that the other key is used", err)
@@ -294,12 +302,12 @@ func TestLoginKeyFiles(t *testing.T) {
 		hint    string
 	}{
 		{"readable by others", func(t *testing.T, h *authHost) {
-			if err := os.Chmod(writeKey(t, h.key("id_ed25519"), private, ""), 0o640); err != nil {
+			if err := os.Chmod(writeKey(t, h.key("id_ed25519"), private), 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}, "id_ed25519 may be read by others (mode 0640), and is not used", "`chmod 600 "},
 		{"broken", func(t *testing.T, h *authHost) {
-			file := writeKey(t, h.key("id_ed25519"), private, "")
+			file := writeKey(t, h.key("id_ed25519"), private)
 			rewrite(t, file, func(text string) string { return text[:len(text)-60] })
 		}, "id_ed25519 is no key that can be used", ""},
 		{"a directory", func(t *testing.T, h *authHost) {
@@ -341,7 +349,7 @@ func TestLoginKeyFiles(t *testing.T) {
 // secretLines are the lines of a private key's file that nobody is to see.
 func secretLines(t *testing.T, private any) []string {
 	t.Helper()
-	name := writeKey(t, filepath.Join(t.TempDir(), "key"), private, "")
+	name := writeKey(t, filepath.Join(t.TempDir(), "key"), private)
 	content, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -365,7 +373,7 @@ func TestLoginCertificate(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newAuthHost(t, test.config, c)
-			writeKey(t, h.key("id_ed25519"), private, "")
+			writeKey(t, h.key("id_ed25519"), private)
 			write(t, h.key(test.file), text(c)+"\n")
 			if err := h.dial(t); err != nil {
 				t.Errorf("Dial error: %v", err)
@@ -388,10 +396,12 @@ func TestLoginOtherMethods(t *testing.T) {
 		_, _, _, _ = ssh.NewServerConn(conn, config)
 		_ = conn.Close()
 	})
-	h := newAuthHost(t, "Host other\n HostName 127.0.0.1\n Port "+portOf(t, l.Addr().String())+"\n User lab\n", signer.PublicKey())
-	write(t, filepath.Join(h.home, ".ssh", "known_hosts"), "[127.0.0.1]:"+portOf(t, l.Addr().String())+" "+text(hostKey.PublicKey())+"\n")
+	port := portOf(t, l.Addr().String())
+	h := newAuthHost(t, "Host other\n HostName 127.0.0.1\n Port "+port+"\n User lab\n", signer.PublicKey())
+	write(t, filepath.Join(h.home, ".ssh", "known_hosts"), "[127.0.0.1]:"+port+" "+text(hostKey.PublicKey())+"\n")
 	_, err := resolve(t, "other", h.o).Dial(testContext(t))
-	if !errors.Is(err, sshdial.ErrAuthentication) || !strings.Contains(fmt.Sprint(err), "it asks for password, which testr does not do") {
+	if want := "it asks for password, which testr does not do"; !errors.Is(err, sshdial.ErrAuthentication) ||
+		!strings.Contains(fmt.Sprint(err), want) {
 		t.Errorf("Dial error is %v; want that the host asks for a password", err)
 	}
 }

@@ -55,14 +55,15 @@ func (s *settings) yes(keyword string) bool {
 var adding = []string{"identityfile", "certificatefile"}
 
 // set takes a line that holds for the host. ProxyJump and ProxyCommand are one
-// setting: what comes first counts.
+// setting, of which the first counts; only that there is no jump leaves room for
+// a command.
 func (s *settings) set(keyword string, args []string) {
 	if slices.Contains(adding, keyword) {
 		s.lists[keyword] = append(s.lists[keyword], args[0])
 		return
 	}
 	if keyword == "proxyjump" && s.values["proxycommand"] != nil ||
-		keyword == "proxycommand" && s.values["proxyjump"] != nil {
+		keyword == "proxycommand" && !strings.EqualFold(s.get("proxyjump", "none"), "none") {
 		return
 	}
 	if s.values[keyword] == nil {
@@ -108,8 +109,7 @@ func (r *configReader) read(path string, depth int) error {
 	active := true
 	for i, line := range strings.Split(string(text), "\n") {
 		if err := r.line(line, &active, depth); err != nil {
-			var match *matchError
-			if errors.As(err, &match) {
+			if match, ok := errors.AsType[*matchError](err); ok {
 				if match.file == "" {
 					match.file, match.line = path, i+1
 				}

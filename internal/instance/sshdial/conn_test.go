@@ -200,7 +200,8 @@ func TestConnJumpLost(t *testing.T) {
 	conn := dial(t, "w1", o)
 	jump.Drop()
 	await(t, "Lost", conn.Lost())
-	if err := conn.Err(); !errors.Is(err, sshdial.ErrLost) || !strings.Contains(err.Error(), "the way there is gone: ssh jump (") {
+	err := conn.Err()
+	if !errors.Is(err, sshdial.ErrLost) || !strings.Contains(fmt.Sprint(err), "the way there is gone: ssh jump (") {
 		t.Errorf("Err is %v; want that the way over jump is gone", err)
 	}
 }
@@ -212,7 +213,8 @@ func TestConnProxyLost(t *testing.T) {
 	o := testOptions(t, server)
 	self := executable(t)
 	rewrite(t, o.ConfigFile, func(text string) string {
-		return "Host w1\n ProxyCommand '" + self + "' proxy " + front.Addr().String() + "; echo it is over >&2; exit 4\n" + text
+		return "Host w1\n ProxyCommand '" + self + "' proxy " + front.Addr().String() +
+			"; echo it is over >&2; exit 4\n" + text
 	})
 	conn := dial(t, "w1", o)
 	server.Drop()
@@ -227,8 +229,9 @@ func TestConnProxyLost(t *testing.T) {
 // refused.
 func TestConnForwardsNothing(t *testing.T) {
 	key := newKey(t, "ed25519")
-	h := newKeyHost(t, "ForwardAgent yes\nForwardX11 yes\nForwardX11Trusted yes\nLocalForward 1234 localhost:80\n"+
-		"RemoteForward 1235 localhost:80\nDynamicForward 1236\nTunnel yes\nPermitLocalCommand yes\nLocalCommand false", "", key)
+	const config = "ForwardAgent yes\nForwardX11 yes\nForwardX11Trusted yes\nLocalForward 1234 localhost:80\n" +
+		"RemoteForward 1235 localhost:80\nDynamicForward 1236\nTunnel yes\nPermitLocalCommand yes\nLocalCommand false"
+	h := newKeyHost(t, config, "", key)
 	h.know(t, "%s "+text(key.PublicKey()))
 	target := resolve(t, "w1", quickly(h.o))
 	conn, err := target.Dial(testContext(t))
@@ -244,14 +247,15 @@ func TestConnForwardsNothing(t *testing.T) {
 			C string
 			D uint32
 		}{"127.0.0.1", 1235, "127.0.0.1", 1}))
-		var refused *ssh.OpenChannelError
-		if !errors.As(err, &refused) {
+		if _, ok := errors.AsType[*ssh.OpenChannelError](err); !ok {
 			t.Errorf("opening a channel %s gave %v; want that it is refused", kind, err)
 		}
 	}
 	lab := testServer(t, lab.ServerOptions{Name: "w2"})
 	o := testOptions(t, lab)
-	rewrite(t, o.ConfigFile, func(text string) string { return "ForwardAgent yes\nRemoteForward 1235 localhost:80\n" + text })
+	rewrite(t, o.ConfigFile, func(text string) string {
+		return "ForwardAgent yes\nRemoteForward 1235 localhost:80\n" + text
+	})
 	other := dial(t, "w2", o)
 	_ = run(t, other, "true")
 	eventually(t, "a keepalive", func() bool { return other.RTT() > 0 })

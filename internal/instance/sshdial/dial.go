@@ -153,7 +153,7 @@ func (t *Target) connect(ctx context.Context, via *Conn) (conn *Conn, brokenOff 
 	}
 	if err != nil {
 		_ = raw.Close()
-		err, brokenOff = a.explain(ctx, s, err)
+		brokenOff, err = a.explain(ctx, s, err)
 		return nil, brokenOff, err
 	}
 	return newConn(t, ssh.NewClient(c, channels, requests), s, under(via, raw)), false, nil
@@ -272,7 +272,7 @@ var busy = []string{"Exceeded MaxStartups", "Not allowed at this time"}
 
 // explain says why a handshake failed, and whether another one may succeed. The
 // connection has been closed.
-func (a *attempt) explain(ctx context.Context, s *stream, err error) (told error, brokenOff bool) {
+func (a *attempt) explain(ctx context.Context, s *stream, err error) (brokenOff bool, told error) {
 	t := a.t
 	proxied, _ := s.Conn.(*proxy)
 	if ctx.Err() != nil {
@@ -280,16 +280,16 @@ func (a *attempt) explain(ctx context.Context, s *stream, err error) (told error
 		if proxied != nil && e.Kind != nil {
 			e.Err = proxied.explain(e.Err)
 		}
-		return e, false
+		return false, e
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refusal != nil {
-		return a.keys.refused(a.refusal), false
+		return false, a.keys.refused(a.refusal)
 	}
 	gone := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	if a.shown && !gone {
-		return a.login.explain(err), false
+		return false, a.login.explain(err)
 	}
 	text := strings.TrimPrefix(err.Error(), "ssh: handshake failed: ")
 	if errors.Is(err, io.EOF) {
@@ -303,9 +303,9 @@ func (a *attempt) explain(ctx context.Context, s *stream, err error) (told error
 		err = &textError{text, err}
 	}
 	if proxied != nil {
-		return t.fail("connect", ErrUnreachable, proxied.explain(err), "see what the ProxyCommand needs"), false
+		return false, t.fail("connect", ErrUnreachable, proxied.explain(err), "see what the ProxyCommand needs")
 	}
-	return t.fail("connect", ErrUnreachable, err, ""), gone && !a.shown
+	return gone && !a.shown, t.fail("connect", ErrUnreachable, err, "")
 }
 
 // textError is an error in other words.

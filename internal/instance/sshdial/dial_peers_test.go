@@ -78,7 +78,7 @@ func TestPeersLogin(t *testing.T) {
 	sealed := filepath.Join(home, "sealed")
 	for _, kind := range []string{"ed25519", "rsa", "ecdsa"} {
 		_ = os.Remove(sealed)
-		command(t, nil, "", "ssh-keygen", "-q", "-t", kind, "-N", "secret", "-C", "test", "-f", sealed)
+		command(t, nil, "", "ssh-keygen", "-q", "-t", kind, "-a", "1", "-N", "secret", "-C", "test", "-f", sealed)
 		public, err := os.ReadFile(sealed + ".pub")
 		if err != nil {
 			t.Fatal(err)
@@ -86,8 +86,7 @@ func TestPeersLogin(t *testing.T) {
 		rewrite(t, filepath.Join(l.Hosts[0].Dir, "authorized_keys"), func(string) string { return string(public) })
 		o := labOptions(t, l)
 		o.ConfigFile = write(t, filepath.Join(home, "config"),
-			fmt.Sprintf("Host *\n IdentityFile %s\n IdentitiesOnly yes\nInclude %s\n", sealed, l.Config))
-		rewrite(t, o.ConfigFile, func(text string) string { return strings.Replace(text, "Include", "\nInclude", 1) })
+			fmt.Sprintf("IdentityFile %s\nIdentitiesOnly yes\nInclude %s\n", sealed, l.Config))
 
 		t.Run(kind+" without anybody to ask", func(t *testing.T) {
 			_, err := resolve(t, host, o).Dial(testContext(t))
@@ -150,7 +149,8 @@ func TestPeersJump(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := quickly(labOptions(t, l))
-			o.ConfigFile = write(t, filepath.Join(t.TempDir(), "config"), "Host "+behind.Name+"\n "+config+"\nHost *\nInclude "+l.Config+"\n")
+			o.ConfigFile = write(t, filepath.Join(t.TempDir(), "config"),
+				"Host "+behind.Name+"\n "+config+"\nHost *\nInclude "+l.Config+"\n")
 			conn := dial(t, behind.Name, o)
 			if got := run(t, conn, "echo $SSH_CONNECTION"); !strings.HasPrefix(got, "10.255.255.1 ") {
 				t.Errorf("the connection is %q; want one from the jump host", got)
@@ -198,8 +198,10 @@ func TestPeersMaxStartups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d connections in %v; sshd turned some away %d times", dials, time.Since(began),
-		strings.Count(string(log), "drop connection"))
+	if !strings.Contains(string(log), "MaxStartups throttling") {
+		t.Error("sshd has turned nobody away: this test shows nothing")
+	}
+	t.Logf("%d connections in %v", dials, time.Since(began))
 }
 
 // Threats F5 and F6: however a connection goes, it is known in time.

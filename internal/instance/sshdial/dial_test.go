@@ -21,8 +21,7 @@ import (
 )
 
 func hintOf(err error) string {
-	var e *sshdial.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sshdial.Error](err); ok {
 		return e.Hint
 	}
 	return ""
@@ -215,6 +214,16 @@ func TestDialBrokenOff(t *testing.T) {
 	}
 }
 
+// raise makes most at least n.
+func raise(most *atomic.Int64, n int64) {
+	for {
+		m := most.Load()
+		if n <= m || most.CompareAndSwap(m, n) {
+			return
+		}
+	}
+}
+
 // No more than 8 handshakes with one address are under way at a time.
 func TestDialQueue(t *testing.T) {
 	const dials = 24
@@ -223,8 +232,7 @@ func TestDialQueue(t *testing.T) {
 	front := listen(t, func(conn net.Conn) {
 		defer func() { _ = conn.Close() }()
 		n := now.Add(1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-		}
+		raise(&most, n)
 		timer := time.NewTimer(50 * time.Millisecond)
 		<-timer.C
 		now.Add(-1)

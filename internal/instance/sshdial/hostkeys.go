@@ -142,8 +142,7 @@ func (k *hostKeys) verify(key ssh.PublicKey) error {
 		plain = certificate.Key // may be known by itself, as ssh has it
 	}
 	refusal := &HostKeyError{Type: plain.Type(), Fingerprint: ssh.FingerprintSHA256(plain), Reason: reason}
-	var revoked *knownhosts.RevokedError
-	if errors.As(k.check(k.names[0], nowhere, plain), &revoked) {
+	if revoked, ok := errors.AsType[*knownhosts.RevokedError](k.check(k.names[0], nowhere, plain)); ok {
 		refusal.Revoked, refusal.Reason = true, ""
 		refusal.Known = describe([]knownhosts.KnownKey{revoked.Revoked})
 		return refusal

@@ -21,7 +21,7 @@ func (t *Target) nextHop(h hop, s *settings) (*hop, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ProxyJump: %w", err)
 		}
-		for _, part := range strings.Split(text, ",") {
+		for part := range strings.SplitSeq(text, ",") {
 			one, err := parseHop(part)
 			if err != nil {
 				return nil, fmt.Errorf("ProxyJump %q: %w", text, err)

@@ -99,8 +99,7 @@ func (r *resolver) resolve(ctx context.Context, h hop, way []string) (*Target, e
 	}
 	s, err := r.settings(ctx, h)
 	if err != nil {
-		var match *matchError
-		if errors.As(err, &match) {
+		if _, ok := errors.AsType[*matchError](err); ok {
 			return nil, fail(err, "install the OpenSSH client: testr then asks `ssh -G`")
 		}
 		return nil, fail(err, "")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -94,10 +95,12 @@ func TestResolve(t *testing.T) {
 				f.HostName, f.Port, f.User = "w1.example.com", "222", "bob"
 				f.Network, f.Bind, f.Patience = "tcp4", "10.0.0.1", 90*time.Second
 			})},
-		{name: "the first value counts", alias: "w1", config: "Host w?\n Port 1\nHost w1\n Port 2\n User bob\nHost *\n Port 3\n",
-			want: base(func(f *found) { f.Port, f.User = "1", "bob" })},
-		{name: "patterns", alias: "w1", config: "Host ?\n Port 1\nHost w1?\n Port 2\nHost W1\n Port 3\nHost w* !w1\n Port 4\n" +
-			"Host !w1 *\n Port 5\nHost x\ty \"w1\"\n Port 6\n", want: base(func(f *found) { f.Port = "6" })},
+		{name: "the first value counts", alias: "w1",
+			config: "Host w?\n Port 1\nHost w1\n Port 2\n User bob\nHost *\n Port 3\n",
+			want:   base(func(f *found) { f.Port, f.User = "1", "bob" })},
+		{name: "patterns", alias: "w1", config: "Host ?\n Port 1\nHost w1?\n Port 2\nHost W1\n Port 3\n" +
+			"Host w* !w1\n Port 4\nHost !w1 *\n Port 5\nHost x\ty \"w1\"\n Port 6\n",
+			want: base(func(f *found) { f.Port = "6" })},
 		{name: "tokens", alias: "w1", config: "HostName %h.example.com\nUser bob\nPort 7\nHostKeyAlias Fleet\n" +
 			"IdentityFile ~/.ssh/%r@%h:%p-%n-%k%%\nIdentityFile ${TESTR_WHERE}/key\nIdentityFile %d/x\n" +
 			"CertificateFile ~/badge\nIdentityAgent %d/agent\nUserKnownHostsFile %d/a \"~/b c\"\nGlobalKnownHostsFile /g\n",
@@ -113,39 +116,46 @@ func TestResolve(t *testing.T) {
 		{name: "strictness", alias: "w1", config: "StrictHostKeyChecking accept-new\nHashKnownHosts yes\n" +
 			"UserKnownHostsFile none\nGlobalKnownHostsFile none\n",
 			want: base(func(f *found) { f.AcceptNew, f.Hash, f.Known = true, true, nil })},
-		{name: "a command", alias: "w1", config: "HostName h\nUser bob\nProxyCommand = nc -x \"a b\" %h %p '%r' %n %% # c\nProxyJump j\n",
+		{name: "a command", alias: "w1",
+			config: "HostName h\nUser bob\nProxyCommand = nc -x \"a b\" %h %p '%r' %n %% # c\nProxyJump j\n",
 			want: base(func(f *found) {
 				f.HostName, f.User, f.Command = "h", "bob", `nc -x "a b" h 22 'bob' w1 % # c`
 			})},
-		{name: "no command", alias: "w1", config: "ProxyCommand none\nProxyCommand nc\nProxyJump j\n", want: base(func(*found) {})},
-		{name: "jump hosts", alias: "w1", config: "Host w1\n ProxyJump bob@a:2,[::1]:3,ssh://carol@c:4\nHost a\n HostName a.example\n" +
-			" ProxyJump z\nHost c\n ProxyCommand nc\nUser nobody\nPort 9\n",
+		{name: "no command", alias: "w1", config: "ProxyCommand none\nProxyCommand nc\nProxyJump j\n",
+			want: base(func(*found) {})},
+		{name: "jump hosts", alias: "w1", config: "Host w1\n ProxyJump bob@a:2,[::1]:3,ssh://carol@c:4\n" +
+			"Host a\n HostName a.example\n ProxyJump z\nHost c\n ProxyCommand nc\nUser nobody\nPort 9\n",
 			want: base(func(f *found) {
 				f.Jump = []string{me.Username + "@z:22", "bob@a.example:2", me.Username + "@[::1]:3", "carol@c:4"}
 			})},
 		{name: "a jump with tokens", alias: "w1", config: "Host w1\nHostName h\nProxyJump gate-%n-%h:%p\n",
 			want: base(func(f *found) { f.HostName, f.Jump = "h", []string{me.Username + "@gate-w1-h:22"} })},
-		{name: "a jump before a command", alias: "w1", config: "ProxyJump none\nProxyCommand nc\n", want: base(func(*found) {})},
-		{name: "includes", alias: "w1", config: "Include one \"two words\" ~/.ssh/dir/*.conf HOME/.ssh/abs missing\nPort 9\n" +
-			"Host x\nInclude never\nHost w1\nInclude inner\nIdentityFile /last\n",
+		{name: "a jump before a command", alias: "w1", config: "Host w1\nProxyJump j\nProxyCommand nc\n",
+			want: base(func(f *found) { f.Jump = []string{me.Username + "@j:22"} })},
+		{name: "no jump before a command", alias: "w1", config: "ProxyJump none\nProxyCommand nc\n",
+			want: base(func(f *found) { f.Command = "nc" })},
+		{name: "includes", alias: "w1",
+			config: "Include one \"two words\" ~/.ssh/dir/*.conf HOME/.ssh/abs missing\nPort 9\n" +
+				"Host x\nInclude never\nHost w1\nInclude inner\nIdentityFile /last\n",
 			more: map[string]string{
-				".ssh/one": "User bob\nHost x\nPort 1", ".ssh/two words": "IdentityFile /two", ".ssh/dir/a.conf": "IdentityFile /a",
-				".ssh/dir/b.conf": "IdentityFile /b", ".ssh/abs": "HashKnownHosts yes", ".ssh/never": "User x\nMatch exec x\n",
+				".ssh/one": "User bob\nHost x\nPort 1", ".ssh/two words": "IdentityFile /two",
+				".ssh/dir/a.conf": "IdentityFile /a", ".ssh/dir/b.conf": "IdentityFile /b",
+				".ssh/abs": "HashKnownHosts yes", ".ssh/never": "User x\nMatch exec x\n",
 				".ssh/inner": "Host w1\nHostName inner\nHost x\nBindAddress x\n",
 			},
 			want: base(func(f *found) {
 				f.User, f.Port, f.Hash, f.HostName = "bob", "9", true, "inner"
 				f.Keys = []string{"/two", "/a", "/b", "/last"}
 			})},
-		{name: "match all", alias: "w1", config: "Host x\nPort 1\nMatch all\nPort 2\n", want: base(func(f *found) { f.Port = "2" })},
-		{name: "lines of no meaning", alias: "w1", config: "\n\r\n# c\n  # Port 1\nFutureOption 1 2 3\nPort 4\r\nSendEnv A\nSendEnv B\n",
-			want: base(func(f *found) { f.Port = "4" })},
+		{name: "match all", alias: "w1", config: "Host x\nPort 1\nMatch all\nPort 2\n",
+			want: base(func(f *found) { f.Port = "2" })},
+		{name: "lines of no meaning", alias: "w1",
+			config: "\n\r\n# c\n  # Port 1\nFutureOption 1 2 3\nPort 4\r\nSendEnv A\nSendEnv B\n",
+			want:   base(func(f *found) { f.Port = "4" })},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			files := map[string]string{".ssh/config": test.config}
-			for name, text := range test.more {
-				files[name] = text
-			}
+			maps.Copy(files, test.more)
 			o := writeFiles(t, files)
 			target, err := Resolve(t.Context(), test.alias, o)
 			if err != nil {
@@ -267,10 +277,14 @@ func TestResolveMissing(t *testing.T) {
 // Where there is no ssh, a Match line is refused by its place.
 func TestResolveMatchWithoutSSH(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	o := writeFiles(t, map[string]string{".ssh/config": "Host x\nInclude more\nHost *\nInclude more\n", ".ssh/more": "\n\nMatch host w1\nUser bob\n"})
+	o := writeFiles(t, map[string]string{
+		".ssh/config": "Host x\nInclude more\nHost *\nInclude more\n",
+		".ssh/more":   "\n\nMatch host w1\nUser bob\n",
+	})
 	_, err := Resolve(t.Context(), "w1", o)
 	var e *Error
-	if !errors.As(err, &e) || !errors.Is(err, ErrConfiguration) || !strings.Contains(e.Error(), ".ssh/more:3: \"Match host w1\"") {
+	if want := ".ssh/more:3: \"Match host w1\""; !errors.As(err, &e) || !errors.Is(err, ErrConfiguration) ||
+		!strings.Contains(e.Error(), want) {
 		t.Fatalf("Resolve error is %v; want that the Match is at .ssh/more:3", err)
 	}
 	if !strings.Contains(e.Hint, "ssh -G") {
@@ -326,7 +340,8 @@ E
 func TestResolveMatchFails(t *testing.T) {
 	o := writeFiles(t, map[string]string{".ssh/config": "\nMatch host w1\n"})
 	fakeSSH(t, "echo it is bad >&2\nexit 255\n")
-	if _, err := Resolve(t.Context(), "w1", o); !errors.Is(err, ErrConfiguration) || !strings.Contains(err.Error(), "Match line at 2: it is bad") {
+	_, err := Resolve(t.Context(), "w1", o)
+	if want := "Match line at 2: it is bad"; !errors.Is(err, ErrConfiguration) || !strings.Contains(err.Error(), want) {
 		t.Errorf("Resolve error is %v; want what ssh said", err)
 	}
 	fakeSSH(t, "exec sleep 1000\n")
@@ -342,13 +357,16 @@ func TestResolveMatchFails(t *testing.T) {
 // What the configuration asks for and testr does not do is said once.
 func TestResolveWarns(t *testing.T) {
 	o := writeFiles(t, map[string]string{".ssh/config": "ForwardAgent yes\nForwardAgent no\nForwardX11 yes\n" +
-		"LocalForward 1 a:1\nLocalForward 2 a:2\nRemoteForward 1 a:1\nDynamicForward 3\nTunnel yes\nStrictHostKeyChecking off\n"})
+		"LocalForward 1 a:1\nLocalForward 2 a:2\nRemoteForward 1 a:1\nDynamicForward 3\nTunnel yes\n" +
+		"StrictHostKeyChecking off\n"})
 	var log bytes.Buffer
 	o.Log = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Warn})
 	if _, err := Resolve(t.Context(), "w1", o); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"ForwardAgent", "ForwardX11", "LocalForward", "RemoteForward", "DynamicForward", "Tunnel", "StrictHostKeyChecking"} {
+	for _, name := range []string{
+		"ForwardAgent", "ForwardX11", "LocalForward", "RemoteForward", "DynamicForward", "Tunnel", "StrictHostKeyChecking",
+	} {
 		if got := strings.Count(log.String(), name); got != 1 {
 			t.Errorf("%s is warned of %d times; want once", name, got)
 		}
@@ -368,7 +386,8 @@ func TestMatchPattern(t *testing.T) {
 	}{
 		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "abc", true}, {"?", "", false}, {"?", "a", true},
 		{"a*", "abc", true}, {"*c", "abc", true}, {"a*c", "abc", true}, {"a*c", "abd", false}, {"*a*b*", "xaxbx", true},
-		{"a**?", "ab", true}, {"a**?", "a", false}, {"192.168.0.?", "192.168.0.7", true}, {"192.168.0.?", "192.168.0.17", false},
+		{"a**?", "ab", true}, {"a**?", "a", false},
+		{"192.168.0.?", "192.168.0.7", true}, {"192.168.0.?", "192.168.0.17", false},
 		{"a.c", "abc", false}, {strings.Repeat("*a", 40) + "b", strings.Repeat("a", 2000), false},
 	} {
 		if got := matchPattern(test.pattern, test.s); got != test.want {
@@ -379,7 +398,8 @@ func TestMatchPattern(t *testing.T) {
 
 func TestQuote(t *testing.T) {
 	for s, want := range map[string]string{
-		"": "''", "w1.example:22": "w1.example:22", "a b": "'a b'", "it's": `'it'\''s'`, "$(id)": "'$(id)'", "~root": "'~root'", "*": "'*'",
+		"": "''", "w1.example:22": "w1.example:22", "a b": "'a b'", "it's": `'it'\''s'`,
+		"$(id)": "'$(id)'", "~root": "'~root'", "*": "'*'",
 	} {
 		if got := quote(s); got != want {
 			t.Errorf("quote(%q) is %q; want %q", s, got, want)
@@ -392,7 +412,8 @@ func TestQuote(t *testing.T) {
 func FuzzResolve(f *testing.F) {
 	for _, seed := range []string{
 		"Host w1\nHostName %h\n", "= x\n", "Host\n", "Match host x\n", "ProxyJump a,b@c:1,[::1]:2\n", "Include *\n",
-		"ProxyCommand nc %h %p\n", "IdentityFile \"${HOME}/%u\n", "Port=1\nUser\t'a b'\n", "\x00\nHost \xff\n", "ConnectTimeout 1w2d\n",
+		"ProxyCommand nc %h %p\n", "IdentityFile \"${HOME}/%u\n", "Port=1\nUser\t'a b'\n",
+		"\x00\nHost \xff\n", "ConnectTimeout 1w2d\n",
 	} {
 		f.Add("w1", seed)
 		f.Add("bob@"+seed, seed)

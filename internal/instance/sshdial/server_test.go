@@ -71,9 +71,9 @@ func (s *bareServer) serve(conn net.Conn) {
 func (s *bareServer) login(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	print := ssh.FingerprintSHA256(key)
-	if n := len(s.offered); n == 0 || s.offered[n-1] != print { // asked about, and then used
-		s.offered = append(s.offered, print)
+	shown := ssh.FingerprintSHA256(key)
+	if n := len(s.offered); n == 0 || s.offered[n-1] != shown { // asked about, and then used
+		s.offered = append(s.offered, shown)
 	}
 	for _, user := range s.users {
 		if bytes.Equal(user.Marshal(), key.Marshal()) {
