@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -63,24 +62,10 @@ func (n name) alive() bool {
 	return err == nil && start == n.start
 }
 
-// startOf is when a process began, in the clock ticks of /proc.
-func startOf(pid int) (string, error) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return "", err
-	}
-	// The name of the program, in parentheses, may contain anything.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" {
-		return "", fmt.Errorf("process %d has ended", pid)
-	}
-	return fields[19], nil
-}
-
-// Sweep takes away what labs have left whose process ended without Close:
-// their processes and network namespaces, with the links into these. Files
-// stay. Start calls it. Labs whose process lives are left alone, and so are
-// those of other PID namespaces if they have a /run of their own.
+// Sweep takes away what labs have left, Slurm's and Podman's included, whose
+// process ended without Close: their processes and network namespaces, with the
+// links into these. Files stay. Start calls it. Labs whose process lives are
+// left alone.
 func Sweep(ctx context.Context) error {
 	held, err := lock(ctx)
 	if err != nil {
@@ -96,11 +81,26 @@ func sweep(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look for what labs have left: %w", err)
 	}
-	var failed error
+	failed := killAll(killTimeout, func() ([]int, error) {
+		return families(func(dir string) bool {
+			mark, found := environmentOf(dir, markVariable)
+			n, ok := parseName(string(mark))
+			return found && ok && !n.alive()
+		})
+	})
 	for _, entry := range entries {
 		if n, ok := parseName(entry.Name()); ok && !n.alive() {
 			failed = errors.Join(failed, removeNamespace(ctx, entry.Name()))
 		}
 	}
 	return failed
+}
+
+// markVariable is in the environment of processes that have no network
+// namespace to be known by. Its value tells whose they are.
+const markVariable = "TESTR_LAB"
+
+// mark is the variable with its value.
+func (n name) mark() string {
+	return fmt.Sprintf("%s=%s%d-%s-%s-0", markVariable, prefix, n.pid, n.start, n.own)
 }
