@@ -57,7 +57,7 @@ func (s *Server) signal(c *command, payload []byte) bool {
 // wherever it went.
 func (s *Server) killCommands() error {
 	mark := []byte(" 127.0.0.1 " + strconv.Itoa(s.Port()))
-	return killAll(killTimeout, func() ([]int, error) {
+	return killAll(func() ([]int, error) {
 		s.mu.Lock()
 		running := len(s.running)
 		for c := range s.running {

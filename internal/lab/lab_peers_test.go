@@ -288,6 +288,21 @@ func TestLabMaxSessions(t *testing.T) {
 	}
 }
 
+// A host is reached by way of another: hosts know their network, and nothing else.
+func TestLabJump(t *testing.T) {
+	l := startLab(t, 2, lab.Options{Host: func(i int) lab.HostOptions {
+		return lab.HostOptions{Delay: time.Duration(i) * time.Millisecond}
+	}})
+	for i, h := range l.Hosts {
+		cmd := client(t.Context(), l, h, "echo $SSH_CLIENT")
+		cmd.Args = append([]string{"ssh", "-J", l.Hosts[1-i].Name}, cmd.Args[1:]...)
+		out, err := cmd.CombinedOutput()
+		if want := l.Hosts[1-i].Address.String() + " "; err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("got %v: %s; want a connection from %s", err, out, want)
+		}
+	}
+}
+
 func TestTwoLabs(t *testing.T) {
 	first, second := startLab(t, 2, lab.Options{}), startLab(t, 2, lab.Options{})
 	addresses := make(map[string]bool)

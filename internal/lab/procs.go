@@ -28,8 +28,8 @@ func waitExited(pid int) {
 
 // killAll kills what find finds until that is nothing. find may return 0 to be
 // called again.
-func killAll(timeout time.Duration, find func() ([]int, error)) error {
-	deadline := time.NewTimer(timeout)
+func killAll(find func() ([]int, error)) error {
+	deadline := time.NewTimer(killTimeout)
 	defer deadline.Stop()
 	again := time.NewTicker(2 * time.Millisecond)
 	defer again.Stop()
@@ -46,7 +46,7 @@ func killAll(timeout time.Duration, find func() ([]int, error)) error {
 		select {
 		case <-again.C:
 		case <-deadline.C:
-			return fmt.Errorf("processes live %v after SIGKILL: %v", timeout, pids)
+			return fmt.Errorf("processes live %v after SIGKILL: %v", killTimeout, pids)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -26,7 +27,6 @@ type Slurm struct {
 	Nodes []string
 
 	dir     string
-	name    name
 	daemons []*daemon // in the order of their start
 }
 
@@ -38,6 +38,9 @@ type Slurm struct {
 // Several may be there at once: all ports are free ones.
 func StartSlurm(ctx context.Context, dir string, nodes int) (*Slurm, error) {
 	s, err := prepareSlurm(dir, nodes)
+	if err == nil {
+		err = Sweep(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start slurm: %w", err)
 	}
@@ -56,14 +59,15 @@ func prepareSlurm(dir string, nodes int) (*Slurm, error) {
 	if strings.ContainsAny(dir, " \t\n#%\\\"',") {
 		return nil, fmt.Errorf("the directory %q has characters that slurm.conf can't have", dir)
 	}
-	s := &Slurm{dir: dir, Conf: filepath.Join(dir, "slurm.conf")}
-	if s.name, err = newName(); err != nil {
+	name, err := newName()
+	if err != nil {
 		return nil, err
 	}
+	s := &Slurm{dir: dir, Conf: filepath.Join(dir, name.dir(), "slurm.conf")}
 	for i := range nodes {
 		s.Nodes = append(s.Nodes, "n"+strconv.Itoa(i+1))
 	}
-	for _, sub := range append([]string{"ctl", "log"}, s.Nodes...) {
+	for _, sub := range append([]string{"ctl", "log", name.dir()}, s.Nodes...) {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
 		}
@@ -85,7 +89,7 @@ func prepareSlurm(dir string, nodes int) (*Slurm, error) {
 	// slurmd wants a plugin for cgroups even if it has nothing to do.
 	cgroup := "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nCgroupAutomount=no\n" +
 		"ConstrainCores=no\nConstrainRAMSpace=no\n"
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.conf"), []byte(cgroup), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(s.Conf), "cgroup.conf"), []byte(cgroup), 0o644); err != nil {
 		return nil, err
 	}
 	return s, os.WriteFile(s.Conf, []byte(conf), 0o644)
@@ -157,7 +161,8 @@ func (s *Slurm) Env() []string { return []string{"SLURM_CONF=" + s.Conf} }
 // start starts the daemons, and waits until the nodes are idle.
 func (s *Slurm) start(ctx context.Context) error {
 	socket, log := filepath.Join(s.dir, "munge.sock"), filepath.Join(s.dir, "log")
-	err := s.daemon("munged", "--foreground", "--force", "--key-file="+filepath.Join(s.dir, "key", "key"), "--socket="+socket,
+	err := s.daemon("munged", "--foreground", "--force", "--socket="+socket,
+		"--key-file="+filepath.Join(s.dir, "key", "key"),
 		"--pid-file="+filepath.Join(s.dir, "munged.pid"), "--log-file="+filepath.Join(log, "munged.log"),
 		"--seed-file="+filepath.Join(s.dir, "key", "seed"))
 	if err != nil {
@@ -198,7 +203,7 @@ func (s *Slurm) daemon(program string, args ...string) error {
 	defer func() { _ = out.Close() }()
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Env = append(os.Environ(), append(s.Env(), s.name.mark())...)
+	cmd.Env = append(os.Environ(), s.Env()...)
 	d, err := startDaemon(cmd, (*exec.Cmd).Start)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", program, err)
@@ -220,7 +225,9 @@ func (s *Slurm) until(ctx context.Context, what string, ok func() (string, bool)
 		for _, d := range s.daemons {
 			select {
 			case <-d.exited:
-				return fmt.Errorf("wait until %s: %s: %v; see %s", what, d.cmd, d.cmd.ProcessState, filepath.Join(s.dir, "log"))
+				said, _ := os.ReadFile(d.cmd.Stdout.(*os.File).Name())
+				said = said[max(0, len(said)-1000):]
+				return fmt.Errorf("wait until %s: %s: %v: %s", what, d.cmd, d.cmd.ProcessState, bytes.TrimSpace(said))
 			default:
 			}
 		}
@@ -239,14 +246,7 @@ func (s *Slurm) Close() error {
 		d.kill()
 	}
 	s.daemons = nil
-	conf := []byte(s.Conf)
-	err := killAll(killTimeout, func() ([]int, error) {
-		return families(func(dir string) bool {
-			value, found := environmentOf(dir, "SLURM_CONF")
-			return found && slices.Equal(value, conf)
-		})
-	})
-	if err != nil {
+	if err := killMarked(s.Conf); err != nil {
 		return fmt.Errorf("close slurm: %w", err)
 	}
 	return nil

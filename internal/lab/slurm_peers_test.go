@@ -87,8 +87,7 @@ func TestSlurmCloseEndsJobs(t *testing.T) {
 		eventually(t, "the job ends", func() bool { return !alive(pid) })
 		_ = jobs[i].Wait()
 	}
-	out, err := exec.CommandContext(t.Context(), "pgrep", "-f", s.Conf).Output()
-	if err == nil {
+	if out, err := exec.CommandContext(t.Context(), "pgrep", "-f", s.Conf).Output(); err == nil {
 		t.Errorf("Close has left processes %s", out)
 	}
 	if _, err := lab.StartSlurm(t.Context(), "/tmp/no such", 1); err == nil {

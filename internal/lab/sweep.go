@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,11 +83,10 @@ func sweep(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look for what labs have left: %w", err)
 	}
-	failed := killAll(killTimeout, func() ([]int, error) {
-		return families(func(dir string) bool {
-			mark, found := environmentOf(dir, markVariable)
-			n, ok := parseName(string(mark))
-			return found && ok && !n.alive()
+	failed := killAll(func() ([]int, error) {
+		return marked(func(file string) bool {
+			n, ok := parseName(filepath.Base(filepath.Dir(file)))
+			return ok && !n.alive()
 		})
 	})
 	for _, entry := range entries {
@@ -96,11 +97,28 @@ func sweep(ctx context.Context) error {
 	return failed
 }
 
-// markVariable is in the environment of processes that have no network
-// namespace to be known by. Its value tells whose they are.
-const markVariable = "TESTR_LAB"
+// marks are the variables that tell whose a process is that has no network
+// namespace to be known by: each names a file in a directory of the name
+// that dir gives. What its programs start has it, too.
+var marks = []string{"SLURM_CONF", "CONTAINERS_CONF"}
 
-// mark is the variable with its value.
-func (n name) mark() string {
-	return fmt.Sprintf("%s=%s%d-%s-%s-0", markVariable, prefix, n.pid, n.start, n.own)
+// dir is the name of the directory whose files marks name.
+func (n name) dir() string { return n.namespace(0) }
+
+// marked are the processes, with their descendants, of which one of marks names
+// a file that keep holds for.
+func marked(keep func(file string) bool) ([]int, error) {
+	return families(func(dir string) bool {
+		return slices.ContainsFunc(marks, func(variable string) bool {
+			file, found := environmentOf(dir, variable)
+			return found && keep(string(file))
+		})
+	})
+}
+
+// killMarked ends the processes of which one of marks names file.
+func killMarked(file string) error {
+	return killAll(func() ([]int, error) {
+		return marked(func(other string) bool { return other == file })
+	})
 }
