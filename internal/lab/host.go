@@ -65,6 +65,9 @@ func (h *Host) connect(ctx context.Context) error {
 		return err
 	}
 	commands := [][]string{
+		// Nothing is sent that nobody asked for: it would use up random numbers.
+		{"ip", "link", "set", h.outer, "addrgenmode", "none"},
+		{"ip", "-n", h.Namespace, "link", "set", h.Link, "addrgenmode", "none"},
 		{"ip", "addr", "add", h.Gateway.String() + "/30", "dev", h.outer},
 		{"ip", "link", "set", h.outer, "up"},
 		{"ip", "-n", h.Namespace, "addr", "add", h.Address.String() + "/30", "dev", h.Link},

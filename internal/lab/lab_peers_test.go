@@ -9,10 +9,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
@@ -159,6 +161,33 @@ func TestLabDelay(t *testing.T) {
 		if got, want := len(ask(t, l, h, "head -c 300000 /dev/zero")), 300_000; got != want {
 			t.Errorf("%s: got %d bytes; want %d", h.Name, got, want)
 		}
+	}
+}
+
+// Packets are lost as the seed says.
+func TestLabLoss(t *testing.T) {
+	var received []string
+	for _, seed := range []uint64{1, 1, 2} {
+		l := startLab(t, 1, lab.Options{Host: func(int) lab.HostOptions { return lab.HostOptions{Loss: 0.3, Seed: seed} }})
+		h := l.Hosts[0]
+		out, err := h.Exec(t.Context(), "ping", "-c", "100", "-i", "0.005", "-W", "1", h.Gateway.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answered []string
+		for _, match := range regexp.MustCompile(`icmp_seq=(\d+)`).FindAllStringSubmatch(out, -1) {
+			answered = append(answered, match[1])
+		}
+		if n := len(answered); n < 20 || n > 80 { // 49 are to be expected
+			t.Errorf("got %d answers of 100 with 30 %% lost either way", n)
+		}
+		received = append(received, strings.Join(answered, " "))
+	}
+	if diff := cmp.Diff(received[0], received[1]); diff != "" {
+		t.Errorf("the same seed, other losses:\n%s", diff)
+	}
+	if received[0] == received[2] {
+		t.Error("another seed, the same losses")
 	}
 }
 
