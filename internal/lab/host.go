@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -64,11 +65,15 @@ func (h *Host) connect(ctx context.Context) error {
 		return err
 	}
 	commands := [][]string{
+		// Nothing is sent that nobody asked for: it would use up random numbers.
+		{"ip", "link", "set", h.outer, "addrgenmode", "none"},
+		{"ip", "-n", h.Namespace, "link", "set", h.Link, "addrgenmode", "none"},
 		{"ip", "addr", "add", h.Gateway.String() + "/30", "dev", h.outer},
 		{"ip", "link", "set", h.outer, "up"},
 		{"ip", "-n", h.Namespace, "addr", "add", h.Address.String() + "/30", "dev", h.Link},
 		{"ip", "-n", h.Namespace, "link", "set", h.Link, "up"},
 		{"ip", "-n", h.Namespace, "link", "set", "lo", "up"},
+		{"ip", "-n", h.Namespace, "route", "add", network, "via", h.Gateway.String()}, // the other hosts
 	}
 	if h.opts.Rate > 0 {
 		limit := []string{"root", "tbf", "rate", strconv.FormatInt(h.opts.Rate, 10) + "bit",
@@ -82,7 +87,8 @@ func (h *Host) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	// For this link alone, the machine is a router.
+	return os.WriteFile(filepath.Join("/proc/sys/net/ipv4/conf", h.outer, "forwarding"), []byte("1\n"), 0o644)
 }
 
 // entry is the host in the client's configuration.

@@ -17,6 +17,9 @@ import (
 // closeTimeout is how long the commands of Close may take in all.
 const closeTimeout = time.Minute
 
+// network is what the hosts' addresses are of.
+const network = "10.231.0.0/16"
+
 // Options say what a lab is like.
 type Options struct {
 	// Host gives what is special about each host, from 0. Nil means nothing.
@@ -47,8 +50,8 @@ type HostOptions struct {
 }
 
 // Lab is hosts on this machine, each with a network interface of its own. They
-// share the file system and the table of processes with it; who logs in is
-// root. Its fields are not to be changed.
+// share the file system and the table of processes with it, and reach each
+// other; who logs in is root. Its fields are not to be changed.
 type Lab struct {
 	// Hosts are called host1, host2 and so on.
 	Hosts []*Host
@@ -150,7 +153,7 @@ func (l *Lab) connect(ctx context.Context) error {
 	return nil
 }
 
-// freeSubnets finds n subnets of 10.231.0.0/16, with 4 addresses each, of which
+// freeSubnets finds n subnets of network, with 4 addresses each, of which
 // no interface has any.
 func freeSubnets(n int) ([]netip.Prefix, error) {
 	addresses, err := net.InterfaceAddrs()
@@ -175,7 +178,7 @@ func freeSubnets(n int) ([]netip.Prefix, error) {
 		}
 	}
 	if len(subnets) < n {
-		return nil, fmt.Errorf("look for free addresses: 10.231.0.0/16 has %d subnets left; want %d", len(subnets), n)
+		return nil, fmt.Errorf("look for free addresses: %s has %d subnets left; want %d", network, len(subnets), n)
 	}
 	return subnets, nil
 }

@@ -9,10 +9,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sys/unix"
 
@@ -162,6 +164,33 @@ func TestLabDelay(t *testing.T) {
 	}
 }
 
+// Packets are lost as the seed says.
+func TestLabLoss(t *testing.T) {
+	var received []string
+	for _, seed := range []uint64{1, 1, 2} {
+		l := startLab(t, 1, lab.Options{Host: func(int) lab.HostOptions { return lab.HostOptions{Loss: 0.3, Seed: seed} }})
+		h := l.Hosts[0]
+		out, err := h.Exec(t.Context(), "ping", "-c", "100", "-i", "0.005", "-W", "1", h.Gateway.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answered []string
+		for _, match := range regexp.MustCompile(`icmp_seq=(\d+)`).FindAllStringSubmatch(out, -1) {
+			answered = append(answered, match[1])
+		}
+		if n := len(answered); n < 20 || n > 80 { // 49 are to be expected
+			t.Errorf("got %d answers of 100 with 30 %% lost either way", n)
+		}
+		received = append(received, strings.Join(answered, " "))
+	}
+	if diff := cmp.Diff(received[0], received[1]); diff != "" {
+		t.Errorf("the same seed, other losses:\n%s", diff)
+	}
+	if received[0] == received[2] {
+		t.Error("another seed, the same losses")
+	}
+}
+
 func TestLabRate(t *testing.T) {
 	const rate, size = 8_000_000, 1_000_000 // a second's worth
 	l := startLab(t, 1, lab.Options{Host: func(int) lab.HostOptions { return lab.HostOptions{Rate: rate} }})
@@ -285,6 +314,21 @@ func TestLabMaxSessions(t *testing.T) {
 	cmd.Args = append([]string{"ssh", "-o", "SetEnv=LAB=set"}, cmd.Args[1:]...)
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "set sh\n" {
 		t.Errorf("got %q, %v; want the lines of Config and the shell heeded", out, err)
+	}
+}
+
+// A host is reached by way of another: hosts know their network, and nothing else.
+func TestLabJump(t *testing.T) {
+	l := startLab(t, 2, lab.Options{Host: func(i int) lab.HostOptions {
+		return lab.HostOptions{Delay: time.Duration(i) * time.Millisecond}
+	}})
+	for i, h := range l.Hosts {
+		cmd := client(t.Context(), l, h, "echo $SSH_CLIENT")
+		cmd.Args = append([]string{"ssh", "-J", l.Hosts[1-i].Name}, cmd.Args[1:]...)
+		out, err := cmd.CombinedOutput()
+		if want := l.Hosts[1-i].Address.String() + " "; err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("got %v: %s; want a connection from %s", err, out, want)
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ func processesIn(name string) ([]int, error) {
 
 // removeNamespace ends what is in a namespace, and takes it away.
 func removeNamespace(ctx context.Context, name string) error {
-	if err := killAll(killTimeout, func() ([]int, error) { return processesIn(name) }); err != nil {
+	if err := killAll(func() ([]int, error) { return processesIn(name) }); err != nil {
 		return fmt.Errorf("empty the network namespace %s: %w", name, err)
 	}
 	if _, err := os.Lstat(filepath.Join(namespaces, name)); errors.Is(err, os.ErrNotExist) {

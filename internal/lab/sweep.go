@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -63,24 +64,10 @@ func (n name) alive() bool {
 	return err == nil && start == n.start
 }
 
-// startOf is when a process began, in the clock ticks of /proc.
-func startOf(pid int) (string, error) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return "", err
-	}
-	// The name of the program, in parentheses, may contain anything.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" {
-		return "", fmt.Errorf("process %d has ended", pid)
-	}
-	return fields[19], nil
-}
-
-// Sweep takes away what labs have left whose process ended without Close:
-// their processes and network namespaces, with the links into these. Files
-// stay. Start calls it. Labs whose process lives are left alone, and so are
-// those of other PID namespaces if they have a /run of their own.
+// Sweep takes away what labs have left, Slurm's and Podman's included, whose
+// process ended without Close: their processes and network namespaces, with the
+// links into these. Files stay. Start calls it. Labs whose process lives are
+// left alone.
 func Sweep(ctx context.Context) error {
 	held, err := lock(ctx)
 	if err != nil {
@@ -96,11 +83,42 @@ func sweep(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look for what labs have left: %w", err)
 	}
-	var failed error
+	failed := killAll(func() ([]int, error) {
+		return marked(func(file string) bool {
+			n, ok := parseName(filepath.Base(filepath.Dir(file)))
+			return ok && !n.alive()
+		})
+	})
 	for _, entry := range entries {
 		if n, ok := parseName(entry.Name()); ok && !n.alive() {
 			failed = errors.Join(failed, removeNamespace(ctx, entry.Name()))
 		}
 	}
 	return failed
+}
+
+// marks are the variables that tell whose a process is that has no network
+// namespace to be known by: each names a file in a directory of the name
+// that dir gives. What its programs start has it, too.
+var marks = []string{"SLURM_CONF", "CONTAINERS_CONF"}
+
+// dir is the name of the directory whose files marks name.
+func (n name) dir() string { return n.namespace(0) }
+
+// marked are the processes, with their descendants, of which one of marks names
+// a file that keep holds for.
+func marked(keep func(file string) bool) ([]int, error) {
+	return families(func(dir string) bool {
+		return slices.ContainsFunc(marks, func(variable string) bool {
+			file, found := environmentOf(dir, variable)
+			return found && keep(string(file))
+		})
+	})
+}
+
+// killMarked ends the processes of which one of marks names file.
+func killMarked(file string) error {
+	return killAll(func() ([]int, error) {
+		return marked(func(other string) bool { return other == file })
+	})
 }

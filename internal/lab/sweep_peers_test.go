@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -17,36 +18,91 @@ import (
 	"testr/internal/lab"
 )
 
-// creatorVariable makes the test binary a process that makes a lab in the
-// directory that it names, and waits to be killed.
+// creatorVariable makes the test binary a process that makes what the variable
+// says in the directory that is its argument, and waits to be killed.
 const creatorVariable = "TESTR_LAB_CREATOR"
 
 func TestMain(m *testing.M) {
-	dir := os.Getenv(creatorVariable)
-	if dir == "" {
+	what := os.Getenv(creatorVariable)
+	if what == "" {
 		os.Exit(m.Run())
 	}
 	time.AfterFunc(2*time.Minute, func() { os.Exit(99) }) // a test has lost it
-	os.Exit(create(dir))
+	err := creators[what](context.Background(), os.Args[1])
+	_, _ = fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }
 
-func create(dir string) int {
-	l, err := lab.Start(context.Background(), dir, 2, lab.Options{Host: func(i int) lab.HostOptions {
+// creators make something, say what it is, and don't return but with an error.
+var creators = map[string]func(ctx context.Context, dir string) error{
+	"hosts":  createHosts,
+	"slurm":  createSlurm,
+	"podman": createPodman,
+}
+
+func createHosts(ctx context.Context, dir string) error {
+	l, err := lab.Start(ctx, dir, 2, lab.Options{Host: func(i int) lab.HostOptions {
 		return lab.HostOptions{Delay: time.Duration(i) * time.Millisecond}
 	}})
 	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
 	for _, h := range l.Hosts {
 		pids, err := h.Processes()
 		if err != nil || len(pids) != 1 {
-			_, _ = fmt.Fprintln(os.Stderr, pids, err)
-			return 1
+			return fmt.Errorf("got %v, %w; want sshd alone", pids, err)
 		}
 		_, _ = fmt.Fprintln(os.Stdout, h.Gateway, pids[0])
 	}
 	select {}
+}
+
+func createSlurm(ctx context.Context, dir string) error {
+	s, err := lab.StartSlurm(ctx, dir, 1)
+	if err != nil {
+		return err
+	}
+	// The job's number, and those of the daemons and of srun.
+	cmd := srun(ctx, s, "-n1", "-u", "sh", "-c", "echo $$ $(pgrep -f "+s.Conf+"); exec sleep 600")
+	cmd.Stdout = os.Stdout
+	return cmd.Run()
+}
+
+func createPodman(ctx context.Context, dir string) error {
+	p, err := lab.StartPodman(ctx, dir)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, p.Command, "run", "-d", "--name", "it", p.Busybox, "sleep", "600")
+	if err := cmd.Run(); err != nil {
+		return err
+	}
+	cmd = exec.CommandContext(ctx, p.Command, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}}", "it")
+	cmd.Stdout = os.Stdout
+	if err := cmd.Run(); err != nil {
+		return err
+	}
+	select {}
+}
+
+// startCreator starts a process that makes something, and gives its stdout.
+func startCreator(t *testing.T, what string) (*exec.Cmd, io.Reader) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	creator := exec.CommandContext(t.Context(), exe, t.TempDir())
+	creator.Env = append(os.Environ(), creatorVariable+"="+what)
+	creator.Stderr = os.Stderr
+	stdout, err := creator.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := creator.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return creator, stdout
 }
 
 // isOurs tells whether this machine has an address.
@@ -76,20 +132,7 @@ func namespacesOf(t *testing.T, pid int) []string {
 
 func TestSweep(t *testing.T) {
 	living := startLab(t, 1, lab.Options{})
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	creator := exec.CommandContext(t.Context(), exe)
-	creator.Env = append(os.Environ(), creatorVariable+"="+t.TempDir())
-	creator.Stderr = os.Stderr
-	stdout, err := creator.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := creator.Start(); err != nil {
-		t.Fatal(err)
-	}
+	creator, stdout := startCreator(t, "hosts")
 	var gateways [2]string
 	var pids [2]int
 	for i := range gateways {
@@ -121,6 +164,33 @@ func TestSweep(t *testing.T) {
 		t.Errorf("Sweep has left %v", left)
 	}
 	ask(t, living, living.Hosts[0], "true")
+}
+
+// Daemons, jobs and containers are not in a network namespace of their own.
+func TestSweepOfOthers(t *testing.T) {
+	for _, what := range []string{"slurm", "podman"} {
+		t.Run(what, func(t *testing.T) {
+			creator, stdout := startCreator(t, what)
+			var pids []int
+			for field := range strings.FieldsSeq(readLine(t, stdout)) {
+				pids = append(pids, pidOf(t, field))
+			}
+			if err := lab.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			_ = creator.Process.Kill()
+			_ = creator.Wait()
+			if len(pids) < 2 || !alive(pids[0]) || !alive(pids[1]) {
+				t.Fatalf("processes %v: the dead process has left nothing to sweep", pids)
+			}
+			if err := lab.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, pid := range pids {
+				eventually(t, fmt.Sprintf("process %d ends", pid), func() bool { return !alive(pid) })
+			}
+		})
+	}
 }
 
 // A Start that fails half-way leaves nothing.
