@@ -107,9 +107,12 @@ func TestPacketsArriveWhole(t *testing.T) {
 			c := client(t, &recorded{relayed, io.TeeReader(relayed.stdout, &up)}, cancel)
 			var running sync.WaitGroup
 			want := make([][]*protocol.Packet, workers)
+			var started []*Process
 			for n := range workers {
 				want[n] = randomPackets(seed+uint64(n), 1000/workers+20)
-				p := startOne(t, c, "reflect")
+				started = append(started, startOne(t, c, "reflect"))
+			}
+			for n, p := range started {
 				running.Go(func() {
 					for _, packet := range want[n] {
 						if err := p.WritePacket(packet); err != nil {
