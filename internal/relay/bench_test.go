@@ -18,8 +18,8 @@ func benchPackets() []*protocol.Packet {
 	id := "nova.tests.unit.compute.test_compute.ComputeTestCase.test_something"
 	now := time.Unix(1_700_000_000, 123_456_789)
 	return []*protocol.Packet{
-		{Has: protocol.HasTestID | protocol.HasTime, TestID: id, Time: now, Status: protocol.StatusInProgress, Runnable: true},
-		{Has: protocol.HasTestID | protocol.HasTime, TestID: id, Time: now, Status: protocol.StatusSuccess, Runnable: true},
+		{Has: protocol.HasTestID | protocol.HasTime, TestID: id, Time: now, Status: protocol.StatusInProgress},
+		{Has: protocol.HasTestID | protocol.HasTime, TestID: id, Time: now, Status: protocol.StatusSuccess},
 	}
 }
 

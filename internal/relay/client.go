@@ -125,7 +125,7 @@ func (c *Client) follow() {
 	defer close(c.done)
 	var pumps sync.WaitGroup
 	pumps.Go(func() { c.out.write(c.process.Stdin(), c.unwritten) })
-	read, waited := make(chan error, 1), make(chan error, 1)
+	read, waited := make(chan error, 1), make(chan ending, 1)
 	pumps.Go(func() { c.read(read) })
 	pumps.Go(func() { waited <- c.wait() })
 	select {
@@ -139,8 +139,8 @@ func (c *Client) follow() {
 	timer := time.NewTimer(c.endPatience)
 	defer timer.Stop()
 	select {
-	case how := <-waited:
-		c.fail(how)
+	case e := <-waited:
+		c.fail(c.explain(e))
 	case <-timer.C:
 		c.giveUp(errors.New("the relay's output has ended, and it has not"))
 	}
@@ -148,22 +148,33 @@ func (c *Client) follow() {
 	c.commands.Wait()
 }
 
-// wait waits for the relay's process and tells how it ended.
-func (c *Client) wait() error {
+// ending is how the relay's process ended.
+type ending struct {
+	status instance.ExitStatus
+	err    error
+}
+
+// wait reads the relay's stderr and waits for its process.
+func (c *Client) wait() ending {
 	_, _ = io.Copy(&c.stderr, c.process.Stderr())
 	status, err := c.process.Wait()
+	return ending{status, err}
+}
+
+// explain is why the relay is gone whose output has ended, and that was it.
+func (c *Client) explain(e ending) error {
 	c.mu.Lock()
 	closing := c.closing
 	c.mu.Unlock()
 	switch noise := c.noise.String(); {
-	case err != nil:
-		return err
-	case closing && status.Success():
+	case e.err != nil:
+		return e.err
+	case closing && e.status.Success():
 		return instance.ErrClosed
 	case noise != "" && !c.knows():
-		return fmt.Errorf("no relay is there, but something that ended, %v, and wrote %q", status, noise)
+		return fmt.Errorf("no relay is there, but something that ended, %v, and wrote %q", e.status, noise)
 	}
-	return fmt.Errorf("the relay has ended, %v", status)
+	return fmt.Errorf("the relay has ended, %v", e.status)
 }
 
 // fail notes that the relay is gone. The first reason counts.

@@ -117,8 +117,7 @@ func texts(octets [][]byte) []string {
 // failure is why a command was not started.
 func failure(err error) failedMessage {
 	m := failedMessage{Error: err.Error()}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		m.Errno = unix.ErrnoName(errno)
 	}
 	return m

@@ -338,7 +338,8 @@ func TestStartErrno(t *testing.T) {
 // goes wrong is the machine's affair.
 func TestBring(t *testing.T) {
 	broken := errors.New("no room on the disk")
-	for name, want := range map[string]error{"fails": broken, "cancelled": context.Canceled, "killed": instance.ErrClosed} {
+	for name, want := range map[string]error{"fails": broken, "cancelled": context.Canceled,
+		"killed": instance.ErrClosed} {
 		p, cancel := startPiped((&Server{Provider: stage{"reflect": reflect}}).Serve)
 		bringing := make(chan struct{})
 		c, err := New(t.Context(), p, Options{Name: "desktop", Cancel: cancel,

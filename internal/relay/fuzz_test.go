@@ -12,8 +12,10 @@ import (
 
 // seeds are what the two ends say, in order and not.
 func seeds(f *testing.F) {
-	start := message(0, nameStart, startMessage{Args: [][]byte{[]byte("reflect")}, Dir: []byte("d"), Env: [][]byte{[]byte("A=b")}})
-	f.Add(slices.Concat(hello(), start, message(0, nameWindow, windowMessage{Stream: nameStdout, Octets: 100, As: asPackets}),
+	start := message(0, nameStart, startMessage{Args: [][]byte{[]byte("reflect")}, Dir: []byte("d"),
+		Env: [][]byte{[]byte("A=b")}})
+	f.Add(slices.Concat(hello(), start,
+		message(0, nameWindow, windowMessage{Stream: nameStdout, Octets: 100, As: asPackets}),
 		message(0, nameWindow, windowMessage{Stream: nameStderr, Octets: 100}), packetOf("0"), packetOf("0/1"),
 		appendControl(nil, 0, nameStdin, []byte("text"), true)))
 	f.Add(slices.Concat(hello(), start, message(0, nameCancel, struct{}{}), message(0, nameKill, struct{}{}),
@@ -25,7 +27,8 @@ func seeds(f *testing.F) {
 	}
 	f.Add(slices.Concat(hello(), message(0, nameStarted, startedMessage{PID: 5}), packetOf("0"),
 		appendControl(nil, 0, nameText, []byte("text"), false),
-		message(0, nameDamage, damageMessage{Offset: 3, Reason: "r", Octets: []byte{0xb3}}), pieces(0, namePacket, packetOf("")),
+		message(0, nameDamage, damageMessage{Offset: 3, Reason: "r", Octets: []byte{0xb3}}),
+		pieces(0, namePacket, packetOf("")),
 		appendControl(nil, 0, nameStderr, nil, true), appendControl(nil, 0, nameStdout, nil, true),
 		message(0, nameExit, exitMessage{Code: 1})))
 }

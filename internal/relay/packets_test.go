@@ -107,9 +107,12 @@ func TestPacketsArriveWhole(t *testing.T) {
 			c := client(t, &recorded{relayed, io.TeeReader(relayed.stdout, &up)}, cancel)
 			var running sync.WaitGroup
 			want := make([][]*protocol.Packet, workers)
+			var started []*Process
 			for n := range workers {
 				want[n] = randomPackets(seed+uint64(n), 1000/workers+20)
-				p := startOne(t, c, "reflect")
+				started = append(started, startOne(t, c, "reflect"))
+			}
+			for n, p := range started {
 				running.Go(func() {
 					for _, packet := range want[n] {
 						if err := p.WritePacket(packet); err != nil {
@@ -184,7 +187,8 @@ func TestRoutes(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"", "c", "00", "01", "-1", "+1", " 1", "1 ", "1.0", "65536", "99999999999999999999", "٣"} {
+	for _, name := range []string{"", "c", "00", "01", "-1", "+1", " 1", "1 ", "1.0", "65536",
+		"99999999999999999999", "٣"} {
 		if slot, ok := parseSlot(name); ok {
 			t.Errorf("%q: got slot %d; want none", name, slot)
 		}
@@ -326,8 +330,7 @@ func TestTextAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = p.ReadPacket()
-	var corrupt *protocol.CorruptError
-	if !errors.As(err, &corrupt) {
+	if _, ok := errors.AsType[*protocol.CorruptError](err); !ok {
 		t.Fatalf("got %v; want damage", err)
 	}
 	if got, err := p.ReadPacket(); err != nil || got.TestID != "a" {
@@ -336,7 +339,7 @@ func TestTextAtOnce(t *testing.T) {
 	if err := p.Stdin().Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := p.ReadPacket(); err != io.EOF {
+	if _, err := p.ReadPacket(); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v; want the end", err)
 	}
 	if _, err := p.Stdout().Read(make([]byte, 1)); !errors.Is(err, errOrder) {

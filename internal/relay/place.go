@@ -119,9 +119,8 @@ func (p *Process) bring(ctx context.Context, cmd instance.Command) {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("start %q: %w", p.name, context.Cause(ctx))
 	default:
-		var lost *instance.LostError
 		err = fmt.Errorf("start %q: bring what it needs: %w", p.name, err)
-		if !errors.As(err, &lost) {
+		if _, ok := errors.AsType[*instance.LostError](err); !ok {
 			err = &instance.LostError{Instance: p.client.options.Name, Err: err}
 		}
 	}

@@ -117,17 +117,17 @@ func (p *Process) order(what string) {
 	p.send(func() []byte { return message(p.slot, what, struct{}{}) })
 }
 
-// send sends what make makes, after the start message and never after the
+// send sends what the function makes, after the start message and never after the
 // relay has forgotten the command: its slot may be another one's then.
-func (p *Process) send(make func() []byte) {
+func (p *Process) send(what func() []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.over:
 	case p.begun:
-		p.client.out.put(make())
+		p.client.out.put(what())
 	default:
-		p.pending = append(p.pending, make())
+		p.pending = append(p.pending, what())
 	}
 }
 
@@ -207,8 +207,7 @@ func (p *Process) exit(status instance.ExitStatus, err error) bool {
 		return false
 	}
 	why := err
-	var lost *instance.LostError
-	if !errors.As(err, &lost) {
+	if _, ok := errors.AsType[*instance.LostError](err); !ok {
 		why = errBrokenPipe
 	}
 	p.input.die(why)

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"testr/internal/protocol"
 )
 
 // fromRelay are the messages that a client knows. It passes over others.
 var fromRelay = []string{nameHello, nameStarted, nameFailed, nameExit, nameWindow, nameDamage, namePacket}
+
+// streamsFrom are the streams of a relay's.
+var streamsFrom = []string{nameStdin, nameStdout, nameStderr, nameText}
 
 // read reads the channel until it ends, and drops what comes after a mistake of
 // the relay's. It gives ended the mistake, or nil at the end.
@@ -128,7 +130,7 @@ func (c *Client) hearControl(p *protocol.Packet, cost int) error {
 	if err != nil {
 		return err
 	}
-	stream := strings.Contains(" stdin stdout stderr text ", " "+control.name+" ")
+	stream := slices.Contains(streamsFrom, control.name)
 	if !stream && !slices.Contains(fromRelay, control.name) {
 		return nil
 	}
