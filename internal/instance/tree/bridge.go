@@ -27,8 +27,7 @@ type bridge struct {
 	dir      string // of the socket, removed by close; empty if it is somebody else's
 	cancel   context.CancelFunc
 	joined   sync.WaitGroup
-	began    bool // whether the command was started; to be read after close
-	err      error
+	err      error // to be read after close
 }
 
 // listen makes a socket in dir, which is ours alone, or, if its name is too long
@@ -95,7 +94,6 @@ func (b *bridge) serve(ctx context.Context, t *there, conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	b.began = true
 	var copying sync.WaitGroup
 	var stderr tail
 	copying.Go(func() { _, _ = io.Copy(&stderr, p.Stderr()) })

@@ -21,6 +21,7 @@ func testWay(t *testing.T, w way) {
 		{"at the same time", testTogether},
 		{"a lock whose owner is dead", testStale},
 		{"what is not brought", testLeftOut},
+		{"directories of all names", testDirectories},
 		{"progress", testProgress},
 		{"errors", testErrors},
 		{"noise", testNoise},

@@ -121,3 +121,29 @@ func (p *pair) nothingRuns(temp string) {
 		p.t.Error("the lock is there still")
 	}
 }
+
+// A list that was cut off is not followed: half a name is another one.
+func TestCutLists(t *testing.T) {
+	p := newPair(t, way{by: byTar})
+	files{"a": "1"}.write(t, p.here)
+	p.sync()
+	files{"made": "x"}.write(t, p.away)
+	record, err := os.ReadFile(filepath.Join(p.away, ".testr/synced"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := newThere(p.inst, workDir)
+	for name, command := range map[string]instance.Command{
+		"changes": there.command(changeAll, changeScript, "12"),
+		"names":   there.command(noteAll, "12"),
+	} {
+		err := there.run(t.Context(), job{what: "cut", command: command, stdin: writeAll([]byte("ga\x00gmade"))})
+		if err == nil || !strings.Contains(err.Error(), "was cut off") {
+			t.Errorf("%s: got %v; want it refused", name, err)
+		}
+	}
+	want(t, p.away, files{"a": "1", "made": "x"})
+	if got, err := os.ReadFile(filepath.Join(p.away, ".testr/synced")); err != nil || string(got) != string(record) {
+		t.Errorf("got %q, %v; want the record as it was", got, err)
+	}
+}

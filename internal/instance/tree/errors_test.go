@@ -23,7 +23,8 @@ func testErrors(t *testing.T, w way) {
 	}{
 		{name: "no tree", change: func(_ *pair, o *Options) { o.Root += "/missing" },
 			want: []string{"/missing: no such file or directory"}},
-		{name: "a file for a tree", change: func(_ *pair, o *Options) { o.Root += "/a" }, want: []string{"it is no directory"}},
+		{name: "a file for a tree", change: func(_ *pair, o *Options) { o.Root += "/a" },
+			want: []string{"it is no directory"}},
 		{name: "no temporary directory", change: func(_ *pair, o *Options) { o.TempDir += "/missing" },
 			want: []string{"make a temporary directory"}},
 		{name: "a file for a directory", dir: "file/x", want: []string{"lock the directory: exit status 1", "ile/x"}},

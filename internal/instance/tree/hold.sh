@@ -35,7 +35,7 @@ stale() {
 try() {
 	why=$( (
 		set -C
-		{ printf '%s\n' "$me" >&3 || { rm -f "$lock"; exit 1; }; } 3>"$lock"
+		{ printf '%s\n' "$me" >&3 || { rm -f "$lock"; echo "can't write $lock: no space left?" >&2; exit 1; }; } 3>"$lock"
 	) 2>&1) && return 0
 	owner=$(cat "$lock" 2>/dev/null)
 	if stale "$owner" && mkdir "$take" 2>/dev/null; then

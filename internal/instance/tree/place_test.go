@@ -26,12 +26,15 @@ func testOutside(t *testing.T, w way) {
 			return files{"a": "->" + out, "e": "->" + out + "/e", "f": "->" + out, "h": "->" + out}
 		}},
 		{name: "a file", there: func(out string) files { return files{"e": "->" + out + "/e", "a/b": "->" + out} }},
-		{name: "to nothing", there: func(out string) files { return files{"e": "->" + out + "/new", "h": "->" + out + "/newer"} }},
+		{name: "to nothing", there: func(out string) files {
+			return files{"e": "->" + out + "/new", "h": "->" + out + "/newer"}
+		}},
 		{name: "to itself", there: func(string) files { return files{"a": "->.", "h": "->h", "e": "->e"} }},
 		{name: "new files", there: func(out string) files { return files{"n": "->" + out, "o": "->" + out + "/new"} },
 			here: files{"n/b": "5", "n/c/d": "6", "o": "7"}},
 		{name: "the same content", there: func(out string) files { return files{"n": "->" + out} }, here: files{"n/b": "x"}},
-		{name: "gone files", there: func(out string) files { return files{"h": "->" + out} }, here: files{"h/i": "", "h/j": "8"}},
+		{name: "gone files", there: func(out string) files { return files{"h": "->" + out} },
+			here: files{"h/i": "", "h/j": "8"}},
 	}
 	for _, tt := range tests {
 		p := newPair(t, w)
@@ -106,7 +109,8 @@ func testInTheWay(t *testing.T, w way) {
 func testLeftOut(t *testing.T, w way) {
 	p := newPair(t, w)
 	files{
-		"a": "1", ".gitignore": "*", ".hidden/b": "2", "c/.hg/x": "x", "c/.git": "x", "c/d": "3", ".testr/x": "x", ".hg/x": "x",
+		"a": "1", ".gitignore": "*", ".hidden/b": "2", "c/d": "3",
+		"c/.hg/x": "x", "c/.git": "x", ".testr/x": "x", ".hg/x": "x",
 	}.write(t, p.here)
 	for _, name := range []string{"pipe", "c/pipe\n2"} {
 		if err := unix.Mkfifo(filepath.Join(p.here, name), 0o600); err != nil {
@@ -125,5 +129,40 @@ func testLeftOut(t *testing.T, w way) {
 	entries, err := os.ReadDir(filepath.Join(p.away, ".testr"))
 	if err != nil || len(entries) != 2 {
 		t.Errorf("got %v, %v in .testr; want sync and synced", entries, err)
+	}
+}
+
+// Directories have whatever names, here and there; the empty one is where
+// commands run.
+func testDirectories(t *testing.T, w way) {
+	p := newPair(t, w)
+	home := filepath.Dir(filepath.Dir(p.away))
+	odd := `-a:b 'c' "d" $(touch e)` + "\n* \xff"
+	for _, name := range []string{"here", "temp"} {
+		if err := os.MkdirAll(filepath.Join(p.here, name, odd), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(p.here, "link")
+	if err := os.Symlink(filepath.Join(p.here, "here", odd), link); err != nil {
+		t.Fatal(err)
+	}
+	tree := files{"a": "1", "b/c": "2"}
+	tree.write(t, link)
+	o := p.options()
+	o.TempDir = filepath.Join(p.here, "temp", odd)
+	for _, root := range []string{link, filepath.Join(p.here, "here", odd)} {
+		for _, dir := range []string{"", "-", "-x/--y", "~", odd, "n/../" + odd + "/b", filepath.Join(home, "absolute")} {
+			o.Root = root
+			if _, err := Sync(t.Context(), p.inst, dir, o); err != nil {
+				t.Fatalf("%q: %v", dir, err)
+			}
+			if !filepath.IsAbs(dir) {
+				dir = filepath.Join(home, dir)
+			}
+			if got := read(t, dir); got["a"] != "1" || got["b/c"] != "2" {
+				t.Errorf("%q: got %v; want the tree", dir, got)
+			}
+		}
 	}
 }

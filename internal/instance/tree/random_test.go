@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -135,9 +136,7 @@ func (w *world) check() {
 	w.t.Helper()
 	w.sync()
 	all := read(w.t, w.here)
-	for name, content := range w.made {
-		all[name] = content
-	}
+	maps.Copy(all, w.made)
 	want(w.t, w.away, all)
 	want(w.t, w.outside, files{"a": "not of the tree", "b/f1": "nor this"})
 }

@@ -67,6 +67,8 @@ func printable(r rune) rune {
 // language of LC_ALL=C.
 var remedies = []struct{ symptom, remedy string }{
 	{"No space left on device", "free some space there"},
+	{"Wrote only", "free some space there"}, // tar, of a write that was cut short
+	{"no space left", "free some space there"},
 	{"Disk quota exceeded", "free some space there"},
 	{"Read-only file system", "choose a directory that can be written to"},
 	{"Permission denied", "who logs in there must own the directory and what is in it"},

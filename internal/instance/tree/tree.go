@@ -153,6 +153,9 @@ func (s *syncer) warn(text string) {
 func (s *syncer) locked(ctx context.Context) error {
 	var err error
 	if s.files, err = list(ctx, s.root, s.options.Exclude, s.temp, s.warn); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return fmt.Errorf("list the files of the tree: %w", err)
 	}
 	s.stats.Files = len(s.files)

@@ -24,3 +24,7 @@ func busybox(t testing.TB) way {
 	}
 	return way{by: byTar, env: []string{"PATH=" + dir}}
 }
+
+func BenchmarkRsync(b *testing.B) { benchmarkWay(b, way{by: byRsync, rsh: testRsh(b)}) }
+
+func BenchmarkBusybox(b *testing.B) { benchmarkWay(b, busybox(b)) }
