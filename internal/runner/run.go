@@ -65,6 +65,11 @@ func List(ctx context.Context, req Request) (tests []string, err error) {
 	if req.Select.known() {
 		return s.knownTests()
 	}
+	if req.NeedsRepository() {
+		if err := s.sweep(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.prepare(ctx, false); err != nil {
 		return nil, err
 	}
@@ -159,6 +164,11 @@ func (s *session) closeMachine(m *instance.Local) error {
 	return err
 }
 
+// sweep gives back what earlier runs left.
+func (s *session) sweep(ctx context.Context) error {
+	return DisposeStale(ctx, s.req.Repo, s.req.Config, s.machine, s.warn)
+}
+
 // prepare settles where workers run.
 func (s *session) prepare(ctx context.Context, several bool) error {
 	made, err := s.machine.Provision(ctx, 1)
@@ -206,6 +216,9 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 	}
 	mode, err := s.plan.mode(s.known())
 	if err != nil {
+		return nil, err
+	}
+	if err := s.sweep(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.prepare(ctx, s.several(mode)); err != nil {
