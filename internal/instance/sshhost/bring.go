@@ -52,7 +52,8 @@ func place(file string) string {
 // Bring brings files of this machine to the host, each once in a life: the
 // content of one that was brought must not change. Others may be reading it: it
 // is there as a whole, or not at all. Files of 1 MiB and more stay there, in
-// ~/.cache/testr, until nobody has used them for 30 days.
+// ~/.cache/testr, until nobody has used them for 30 days. The error is an
+// *instance.LostError where the host is to blame: a full disk is.
 func (h *Host) Bring(ctx context.Context, files ...string) error {
 	l, err := h.connect(ctx)
 	if err != nil {
@@ -171,9 +172,9 @@ func (l *life) sendTo(ctx context.Context, args []string, f *os.File, size int64
 	case short: // there, it has counted the bytes
 		return errors.New("it has become shorter while it was being sent")
 	case !status.Success() && text != "":
-		return errors.New(strings.ToValidUTF8(text, "?"))
+		return l.host.lost(errors.New(strings.ToValidUTF8(text, "?")))
 	case !status.Success():
-		return errors.New(status.String())
+		return l.host.lost(errors.New(status.String()))
 	}
 	return nil
 }

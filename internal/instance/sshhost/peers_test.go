@@ -4,6 +4,7 @@ package sshhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -324,7 +325,7 @@ func TestPeersDiskFull(t *testing.T) {
 	i := instancetest.One(t, h)
 	large := tempFile(t, "large", string(instancetest.Pattern(3<<20)))
 	err := h.Bring(t.Context(), large)
-	if err == nil || !strings.Contains(err.Error(), "No space left") || !strings.Contains(err.Error(), large) {
+	if _, ok := errors.AsType[*instance.LostError](err); !ok || !strings.Contains(err.Error(), "No space left") || !strings.Contains(err.Error(), large) {
 		t.Errorf("got %v; want it to name the file, and the reason", err)
 	}
 	fits := tempFile(t, "fits", string(instancetest.Pattern(1<<20)))
