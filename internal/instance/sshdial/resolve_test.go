@@ -121,6 +121,8 @@ func TestResolve(t *testing.T) {
 			want: base(func(f *found) {
 				f.HostName, f.User, f.Command = "h", "bob", `nc -x "a b" h 22 'bob' w1 % # c`
 			})},
+		{name: "a command with names that a shell would expand", alias: "~w*", config: "ProxyCommand nc %h %n\n",
+			want: base(func(f *found) { f.Alias, f.HostName, f.Command = "~w*", "~w*", "nc '~w*' '~w*'" })},
 		{name: "no command", alias: "w1", config: "ProxyCommand none\nProxyCommand nc\nProxyJump j\n",
 			want: base(func(*found) {})},
 		{name: "jump hosts", alias: "w1", config: "Host w1\n ProxyJump bob@a:2,[::1]:3,ssh://carol@c:4\n" +
