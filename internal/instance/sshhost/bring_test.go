@@ -158,21 +158,11 @@ func TestBringGivenUp(t *testing.T) {
 // awaitTransfer waits until a file is on its way.
 func awaitTransfer(t *testing.T, h *Host, file string) {
 	t.Helper()
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for limit := time.After(patience); ; {
+	awaitState(t, "somebody to bring the file", func() bool {
 		h.life.mu.Lock()
-		begun := h.life.transfers[file] != nil
-		h.life.mu.Unlock()
-		if begun {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-limit:
-			t.Fatal("nobody brings the file")
-		}
-	}
+		defer h.life.mu.Unlock()
+		return h.life.transfers[file] != nil
+	})
 }
 
 // What can't be brought is named, with the reason.

@@ -111,10 +111,14 @@ finish() {
 	rm -rf "$1"
 }
 
+# identity says where numbers of processes mean what they mean here: on this
+# machine since it was started, and not in another container of it.
+identity="$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) $(readlink /proc/self/ns/pid 2>/dev/null)"
+
 # kept DIRECTORY: whether its keeper lives, as far as one can tell.
 kept() {
 	for file in "$1"/k.*; do
-		[ -e "$file" ] || return 0
+		[ -e "$file" ] && [ "$(cat "$file")" = "$identity" ] || return 0
 		where "$file"
 		started "$pid"
 		[ -z "$start" ] || [ "$at" = "$start" ] && return 0
@@ -164,7 +168,7 @@ base() {
 	started $$
 	if trouble=$(
 		{
-			mkdir -p "$1" && mkdir "$1/$name" && echo testr | cat >"$1/$name/k.$$.$at" &&
+			mkdir -p "$1" && mkdir "$1/$name" && printf '%s\n' "$identity" | cat >"$1/$name/k.$$.$at" &&
 				rm -f "$1/$link" && ln -s "$name" "$1/$link"
 		} 2>&1
 	); then

@@ -3,6 +3,7 @@ package sshhost
 import (
 	"context"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,5 +83,47 @@ func awaitLife(t *testing.T, h *Host) {
 	case <-h.life.lost:
 	case <-ctx.Done():
 		t.Fatal("the host lives on")
+	}
+}
+
+// A keeper's directory without a keeper is removed, but only where it is certain
+// that there is none.
+func TestRepair(t *testing.T) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	space, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.TrimSpace(string(boot)) + " " + space
+	leave := func(name, file, identity string) string {
+		dir := "/tmp/testr-" + name + random() + ".000001"
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		if err := os.WriteFile(dir+"/"+file, []byte(identity+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	dead := "k." + strconv.Itoa(os.Getpid()) + ".1" // there is one with that number, that was started later
+	kept := []string{
+		leave("0", dead, "elsewhere"),
+		leave("1", "other", here),
+		leave("2", "k."+strconv.Itoa(os.Getpid())+".", here), // who knows when it was started
+	}
+	gone := leave("3", dead, here)
+	srv := server(t, lab.ServerOptions{})
+	if err := host(t, srv, Config{}).Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	awaitNoFile(t, gone)
+	for _, dir := range kept {
+		if _, err := os.Stat(dir); err != nil {
+			t.Error(err)
+		}
 	}
 }

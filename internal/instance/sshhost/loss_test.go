@@ -116,48 +116,55 @@ func TestOneConnectionBroken(t *testing.T) {
 // Those that need a connection at the same time share one, or its error.
 func TestSingleFlight(t *testing.T) {
 	srv := server(t, lab.ServerOptions{})
-	var dials atomic.Int64
 	refused := errors.New("no way")
 	dialed := dialer(t, srv)
-	fail := true
-	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
-		dials.Add(1)
-		if fail {
-			return nil, refused
-		}
-		return dialed(ctx)
-	}})
-	i := &hostInstance{host: h, id: "i"} // Provision would have connected
-	start := func() []error {
-		var all []error
+	for _, result := range []error{refused, nil} {
+		var dials atomic.Int64
+		all := make(chan struct{}) // closed when all wait
+		h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
+			dials.Add(1)
+			<-all
+			if result != nil {
+				return nil, result
+			}
+			return dialed(ctx)
+		}})
+		i := &hostInstance{host: h, id: "i"} // Provision would have connected
 		var processes []instance.Process
 		for range 20 {
 			p := instancetest.Start(t.Context(), t, i, instance.Command{Args: []string{"true"}})
 			processes = append(processes, p)
 		}
+		awaitState(t, "20 that wait for a connection", func() bool {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.attempt != nil && h.attempt.waiting == 20
+		})
+		close(all)
 		for _, p := range processes {
 			_, err := instancetest.Finish(p, nil)
-			all = append(all, err)
+			_, lost := errors.AsType[*instance.LostError](err)
+			if !errors.Is(err, result) || lost != (result != nil) {
+				t.Errorf("got %v; want %v, as a loss", err, result)
+			}
 		}
-		return all
-	}
-	for _, err := range start() {
-		var lost *instance.LostError
-		if !errors.As(err, &lost) || !errors.Is(err, refused) {
-			t.Errorf("got %v; want %v, as a loss", err, refused)
-		}
-	}
-	if n := dials.Swap(0); n >= 20 {
-		t.Errorf("got %d dials for 20 commands; want few", n)
-	}
-	fail = false
-	for _, err := range start() {
-		if err != nil {
-			t.Error(err)
+		if n := dials.Load(); n != 1 {
+			t.Errorf("got %d dials; want 1", n)
 		}
 	}
-	if n := dials.Load(); n != 1 {
-		t.Errorf("got %d dials; want 1", n)
+}
+
+// awaitState waits until something holds.
+func awaitState(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for limit := time.After(patience); !holds(); {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatalf("waited %v for %s", patience, what)
+		}
 	}
 }
 
@@ -251,18 +258,10 @@ func TestKeeperKilled(t *testing.T) {
 // awaitNoFile waits until there is no file any more.
 func awaitNoFile(t *testing.T, name string) {
 	t.Helper()
-	look := time.NewTicker(5 * time.Millisecond)
-	defer look.Stop()
-	for limit := time.After(patience); ; {
-		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-limit:
-			t.Fatalf("%s is still there", name)
-		}
-	}
+	awaitState(t, "the end of "+name, func() bool {
+		_, err := os.Lstat(name)
+		return errors.Is(err, os.ErrNotExist)
+	})
 }
 
 // The keeper goes on through the signals of a session's end, and goes with its
