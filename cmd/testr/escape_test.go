@@ -15,6 +15,7 @@ import (
 	"github.com/creack/pty"
 
 	"testr/internal/protocol"
+	"testr/internal/repo"
 )
 
 // hostile does all that could do something to a terminal: a title, the
@@ -127,6 +128,9 @@ func TestTerminal(t *testing.T) {
 	for _, dir := range []string{".", "list", "empty", "dies", "plain"} {
 		p.want(0, "-d", dir, "init")
 	}
+	bad := strings.ToValidUTF8(hostile, "")
+	p.lease(repo.Lease{Section: bad, ID: bad, Dispose: bad + "\n$INSTANCE_IDS", Dir: bad, Failure: bad + "\nx"})
+	p.lease(repo.Lease{ID: "-rf" + bad})
 	type call struct {
 		args   string
 		status int
@@ -154,6 +158,13 @@ func TestTerminal(t *testing.T) {
 		{"slowest --all", 0, ""},
 		{"load " + hostile, 3, ""},
 		{"load list-of-tests", 3, ""},
+		{"instances list", 0, ""},
+		{"instances list --json", 0, ""},
+		{"instances dispose", 3, ""},
+		{"instances dispose " + hostile, 3, ""},
+		{"instances forget " + hostile, 0, ""},
+		{"instances forget " + hostile, 3, ""},
+		{"instances " + hostile, 2, ""},
 		{"stats", 0, ""},
 		{"stats " + hostile, 2, ""},
 		{"-d " + hostile + " last", 3, ""},

@@ -73,6 +73,7 @@ func newApp(env *environment) *cli.App {
 			newFailingCommand(env),
 			newHelpCommand(),
 			newInitCommand(env),
+			newInstancesCommand(env),
 			newLastCommand(env),
 			newListTestsCommand(env),
 			newLoadCommand(env),

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"testr/internal/protocol"
+	"testr/internal/repo"
 )
 
 // patience is how long a test waits for a state that comes at once unless
@@ -98,6 +99,20 @@ func (p *project) read(name string) string {
 		p.t.Fatal(err)
 	}
 	return string(b)
+}
+
+// lease puts an instance into the repository, as if a run that was killed had got
+// it.
+func (p *project) lease(l repo.Lease) {
+	p.t.Helper()
+	r, err := repo.Open(p.dir)
+	if err == nil {
+		_, err = r.PutLease(l)
+		err = errors.Join(err, r.Close())
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // result is how a command ended.

@@ -95,6 +95,7 @@ worker_command=touch pwned
 		"subunit":    {"subunit to-json", "subunit from-json"},
 		"load":       {"load stream", "load --force-init stream"},
 		"init":       {"init"},
+		"instances":  {"instances list", "instances list --json", "instances forget @1"},
 	}
 	for _, c := range newApp(newEnvironment(os.Stdin, io.Discard, io.Discard)).Commands {
 		if commands[c.Name] == nil && !slices.Contains(executing, c.Name) {

@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"testr/internal/repo"
 )
 
 // The test binary serves as testr, and as the test command of the scripts.
@@ -37,6 +40,7 @@ func TestScript(t *testing.T) {
 			"bytes": cmdBytes,
 			"exits": cmdExits,
 			"empty": cmdEmpty,
+			"lease": cmdLease,
 			"stamp": cmdStamp,
 		},
 	})
@@ -90,6 +94,28 @@ func cmdEmpty(ts *testscript.TestScript, neg bool, args []string) {
 	if len(entries) > 0 {
 		ts.Fatalf("%s is not empty", args[0])
 	}
+}
+
+// cmdLease puts an instance into the repository, as if a run that was killed had
+// got it in a directory by the hooks of a section; the id, in Go's notation, is
+// unknown if it is "?":
+//
+//	lease DIR SECTION ID DISPOSE [FAILURE]
+func cmdLease(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 4 || len(args) > 5 {
+		ts.Fatalf("usage: lease DIR SECTION ID DISPOSE [FAILURE]")
+	}
+	id, err := strconv.Unquote(`"` + args[2] + `"`)
+	ts.Check(err)
+	l := repo.Lease{Section: strings.TrimPrefix(args[1], "DEFAULT"), ID: strings.TrimPrefix(id, "?"), Dispose: args[3],
+		Dir: ts.MkAbs(args[0]), PID: 1 << 30, Since: time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)}
+	if len(args) == 5 {
+		l.Failure = args[4]
+	}
+	r, err := repo.Open(ts.MkAbs("."))
+	ts.Check(err)
+	_, err = r.PutLease(l)
+	ts.Check(errors.Join(err, r.Close()))
 }
 
 // cmdStamp replaces, in a file, what differs from run to run:

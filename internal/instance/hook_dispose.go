@@ -75,7 +75,7 @@ type Disposer struct {
 }
 
 // Disposal is what has become of leases that have section, command and directory
-// in common, and an id each, or none.
+// in common, and an id each that is fit to be one, or don't.
 type Disposal struct {
 	Leases []Lease // in the order of their ids
 	Err    error   // nil if they were given back; has a *DisposeError if the instances may still be there
@@ -88,11 +88,12 @@ func (d *Disposer) Dispose(ctx context.Context, leases []Lease) []Disposal {
 	type group struct {
 		section, command, dir string
 		named                 bool
+		unfit                 string
 	}
 	var order []group
 	groups := make(map[group][]Lease)
 	for _, lease := range leases {
-		g := group{lease.Section, lease.Dispose, lease.Dir, lease.ID != ""}
+		g := group{lease.Section, lease.Dispose, lease.Dir, lease.ID != "", refuseID(lease.ID)}
 		if groups[g] == nil {
 			order = append(order, g)
 		}
@@ -146,8 +147,10 @@ func (d *Disposer) disposeSome(ctx context.Context, leases []Lease) (*DisposeErr
 	switch {
 	case err != nil:
 		line = first.Dispose
-	case slices.Contains(ids, ""):
+	case first.ID == "":
 		err = ErrNoID
+	case refuseID(first.ID) != "": // nor would testr have put it into the journal
+		err = fmt.Errorf("%.80q is no id: %s", first.ID, refuseID(first.ID))
 	default:
 		err = d.call(ctx, first, line)
 	}

@@ -173,6 +173,7 @@ func TestDisposer(t *testing.T) {
 		{Dispose: dispose, Dir: l.dir},
 		{ID: "a", Dispose: dispose, Dir: l.dir},
 		{ID: "a", Dispose: dispose + "; echo no >&2; exit 3", Dir: l.dir, Section: "third"},
+		{ID: "-rf", Dispose: dispose, Dir: l.dir},
 		{ID: "gone", Dispose: dispose, Dir: l.dir + "/gone"},
 	} {
 		if _, err := l.journal.Put(lease); err != nil {
@@ -194,6 +195,7 @@ func TestDisposer(t *testing.T) {
 		`["x"] <nil>`,
 		`[""] dispose of : the hook had not said what it got when its testr ended`,
 		"[\"a\"] dispose of a: [instance third] instance_dispose: exit status 3\nno",
+		`["-rf"] dispose of -rf: "-rf" is no id: it begins like an option`,
 		`["gone"] dispose of gone: instance_dispose: start "/bin/sh": enter the working directory: stat ` + l.dir +
 			`/gone: no such file or directory`,
 	}
@@ -203,7 +205,7 @@ func TestDisposer(t *testing.T) {
 	if got, want := l.file("disposed"), "env a b\nenv a\nenv a\n"; got != want {
 		t.Errorf("got %q disposed of; want %q", got, want)
 	}
-	if diff := cmp.Diff([]string{"", "a", "gone"}, l.journal.ids()); diff != "" {
+	if diff := cmp.Diff([]string{"", "-rf", "a", "gone"}, l.journal.ids()); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
 	if leases, _ := l.journal.Leases(); !errors.Is(d.Dispose(t.Context(), leases)[0].Err, instance.ErrNoID) {
