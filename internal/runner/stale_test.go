@@ -183,7 +183,8 @@ func TestDisposeStaleNothing(t *testing.T) {
 func TestJournal(t *testing.T) {
 	r := newRepo(t)
 	commands := instance.HookCommands{Provision: "echo i-1 i-2", Dispose: ": $INSTANCE_IDS"}
-	h := &instance.Hook{Section: "lab", Commands: commands, Dir: t.TempDir(), Local: &instance.Local{}, Journal: journal{r}}
+	h := &instance.Hook{
+		Section: "lab", Commands: commands, Dir: t.TempDir(), Local: &instance.Local{}, Journal: journal{r}}
 	if _, err := h.Provision(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
