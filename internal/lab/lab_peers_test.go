@@ -35,17 +35,18 @@ func startLab(t testing.TB, n int, opts lab.Options) *lab.Lab {
 	return l
 }
 
-// client is OpenSSH's, which knows the lab.
-func client(ctx context.Context, l *lab.Lab, h *lab.Host, command string) *exec.Cmd {
+// client is OpenSSH's, which knows the lab. It is killed when the test has lost
+// its patience.
+func client(t testing.TB, l *lab.Lab, h *lab.Host, command string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
 	return exec.CommandContext(ctx, "ssh", "-F", l.Config, "-o", "BatchMode=yes", h.Name, command)
 }
 
 // ask runs a command on a host, and wants it to succeed.
 func ask(t testing.TB, l *lab.Lab, h *lab.Host, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	out, err := client(ctx, l, h, command).CombinedOutput()
+	out, err := client(t, l, h, command).CombinedOutput()
 	if err != nil {
 		log, _ := os.ReadFile(h.Dir + "/sshd.log")
 		t.Fatalf("ssh %s %s: %v: %s\n%s", h.Name, command, err, out, log)
@@ -75,7 +76,7 @@ func TestLabRunsCommands(t *testing.T) {
 			t.Errorf("%s: got %q; want %q", h.Name, got, want)
 		}
 		var exit *exec.ExitError
-		if err := client(t.Context(), l, h, "exit 7").Run(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
+		if err := client(t, l, h, "exit 7").Run(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
 			t.Errorf("%s: got %v; want exit status 7", h.Name, err)
 		}
 		out, err := h.Exec(t.Context(), "ip", "-brief", "addr")
@@ -105,7 +106,7 @@ func TestLabCutAndHeal(t *testing.T) {
 	for name, test := range tests {
 		for _, h := range l.Hosts {
 			t.Run(name+"/"+h.Name, func(t *testing.T) {
-				cmd := client(t.Context(), l, h, "cat")
+				cmd := client(t, l, h, "cat")
 				stdin, err := cmd.StdinPipe()
 				if err != nil {
 					t.Fatal(err)
@@ -218,7 +219,7 @@ func TestLabSSHD(t *testing.T) {
 	if err := h.NewHostKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	out, err := client(t.Context(), l, h, "true").CombinedOutput()
+	out, err := client(t, l, h, "true").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "REMOTE HOST IDENTIFICATION HAS CHANGED") {
 		t.Errorf("got %v: %s; want the new key refused", err, out)
 	}
@@ -234,7 +235,7 @@ func TestLabSSHD(t *testing.T) {
 func TestLabSessions(t *testing.T) {
 	l := startLab(t, 1, lab.Options{})
 	h := l.Hosts[0]
-	cmd := client(t.Context(), l, h, "echo $$; cat; exec sleep 600")
+	cmd := client(t, l, h, "echo $$; cat; exec sleep 600")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +311,7 @@ func TestLabMaxSessions(t *testing.T) {
 	if err := master.Wait(); err != nil {
 		t.Error(err)
 	}
-	cmd := client(t.Context(), l, h, "echo $LAB $0")
+	cmd := client(t, l, h, "echo $LAB $0")
 	cmd.Args = append([]string{"ssh", "-o", "SetEnv=LAB=set"}, cmd.Args[1:]...)
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "set sh\n" {
 		t.Errorf("got %q, %v; want the lines of Config and the shell heeded", out, err)
@@ -323,7 +324,7 @@ func TestLabJump(t *testing.T) {
 		return lab.HostOptions{Delay: time.Duration(i) * time.Millisecond}
 	}})
 	for i, h := range l.Hosts {
-		cmd := client(t.Context(), l, h, "echo $SSH_CLIENT")
+		cmd := client(t, l, h, "echo $SSH_CLIENT")
 		cmd.Args = append([]string{"ssh", "-J", l.Hosts[1-i].Name}, cmd.Args[1:]...)
 		out, err := cmd.CombinedOutput()
 		if want := l.Hosts[1-i].Address.String() + " "; err != nil || !strings.HasPrefix(string(out), want) {

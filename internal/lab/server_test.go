@@ -358,7 +358,24 @@ func TestServerRecordsRequests(t *testing.T) {
 func TestServerHang(t *testing.T) {
 	s := newServer(t, lab.ServerOptions{})
 	client := dial(t, s)
+	file := filepath.Join(t.TempDir(), "file")
+	session, err := client.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, err := session.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start("cat >" + file); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command runs", func() bool {
+		_, err := os.Stat(file)
+		return err == nil
+	})
 	s.Hang()
+	_, _ = stdin.Write([]byte("late"))
 	answered := make(chan error, 1)
 	go func() {
 		_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
@@ -379,7 +396,14 @@ func TestServerHang(t *testing.T) {
 		t.Fatalf("a server that hangs answered: %v", err)
 	default:
 	}
+	if text, err := os.ReadFile(file); len(text) > 0 || err != nil {
+		t.Errorf("got %q, %v; want nothing read by a server that hangs", text, err)
+	}
 	s.Resume()
+	eventually(t, "nothing is lost", func() bool {
+		text, _ := os.ReadFile(file)
+		return string(text) == "late"
+	})
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}
