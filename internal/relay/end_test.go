@@ -377,3 +377,43 @@ func TestBring(t *testing.T) {
 		end()
 	}
 }
+
+// A command that has ended is nobody's any more: what its holder still asks for
+// doesn't reach the command that has its slot now.
+func TestSlotOfAnother(t *testing.T) {
+	c := staged(t, stage{"reflect": reflect})
+	first := startOne(t, c, "reflect")
+	if err := first.Stdin().Close(); err != nil {
+		t.Error(err)
+	}
+	if got, err := instancetest.FinishReading(first); err != nil || !got.Status.Success() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	second := startOne(t, c, "reflect")
+	if first.slot != second.slot {
+		t.Fatalf("got the slots %d and %d; want one, or this shows nothing", first.slot, second.slot)
+	}
+	first.order(nameCancel)
+	first.kill()
+	first.lose(errors.New("lost"))
+	if _, err := first.Stdin().Write([]byte("x")); err == nil {
+		t.Error("writing to a command that has ended gave no error")
+	}
+	want := randomPackets(3, 10)
+	for _, packet := range want {
+		if err := second.WritePacket(packet); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := second.Stdin().Close(); err != nil {
+		t.Error(err)
+	}
+	got, err := readAll(second)
+	if err != nil {
+		t.Error(err)
+	}
+	samePackets(t, "in its slot", got, want)
+	if status, err := second.Wait(); err != nil || !status.Success() {
+		t.Errorf("got %v, %v; want success", status, err)
+	}
+}

@@ -194,8 +194,8 @@ func (p *Process) finish(err error) {
 	p.stderr.finish(err)
 }
 
-// exit sets how the command ended. It is false if that was known.
-func (p *Process) exit(status instance.ExitStatus, err error) bool {
+// exit sets how the command ended, if that was not known.
+func (p *Process) exit(status instance.ExitStatus, err error) {
 	p.mu.Lock()
 	known := p.ended
 	if !known {
@@ -204,20 +204,20 @@ func (p *Process) exit(status instance.ExitStatus, err error) bool {
 	}
 	p.mu.Unlock()
 	if known {
-		return false
+		return
 	}
 	why := err
 	if _, ok := errors.AsType[*instance.LostError](err); !ok {
 		why = errBrokenPipe
 	}
 	p.input.die(why)
-	return true
 }
 
 // errBrokenPipe is what writing to a command gives that takes nothing any more.
 var errBrokenPipe = &os.PathError{Op: "write", Path: "standard input", Err: syscall.EPIPE}
 
-// last counts one of the last things that the relay says of the command.
+// last counts one of the last things that the relay says of the command, before
+// anybody hears of it: who has heard them all finds the slot free.
 func (p *Process) last(n int) {
 	p.mu.Lock()
 	p.said += n
@@ -293,13 +293,14 @@ func (p *Process) hearStarted(pid int) error {
 
 func (p *Process) hearFailed(m failedMessage) error {
 	p.mu.Lock()
-	started := p.started
+	known := p.started || p.ended
 	p.mu.Unlock()
-	if started || !p.exit(instance.ExitStatus{}, startError(m)) {
+	if known {
 		return errors.New("a command that could not be started, and was")
 	}
-	p.finish(io.EOF)
 	p.last(lastOnes)
+	p.exit(instance.ExitStatus{}, startError(m))
+	p.finish(io.EOF)
 	return nil
 }
 
@@ -308,10 +309,14 @@ func (p *Process) hearExit(m exitMessage) error {
 	if m.Error != "" {
 		status, err = instance.ExitStatus{}, p.client.lostBy(errors.New(bounded(m.Error)))
 	}
-	if !p.exit(status, err) {
+	p.mu.Lock()
+	known := p.ended
+	p.mu.Unlock()
+	if known {
 		return errors.New("a command that ended twice")
 	}
 	p.last(1)
+	p.exit(status, err)
 	return nil
 }
 
@@ -340,8 +345,8 @@ func (p *Process) hearStream(c control, cost int) error {
 		if s.ended() {
 			return errors.New("a stream that ended twice: " + c.name)
 		}
-		s.finish(io.EOF)
 		p.last(1)
+		s.finish(io.EOF)
 	}
 	return nil
 }
