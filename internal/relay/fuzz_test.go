@@ -78,7 +78,7 @@ func FuzzClient(f *testing.F) {
 		if _, err := io.ReadAll(process.Stderr()); err != nil {
 			wantLost(t, err)
 		}
-		_, _ = process.Wait() // which returns
+		_, _ = process.Wait()             // which returns
 		if err := c.Close(); err != nil { // it may have ended in good order
 			wantLost(t, err)
 		}
