@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -187,13 +188,15 @@ func TestLeasesDamaged(t *testing.T) {
 	}
 	noJSON := binary.BigEndian.AppendUint32([]byte("{"), crc32.ChecksumIEEE([]byte("{")))
 	for name, spoil := range map[string]func(*bolt.Bucket) error{
-		"a short key":   func(b *bolt.Bucket) error { return b.Put([]byte("x"), value) },
-		"key 0":         func(b *bolt.Bucket) error { return b.Put(be64(0), value) },
-		"no value":      func(b *bolt.Bucket) error { return b.Put(be64(1), nil) },
-		"a flipped bit": func(b *bolt.Bucket) error { return b.Put(be64(1), append([]byte{value[0] ^ 1}, value[1:]...)) },
-		"no JSON":       func(b *bolt.Bucket) error { return b.Put(be64(1), noJSON) },
-		"a bucket":      func(b *bolt.Bucket) error { _, err := b.CreateBucket(be64(7)); return err },
-		"sequence":      func(b *bolt.Bucket) error { return b.SetSequence(0) },
+		"a short key": func(b *bolt.Bucket) error { return b.Put([]byte("x"), value) },
+		"key 0":       func(b *bolt.Bucket) error { return b.Put(be64(0), value) },
+		"no value":    func(b *bolt.Bucket) error { return b.Put(be64(1), nil) },
+		"another id": func(b *bolt.Bucket) error {
+			return b.Put(be64(1), bytes.Replace(value, []byte(`"id":"a"`), []byte(`"id":"c"`), 1))
+		},
+		"no JSON":  func(b *bolt.Bucket) error { return b.Put(be64(1), noJSON) },
+		"a bucket": func(b *bolt.Bucket) error { _, err := b.CreateBucket(be64(7)); return err },
+		"sequence": func(b *bolt.Bucket) error { return b.SetSequence(0) },
 	} {
 		dir := t.TempDir()
 		if err := Init(dir); err != nil {
