@@ -2,7 +2,10 @@ package tree
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -121,6 +124,27 @@ func gone(f files) files {
 	return g
 }
 
+// noEmptyDirs checks that a directory that lost all files is gone.
+func noEmptyDirs(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() || dir == root {
+			return err
+		}
+		if d.Name() == ownDir {
+			return filepath.SkipDir
+		}
+		entries, err := os.ReadDir(dir)
+		if len(entries) == 0 {
+			t.Errorf("%s is empty", dir)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func testChanges(t *testing.T, w way) {
 	for _, tt := range changes {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,6 +162,7 @@ func testChanges(t *testing.T, w way) {
 					}
 				}
 				want(t, p.away, there)
+				noEmptyDirs(t, p.away)
 				if i == 0 {
 					maps.Clone(tt.made).write(t, p.away)
 				}

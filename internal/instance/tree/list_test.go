@@ -60,12 +60,12 @@ func TestListGit(t *testing.T) {
 		{name: "deleted in the index", tracked: files{"a": "1", "b": "2"},
 			change: func(t *testing.T, dir string) { runGit(t, dir, "rm", "-q", "--cached", "a") },
 			want:   []string{"a", "b"}},
-		{name: "of another kind", tracked: files{"a": "1", "b/c": "2", "d/e": "3", "f": "->a"},
+		{name: "of another kind", tracked: files{"a": "1", "b/c": "2", "d/c": "3", "f": "->a"},
 			change: func(t *testing.T, dir string) {
 				files{"a": "", "b": "->d", "f": ""}.write(t, dir)
 				files{"a/g": "4", "f/h": "5"}.write(t, dir)
 			},
-			want: []string{"a/g", "b", "d/e", "f/h"}},
+			want: []string{"a/g", "b", "d/c", "f/h"}},
 		{name: "in conflict", tracked: files{"a": "1"},
 			change: func(t *testing.T, dir string) {
 				for _, branch := range []string{"one", "two"} {
@@ -214,6 +214,16 @@ func TestExclude(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"sub/a.o"}, listNames(t, outer, "*", "!sub", "/sub/*", "!/sub/a.o")); diff != "" {
 		t.Errorf("in a repository inside: -want +got:\n%s", diff)
+	}
+}
+
+// Names that git itself would not track are no trouble, and can be left out.
+func TestExcludeUntrackable(t *testing.T) {
+	tree := files{"git~1": "1", ".GIT/a": "2", "a/.git::$INDEX_ALLOCATION/b": "3", "x": "4"}
+	dir := t.TempDir()
+	tree.write(t, dir)
+	if diff := cmp.Diff([]string{".GIT/a", "x"}, listNames(t, dir, "git~1", "a/")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
