@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -49,7 +51,9 @@ func (c *hookCall) run(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	failed := &HookError{Section: c.section, Option: c.option, Err: err, Stdout: stdout.text(), Stderr: stderr.text()}
+	env := slices.Concat(os.Environ(), c.env)
+	failed := &HookError{
+		Section: c.section, Option: c.option, Err: err, Stdout: stdout.text(env), Stderr: stderr.text(env)}
 	if errors.Is(err, errNoIDs) {
 		failed.Hint = "it has to print the ids of instances, apart by white space, on its standard output"
 	}

@@ -51,6 +51,35 @@ func TestHookDisposeFails(t *testing.T) {
 	l.wantNoLeases()
 }
 
+// S17: a secret that a hook lets slip is neither shown nor stored.
+func TestHookSecrets(t *testing.T) {
+	const canary, longer = "canary-7f3a9c1e5b", "canary-7f3a9c1e5b-and-more"
+	t.Setenv("CANARY_TOKEN", canary)
+	slip := "echo $CANARY_TOKEN, $Db_Password, $PLAIN $SHORT_TOKEN >&2; exit 1"
+	l := newLab(t, instance.HookCommands{
+		Provision: "echo >>tries; echo i-1; test $(wc -l <tries) -gt 2 || { echo $CANARY_TOKEN; " + slip + "; }",
+		Dispose:   ": $INSTANCE_IDS; test $(wc -l <tries) -lt 3 || { " + slip + "; }",
+	})
+	l.Env = []string{"Db_Password=" + longer, "PLAIN=plain text", "SHORT_TOKEN=on"}
+	l.provision(1, "i-1")
+	err := l.Close()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	leases, _ := l.journal.Leases()
+	for _, text := range append(l.warnings, err.Error(), fmt.Sprint(leases)) {
+		if strings.Contains(text, canary) {
+			t.Errorf("got %q; want it without the secret", text)
+		}
+	}
+	wantText(t, err.Error(), "[CANARY_TOKEN], [Db_Password], plain text on")
+	l = newLab(t, instance.HookCommands{
+		Provision: "for i in $(seq 1000); do printf '%s ' x$CANARY_TOKEN; done >&2; echo last words >&2; exit 1"})
+	if _, err := l.Provision(t.Context(), 1); err == nil || strings.Contains(err.Error(), "7f3a9c1e5b") {
+		t.Errorf("got %v; want it without the secret", err)
+	}
+}
+
 // Once is no failure.
 func TestHookDisposeFlaps(t *testing.T) {
 	l := newLab(t, instance.HookCommands{Provision: counting, Dispose: "test -e tried || { echo >tried; exit 1; }"})

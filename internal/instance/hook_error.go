@@ -1,7 +1,10 @@
 package instance
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -72,12 +75,45 @@ func (t *tail) trim() {
 	}
 }
 
-// text is what was kept, fit to be shown.
-func (t *tail) text() string {
+// text is what was kept, fit to be shown and to be stored: without the secrets of
+// an environment.
+func (t *tail) text(env []string) string {
 	t.trim()
-	text := printable(strings.TrimSpace(string(t.kept)))
+	kept := string(t.kept)
+	for _, end := range []string{"\n", " "} {
+		if _, after, ok := strings.Cut(kept, end); t.cut && ok {
+			kept = after // what was cut may begin with the half of a secret
+			break
+		}
+	}
+	text := printable(strings.TrimSpace(redact(kept, env)))
 	if t.cut {
 		text = "[...] " + text
+	}
+	return text
+}
+
+// secretWords are in the names of variables that are nobody else's business.
+var secretWords = []string{"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "API_KEY", "ACCESS_KEY"}
+
+// shortestSecret is how long a value has to be to be taken for a secret wherever
+// it stands.
+const shortestSecret = 6
+
+// redact puts the names of variables in the place of their values where those
+// look like secrets: a hook's stderr goes into messages, and into the repository.
+func redact(text string, env []string) string {
+	secrets := make(map[string]string)
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		secret := func(word string) bool { return strings.Contains(strings.ToUpper(name), word) }
+		if len(value) >= shortestSecret && slices.ContainsFunc(secretWords, secret) {
+			secrets[value] = name
+		}
+	}
+	longestFirst := func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
+	for _, value := range slices.SortedFunc(maps.Keys(secrets), longestFirst) {
+		text = strings.ReplaceAll(text, value, "["+secrets[value]+"]")
 	}
 	return text
 }
