@@ -276,12 +276,14 @@ func (p *plan) worker(m mode) (supervisor.Worker, error) {
 
 // batch makes the command for as many of the ids as it has room for.
 func (p *plan) batch(inst instance.Instance, ids []string) (supervisor.Batch, error) {
-	usable, refused := p.template.Split(ids)
+	template := p.template
+	template.Nested = placeOf(inst).bare
+	usable, refused := template.Split(ids)
 	var b supervisor.Batch
 	for _, r := range refused {
 		b.Refused = append(b.Refused, supervisor.Refused{Test: r.ID, Reason: r.Reason})
 	}
-	maker := worker.Batch{Template: p.template, TempDir: p.temp, Path: inst.Path}
+	maker := worker.Batch{Template: template, TempDir: p.temp, Path: inst.Path}
 	for len(usable) > 0 {
 		argv, files, cleanup, err := maker.Command(usable, p.req.Select.Args)
 		if errors.Is(err, worker.ErrTooLong) && len(usable) > 1 {

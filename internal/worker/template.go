@@ -37,6 +37,10 @@ type Template struct {
 	IDOption      string // in place of $IDOPTION where some tests are run
 	ListOption    string // in place of $LISTOPT where tests are listed
 	IDListDefault string // in place of $IDLIST where tests are listed
+
+	// Nested says that the command becomes a part of another one, which may give
+	// it to one more shell, as "ssh HOST COMMAND" does: then quotes don't hold.
+	Nested bool
 }
 
 // Selectable reports whether the command can be told which tests to run.

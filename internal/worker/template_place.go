@@ -49,6 +49,12 @@ func (t Template) places() places {
 			all.file = max(all.file, kind)
 		}
 	}
+	if t.Nested && all.list == argument {
+		all.list = quoted
+	}
+	if t.Nested && all.file == argument {
+		all.file = quoted
+	}
 	return all
 }
 

@@ -332,3 +332,29 @@ func FuzzQuote(f *testing.F) {
 		}
 	})
 }
+
+// TestNested is S1 for commands that a hook gives to one more shell: what needs
+// quotes is not given to them at all.
+func TestNested(t *testing.T) {
+	for _, tt := range []struct {
+		command string
+		refused []string
+	}{
+		{"run $IDLIST", []string{"a b", "m.test[1]", "x;touch pwned", "$(touch pwned)"}},
+		{"run --load-list $IDFILE", nil},
+	} {
+		template := Template{Command: tt.command, Nested: true}
+		ids := []string{"m.C.test_a", "a b", "m.test[1]", "x;touch pwned", "$(touch pwned)"}
+		usable, refused := template.Split(ids)
+		var got []string
+		for _, r := range refused {
+			got = append(got, r.ID)
+		}
+		if !slices.Equal(got, tt.refused) || len(usable)+len(refused) != len(ids) {
+			t.Errorf("%s: got %q refused; want %q", tt.command, got, tt.refused)
+		}
+		if _, err := template.Run(ids, "/tmp/it's here/ids", nil); err == nil {
+			t.Errorf("%s: a command was made that needs quotes", tt.command)
+		}
+	}
+}
