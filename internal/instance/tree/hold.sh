@@ -34,6 +34,7 @@ stale() {
 
 try() {
 	why=$( (
+		trap '' HUP INT TERM # an empty lock would be nobody's for good
 		set -C
 		{ printf '%s\n' "$me" >&3 || { rm -f "$lock"; echo "can't write $lock: no space left?" >&2; exit 1; }; } 3>"$lock"
 	) 2>&1) && return 0
@@ -45,7 +46,12 @@ try() {
 	return 1
 }
 
-trap '[ "$(cat "$lock" 2>/dev/null)" = "$me" ] && rm -f "$lock"' EXIT
+unlock() {
+	trap '' HUP INT TERM # who ends us may end what we start here, too
+	[ "$(cat "$lock" 2>/dev/null)" = "$me" ] && rm -f "$lock"
+}
+
+trap unlock EXIT
 trap 'exit 1' HUP INT TERM
 echo "$2"
 missing=0

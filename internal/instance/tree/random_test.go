@@ -144,7 +144,7 @@ func (w *world) check() {
 // After each sync the trees are equal but for what was made there, whatever
 // happened to both, and whatever became of syncs in between.
 func testRandom(t *testing.T, w way) {
-	for seed := range uint64(seeds(t, 4)) {
+	for seed := range uint64(seeds(t, 3)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			world := newWorld(t, w, seed)
 			for range 12 {
