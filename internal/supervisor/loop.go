@@ -72,6 +72,8 @@ type slot struct {
 	fruitless  int       // starts in a row that did not get as far as a test
 	waits      bool      // for a process to end, so that there is room for one here
 	retryAt    time.Time // when its instance is tried again; zero for at once
+	misses     int       // how often in a row its place was not there
+	why        error     // what it was the last time
 	retired    bool
 	buried     bool // retired for good: its instance is no more
 	trips      trips
@@ -135,6 +137,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.feedAll(time.Now())
 		}
 		l.recheck(time.Now())
+		l.despair(time.Now())
 		if l.finished() {
 			break
 		}

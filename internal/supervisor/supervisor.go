@@ -24,7 +24,8 @@ type Slot struct {
 	// goroutine of its own, and has to return soon after its context has ended:
 	// nobody needs the place any more then. The run goes on meanwhile with what
 	// is there, and without the slot if there is an error. It is called again
-	// after the place was lost, unless that was too often.
+	// after the place was lost, unless that was too often, and after an
+	// *AbsentError for as long as there are other places, three times at least.
 	Open func(context.Context) (Place, error)
 }
 
