@@ -45,6 +45,9 @@ const (
 	// maxMisses is how often a place that is not there is tried, at least. While
 	// there are others it is tried for as long as the run goes on.
 	maxMisses = 3
+	// longTry is how long a try may take before it counts for all of them: most
+	// of them don't, for what refuses does so at once.
+	longTry = 10 * time.Second
 )
 
 // absence is how long a place is left alone that was not there for that many
@@ -74,7 +77,7 @@ func (l *loop) openPlace(s *slot) {
 	if s.Open == nil {
 		return
 	}
-	s.opening = true
+	s.opening, s.triedAt = true, time.Now()
 	l.opening++
 	l.wg.Go(func() {
 		place, err := s.Open(l.places)
@@ -95,13 +98,14 @@ func (l *loop) takePlace(o opened, now time.Time) {
 	case l.unneeded(o.err):
 		s.retired, s.buried = true, true
 	case errors.As(o.err, &absent) && !l.stopping():
-		s.misses++
-		s.why = o.err
-		s.retryAt = now.Add(absence(s.misses))
-		l.wake(s.retryAt)
-		if s.misses == 1 {
+		if s.misses == 0 {
 			l.tell(s, o.err.Error(), now)
 		}
+		if s.misses++; now.Sub(s.triedAt) >= longTry {
+			s.misses = max(s.misses, maxMisses)
+		}
+		s.why, s.retryAt = o.err, now.Add(absence(s.misses))
+		l.wake(s.retryAt)
 	default:
 		s.retired = true
 		l.bury(s, o.err, now)
@@ -261,10 +265,9 @@ func (l *loop) bury(s *slot, err error, now time.Time) {
 		l.stop(fmt.Errorf("start the test command: %w", err))
 		return
 	}
-	why := err.Error()
-	l.tell(s, why, now)
-	if !slices.Contains(l.dead, why) {
-		l.dead = append(l.dead, why)
+	l.tell(s, err.Error(), now)
+	if s.Name != "" && !slices.Contains(l.dead, s.Name) {
+		l.dead = append(l.dead, s.Name)
 	}
 }
 

@@ -115,7 +115,7 @@ func TestNotThere(t *testing.T) {
 		cfg, _ = setup(t, 1, passing, "a", "b")
 		desktop(&cfg, none)
 		o, err := Run(t.Context(), cfg)
-		if !errors.Is(err, ErrNoWorkers) || !strings.Contains(err.Error(), "(2 outstanding)\ninstance desktop: connection refused") {
+		if !errors.Is(err, ErrNoWorkers) || !strings.Contains(err.Error(), "(2 outstanding; lost: desktop)") {
 			t.Errorf("got %v; want that there is no worker, and why", err)
 		}
 		if diff := cmp.Diff(all("not run: "+reasonNoWorker, "a", "b"), statuses(o)); diff != "" {
@@ -271,7 +271,7 @@ func TestAllLost(t *testing.T) {
 			cfg.Slots[i].Name, cfg.Slots[i].Instance = "desktop", down
 		}
 		o, err := Run(t.Context(), cfg)
-		if !errors.Is(err, ErrNoWorkers) || strings.Count(err.Error(), "instance desktop was lost: no answer") != 1 {
+		if !errors.Is(err, ErrNoWorkers) || !strings.Contains(err.Error(), "(3 outstanding; lost: desktop)") {
 			t.Errorf("got %v; want the instance named once", err)
 		}
 		if diff := cmp.Diff(all("not run: "+reasonNoWorker, "a", "b", "c"), statuses(o)); diff != "" {
@@ -454,6 +454,22 @@ func TestReopened(t *testing.T) {
 		}
 		if n := len(rec.of(event.KindWorkerStarted)); n != 2 {
 			t.Errorf("got %d starts; want 2", n)
+		}
+	})
+}
+
+// TestAbsentSilently: who takes long to say nothing is not asked three times.
+func TestAbsentSilently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, _ := setup(t, 1, passing, "a")
+		tries := 0
+		desktop(&cfg, func(context.Context) (Place, error) {
+			tries++
+			<-time.After(30 * time.Second)
+			return Place{}, &AbsentError{errors.New("no answer within 30s")}
+		})
+		if _, err := Run(t.Context(), cfg); !errors.Is(err, ErrNoWorkers) || tries != 1 {
+			t.Errorf("got %v after %d tries; want that no worker is left after 1", err, tries)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -160,7 +161,7 @@ var ErrNoWorkers = errors.New("no worker is left to run the remaining tests")
 // WorkersError is ErrNoWorkers with what is known of the cause.
 type WorkersError struct {
 	Outstanding int      // tests that did not get an outcome
-	Lost        []string // what became of each instance that is no more, as far as that is known
+	Lost        []string // the names of instances that are no more; warnings have said why
 	Last        string   // how the last worker ended; empty if none was started
 	Stderr      string   // the end of what it wrote to stderr
 }
@@ -168,10 +169,11 @@ type WorkersError struct {
 // Error names the number of tests, the instances, the worker's end and its last
 // words.
 func (e *WorkersError) Error() string {
-	s := fmt.Sprintf("%v (%d outstanding)", ErrNoWorkers, e.Outstanding)
-	for _, lost := range e.Lost {
-		s += "\n" + lost
+	s := fmt.Sprintf("%v (%d outstanding", ErrNoWorkers, e.Outstanding)
+	if len(e.Lost) > 0 {
+		s += "; lost: " + strings.Join(e.Lost, ", ")
 	}
+	s += ")"
 	if e.Last != "" {
 		s += ": the last worker ended with " + e.Last
 	}
