@@ -23,9 +23,9 @@ type refusal struct {
 }
 
 // key makes a key and returns its file.
-func (p *project) key(name, passphrase string) string {
+func (p *project) key(name string) string {
 	p.t.Helper()
-	if _, err := lab.WriteKey(p.path(name), passphrase); err != nil {
+	if _, err := lab.WriteKey(p.path(name), ""); err != nil {
 		p.t.Fatal(err)
 	}
 	return p.path(name)
@@ -58,8 +58,9 @@ func refusals(p *project, l *lab.Lab) []refusal {
 	changed := strings.Replace(l.Hosts[0].KnownHost(), other, h.Address.String(), 1)
 	p.writePrivate("changed", changed)
 	p.writePrivate("unknown", "")
-	stranger := p.key("stranger", "")
-	locked := p.key("locked", "open sesame")
+	stranger := p.key("stranger")
+	locked := p.path("locked")
+	lockedKey(p.t, locked, "open sesame")
 	authorize(p.t, locked, h)
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(strings.SplitN(h.KnownHost(), " ", 2)[1]))
 	if err != nil {

@@ -71,11 +71,17 @@ func (p *project) addSSH(l *lab.Lab, lines ...string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.setSSH(append(lines, string(theirs))...)
+}
+
+// setSSH makes lines the user's ssh configuration.
+func (p *project) setSSH(lines ...string) {
+	p.t.Helper()
 	home := p.path(".home")
 	if err := os.MkdirAll(filepath.Join(home, ".ssh"), 0o700); err != nil {
 		p.t.Fatal(err)
 	}
-	p.writePrivate(".home/.ssh/config", strings.Join(lines, "\n")+"\n"+string(theirs))
+	p.writePrivate(".home/.ssh/config", strings.Join(lines, "\n")+"\n")
 	p.env = append(p.env, "HOME="+home)
 }
 
