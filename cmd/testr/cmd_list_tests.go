@@ -29,7 +29,7 @@ order of the test command's own listing.`,
 }
 
 func runListTests(ctx context.Context, env *environment, o selectionOptions) (err error) {
-	req, err := newRequest(env, o)
+	req, err := newRequest(ctx, env, o)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if err := o.record.stream.check(env); err != nil {
 		return err
 	}
-	req, err := newRequest(env, o.selection)
+	req, err := newRequest(ctx, env, o.selection)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (e *environment) announce(shell string) {
 }
 
 // newRequest makes what a run and a listing need of configuration and options.
-func newRequest(env *environment, o selectionOptions) (runner.Request, error) {
+func newRequest(ctx context.Context, env *environment, o selectionOptions) (runner.Request, error) {
 	sel := runner.Selection{Failing: o.failing, Partition: o.partition.value, Args: env.rest}
 	for _, f := range o.filters {
 		re, err := regexp.Compile(f)
@@ -165,6 +165,6 @@ func newRequest(env *environment, o selectionOptions) (runner.Request, error) {
 		return runner.Request{}, fmt.Errorf("find this program: %w", err)
 	}
 	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
-		Passphrase: env.passphrase(), Warn: func(err error) { env.say("warning", err) },
+		Passphrase: env.passphrase(ctx), Warn: func(err error) { env.say("warning", err) },
 		Kill: env.signals.kill, Inspect: env.signals.inspect, Pause: env.signals.pause}, nil
 }

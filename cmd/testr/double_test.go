@@ -24,7 +24,8 @@ var secondsPattern = regexp.MustCompile(`\d+\.\d{3}s`)
 // testDouble is a test command that needs nothing. Its tests are the lines of
 // the file "tests", where \n stands for a newline; what a test does is in its
 // name, at "run". If there is a directory "pids", it and its children leave
-// their process ids there. It takes
+// their process ids there. PLACE in its environment says where it is, CLOCK how
+// far its clock is off. It takes
 //
 //	--list            lists the tests
 //	--load-list FILE  runs the tests in FILE
@@ -103,7 +104,8 @@ type double struct {
 
 func (d *double) send(p protocol.Packet) {
 	p.Has |= protocol.HasTestID | protocol.HasTime
-	p.Time = time.Now().UTC()
+	off, _ := time.ParseDuration(os.Getenv("CLOCK"))
+	p.Time = time.Now().UTC().Add(off)
 	if p.FileName != "" {
 		p.Has |= protocol.HasFile | protocol.HasMIME
 		p.MIMEType = "text/plain;charset=utf8"
@@ -163,6 +165,10 @@ func (d *double) run(id string) {
 		hang()
 	case has("waits"):
 		waitForGo()
+	case has("holds"):
+		hold(id)
+	case has("meets"):
+		meet(id)
 	case has("forks"):
 		d.fork()
 	case has("closes"):
@@ -233,8 +239,37 @@ func leavePID(pid int) {
 // when there is a file "go".
 func waitForGo() {
 	_ = os.WriteFile("begun", nil, 0o600)
+	waitFor(func() bool { return there("go") })
+}
+
+// hold says, by a file "holds.ID.PLACE", where a test has begun, and lets it end
+// when there is a file "go" or "go.PLACE".
+func hold(id string) {
+	place := os.Getenv("PLACE")
+	_ = os.WriteFile("holds."+id+"."+place, nil, 0o600)
+	waitFor(func() bool { return there("go") || there("go."+place) })
+}
+
+// meet lets a test end when as many of its kind have begun as the file "meet"
+// says.
+func meet(id string) {
+	_ = os.WriteFile("met."+id, nil, 0o600)
+	wanted, _ := fileLines("meet")
+	waitFor(func() bool {
+		met, _ := filepath.Glob("met.*")
+		return strconv.Itoa(len(met)) == strings.Join(wanted, "")
+	})
+}
+
+func there(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// waitFor waits for a state, as long as any test could.
+func waitFor(reached func() bool) {
 	for give := time.After(10 * time.Minute); ; {
-		if _, err := os.Stat("go"); err == nil {
+		if reached() {
 			return
 		}
 		select {

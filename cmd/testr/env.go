@@ -128,7 +128,7 @@ func (e *environment) openToWrite(force bool) (*repo.Repository, error) {
 func (e *environment) say(level string, err error) { e.sayTo(e.errWriter(), level, err) }
 
 func (e *environment) sayTo(w io.Writer, level string, err error) {
-	_, _ = fmt.Fprintf(w, "testr: %s: %s\n", level, err)
+	_, _ = fmt.Fprintf(w, "testr: %s: %s\n", level, strings.ReplaceAll(err.Error(), "\nhint: ", "\ntestr: hint: "))
 	e.hint(w, err)
 }
 

@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,30 +11,6 @@ import (
 
 	"testr/internal/lab"
 )
-
-// newLab makes hosts, and a project whose user knows them by their names.
-func newLab(t *testing.T, hosts int, opts lab.Options, files map[string]string) (*lab.Lab, *project) {
-	t.Helper()
-	l, err := lab.Start(t.Context(), t.TempDir(), hosts, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	p := newProject(t, files)
-	p.env = append(p.env, "HOME="+l.Home)
-	return l, p
-}
-
-// section is one of [instance NAME] that runs the test double where the project
-// is: hosts of the lab have its files.
-func (p *project) section(name string, lines ...string) string {
-	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\n%s\n", name, p.dir, os.Getenv("PATH"),
-		strings.Join(lines, "\n"))
-}
 
 // suite is tests of all kinds, for the double.
 func suite(n int) string {

@@ -44,9 +44,14 @@ func newSubunitOutput(env *environment, o streamOptions) *subunitOutput {
 	return &subunitOutput{w: env.stdout, env: env, version20: o.version == "2"}
 }
 
-// Event takes the packet of an event, if it has one.
+// Event takes the packet of an event, if it has one. Warnings are no part of the
+// stream.
 func (o *subunitOutput) Event(e event.Event) (err error) {
-	if e.Kind != event.KindPacket {
+	switch e.Kind {
+	case event.KindPacket:
+	case event.KindWarning:
+		return o.note(report.Warning(e.Detail))
+	default:
 		return nil
 	}
 	p := e.Packet
@@ -276,7 +281,9 @@ func (f *follower) end(r *repo.Repository, res runner.Result, err error) error {
 	if f.text == nil || res.Outcomes == nil {
 		return err
 	}
-	return errors.Join(err, unlessGone(summarize(f.text, r, summaryOf(res.Run, res.Outcomes))))
+	s := summaryOf(res.Run, res.Outcomes)
+	s.Counts.Interrupted = s.Counts.Interrupted || err != nil // whatever was passed, the run wasn't
+	return errors.Join(err, unlessGone(summarize(f.text, r, s)))
 }
 
 // unlessGone forgets that nobody reads the output any more: who went away

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"testr/internal/event"
@@ -141,10 +142,15 @@ func (t *Text) warn(detail string) error {
 	if err := t.clear(); err != nil {
 		return err
 	}
-	t.buf = append(t.buf[:0], "testr: warning: "...)
-	t.buf = quoter(t.opts.ErrTerminal).text(t.buf, detail)
-	t.buf = append(t.buf, '\n')
+	t.buf = quoter(t.opts.ErrTerminal).text(t.buf[:0], Warning(detail))
 	return t.put(t.opts.Err)
+}
+
+// Warning is how people are told of a warning that a run has: in lines, of which
+// those that begin with "hint: " say what to do. What others wrote in it is not
+// escaped.
+func Warning(detail string) string {
+	return "testr: warning: " + strings.ReplaceAll(detail, "\nhint: ", "\ntestr: hint: ") + "\n"
 }
 
 // Note shows lines that are no part of the run where warnings go. They end with a

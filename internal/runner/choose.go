@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,6 +39,10 @@ func (s *session) choose(ctx context.Context, m mode) (c choice, err error) {
 			c.pending = true
 			c.list = func(ctx context.Context) (supervisor.Listing, error) {
 				listing, err := s.list(ctx)
+				var none *noneError
+				if errors.As(err, &none) { // why is in the run already
+					err = fmt.Errorf("list tests: %w", errNone)
+				}
 				listing.Tests, listing.Duplicates = s.narrow(listing.Tests), s.narrow(listing.Duplicates)
 				return listing, err
 			}
@@ -118,19 +123,8 @@ func (s *session) list(ctx context.Context) (listing supervisor.Listing, err err
 	if err != nil || lister == nil {
 		return supervisor.Listing{Tests: ids}, err
 	}
-	at, err := s.where(ctx)
+	listing, shell, err := s.listSomewhere(ctx, lister)
 	if err != nil {
-		return listing, fmt.Errorf("list tests: %w", err)
-	}
-	cmd, err := lister.command(at)
-	if err != nil {
-		return listing, err
-	}
-	shell := cmd.Args[len(cmd.Args)-1]
-	if s.req.Announce != nil {
-		s.req.Announce(shell)
-	}
-	if listing, err = supervisor.List(ctx, at, cmd); err != nil {
 		return listing, err
 	}
 	if len(listing.Tests) == 0 && len(listing.Packets) == 0 {
@@ -145,6 +139,42 @@ func (s *session) list(ctx context.Context) (listing supervisor.Listing, err err
 		s.listing = listing.Tests
 	}
 	return listing, nil
+}
+
+// listSomewhere lists the tests on the first instance that is there and can do
+// it. shell is the command that did.
+func (s *session) listSomewhere(ctx context.Context, lister *line) (_ supervisor.Listing, shell string, _ error) {
+	var failed []*group
+	for {
+		g, at, err := s.where(ctx, failed)
+		if err != nil {
+			return supervisor.Listing{}, "", fmt.Errorf("list tests: %w", err)
+		}
+		cmd, err := lister.command(at)
+		if err != nil {
+			return supervisor.Listing{}, "", err
+		}
+		shell = cmd.Args[len(cmd.Args)-1]
+		if s.req.Announce != nil && failed == nil {
+			s.req.Announce(shell)
+		}
+		listing, err := supervisor.List(ctx, at, cmd)
+		if err != nil && g.name != "" && ctx.Err() == nil {
+			err = fmt.Errorf("instance %s: %w", g.name, err)
+		}
+		failed = append(failed, g)
+		if err == nil || ctx.Err() != nil || !unfit(err) || len(failed) == len(s.groups) {
+			return listing, shell, err
+		}
+		s.warn(fmt.Errorf("another instance is asked which tests there are: %w", err))
+	}
+}
+
+// unfit reports whether a lister failed for what its instance lacks, so that it
+// may do better on another one: a program, a file, the instance itself.
+func unfit(err error) bool {
+	var failed *supervisor.ListError
+	return !errors.As(err, &failed) || failed.Code >= 125 && failed.Code <= 127
 }
 
 // knownTests are those that can be told without a listing, narrowed.

@@ -3,11 +3,11 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"testr/internal/config"
 	"testr/internal/instance"
@@ -60,6 +60,11 @@ func (s *session) get(ctx context.Context, g *group, lost *attempt) (*attempt, e
 	case <-a.done:
 		return a, a.err
 	case <-ctx.Done():
+	}
+	select {
+	case <-a.done: // what is known by now is told
+		return a, a.err
+	default:
 		return a, context.Cause(ctx)
 	}
 }
@@ -159,22 +164,55 @@ func (s *session) atEnd(do func() error) {
 	s.ending = append(s.ending, do)
 }
 
-// where is the instance on which something is done that any of them could do,
-// such as listing: this machine if tests run here, too, else the first of the
-// others that is there.
-func (s *session) where(ctx context.Context) (instance.Instance, error) {
-	first := s.local()
-	if len(s.groups) == 1 {
-		first = s.groups[0]
-	}
-	if first != nil {
-		a, err := s.get(ctx, first, nil)
-		if err != nil {
-			return nil, err
+// where is a group, and an instance of it, on which something is done that any of
+// them could do, such as listing: this machine if tests run here, too, else the
+// first of the others that is there. Those in without are no choice.
+func (s *session) where(ctx context.Context, without []*group) (*group, instance.Instance, error) {
+	var groups []*group
+	for _, g := range s.groups {
+		if slices.Contains(without, g) {
+			continue
 		}
-		return a.places[0].Instance, nil
+		if g.local {
+			a, err := s.get(ctx, g, nil)
+			if err != nil {
+				return nil, nil, err
+			}
+			return g, a.places[0].Instance, nil
+		}
+		groups = append(groups, g)
 	}
-	return s.firstThere(ctx)
+	return s.firstThere(ctx, groups)
+}
+
+// tries is how often a group is tried whose places are not there and may come;
+// firstPause comes after the first time, and each later one is four times as
+// long.
+const (
+	tries      = 3
+	firstPause = time.Second
+	// longTry is how long a try may take before it is the last one.
+	longTry = 10 * time.Second
+)
+
+// insist is get for who can't do without the group: it gives it some time to
+// come.
+func (s *session) insist(ctx context.Context, g *group) (a *attempt, err error) {
+	for try := 1; ; try++ {
+		begun := time.Now()
+		a, err = s.get(ctx, g, a)
+		var absent *supervisor.AbsentError
+		if err == nil || try == tries || ctx.Err() != nil || !errors.As(err, &absent) || time.Since(begun) > longTry {
+			return a, err
+		}
+		pause := time.NewTimer(firstPause << (2 * (try - 1)))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return a, context.Cause(ctx)
+		}
+	}
 }
 
 // local is the first group that is on this machine, or nil.
@@ -188,30 +226,43 @@ func (s *session) local() *group {
 }
 
 // firstThere waits for the first group that is there, or for all to be none.
-func (s *session) firstThere(ctx context.Context) (instance.Instance, error) {
+func (s *session) firstThere(ctx context.Context, groups []*group) (*group, instance.Instance, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type answer struct {
+		group *group
 		*attempt
 		err error
 	}
-	answers := make(chan answer, len(s.groups))
-	for _, g := range s.groups {
+	answers := make(chan answer, len(groups))
+	for _, g := range groups {
 		s.providing.Go(func() {
-			a, err := s.get(ctx, g, nil)
-			answers <- answer{a, err}
+			a, err := s.insist(ctx, g)
+			answers <- answer{g, a, err}
 		})
 	}
-	var errs []error
-	for range s.groups {
+	none := &noneError{}
+	for range groups {
 		a := <-answers
 		if a.err == nil {
-			return a.places[0].Instance, nil
+			return a.group, a.places[0].Instance, nil
 		}
-		errs = append(errs, a.err)
+		none.errs = append(none.errs, a.err)
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
-	return nil, fmt.Errorf("no instance is there:\n%w", errors.Join(errs...))
+	return nil, nil, none
 }
+
+// errNone says that none of the instances is there.
+var errNone = errors.New("no instance is there")
+
+// noneError says why none of the instances is there.
+type noneError struct{ errs []error }
+
+// Error has a line for each of them.
+func (e *noneError) Error() string { return errNone.Error() + ":\n" + errors.Join(e.errs...).Error() }
+
+// Unwrap returns the reasons.
+func (e *noneError) Unwrap() []error { return e.errs }

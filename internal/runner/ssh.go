@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"time"
 
 	"testr/internal/config"
 	"testr/internal/instance"
@@ -36,25 +35,45 @@ func (s *session) sshGroup(c config.Instance) *group {
 		provide: func(ctx context.Context, count int) ([]supervisor.Place, error) {
 			places, err := r.reach(ctx, count)
 			if err != nil && ctx.Err() == nil {
-				err = named(c.Name, err)
+				err = absent(c.Name, err)
 			}
 			return places, err
 		}}
 }
 
-// named is the error of an instance by its name in the configuration, with the
-// remedy where that is known: it may end up as a line among others.
-func named(name string, err error) error {
+// absent is the error of an instance that can't be had, by its name in the
+// configuration and with the remedy where that is known: it may end up as a line
+// among others. It is a *supervisor.AbsentError if what is wrong may pass.
+func absent(name string, err error) error {
+	text := err.Error()
 	var lost *instance.LostError
-	if !errors.As(err, &lost) { // which has the name
-		err = fmt.Errorf("instance %s: %w", name, err)
+	if errors.As(err, &lost) { // it was never there, or that it was lost is known
+		text = strings.Replace(text, lost.Error(), lost.Err.Error(), 1)
+	}
+	if prefix := "instance " + name + ": "; !strings.HasPrefix(text, prefix) {
+		text = prefix + text
 	}
 	var ssh *sshdial.Error
 	if errors.As(err, &ssh) && ssh.Hint != "" {
-		err = fmt.Errorf("%w\nhint: %s", err, ssh.Hint)
+		text += "\nhint: " + ssh.Hint
 	}
-	return err
+	told := &toldError{text, err}
+	if passing(err) {
+		return &supervisor.AbsentError{Err: told}
+	}
+	return told
 }
+
+// toldError is an error in other words.
+type toldError struct {
+	text string
+	err  error
+}
+
+func (e *toldError) Error() string { return e.text }
+
+// Unwrap returns the error in its own words.
+func (e *toldError) Unwrap() error { return e.err }
 
 // reach gets as many places on a host as there are to be, or gets to them again
 // after they were lost.
@@ -62,7 +81,7 @@ func (r *remote) reach(ctx context.Context, count int) (places []supervisor.Plac
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if err := connect(ctx, r.host); err != nil {
+	if err := r.host.Connect(ctx); err != nil {
 		return nil, err
 	}
 	if r.session.plan.self || r.conf.Relay {
@@ -126,31 +145,6 @@ func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
 	})
 }
 
-// connectTries is how often a host is tried that can't be reached; firstPause
-// comes after the first, and each later one is four times as long.
-const (
-	connectTries = 3
-	firstPause   = time.Second
-)
-
-// connect connects, which is tried several times; but not where a person has to
-// mend something first.
-func connect(ctx context.Context, h *sshhost.Host) error {
-	for try := 1; ; try++ {
-		err := h.Connect(ctx)
-		if err == nil || try == connectTries || ctx.Err() != nil || !passing(err) {
-			return err
-		}
-		pause := time.NewTimer(firstPause << (2 * (try - 1)))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return context.Cause(ctx)
-		}
-	}
-}
-
 // passing reports whether what is wrong with a host may pass by itself.
 func passing(err error) bool {
 	var lost *instance.LostError
@@ -182,9 +176,6 @@ func fits(there sshhost.Info) error {
 func (r *remote) sync(ctx context.Context) error {
 	h := r.newHost("", "", nil)
 	defer func() { _ = h.Close() }() // what was brought is there
-	if err := connect(ctx, h); err != nil {
-		return err
-	}
 	made, err := h.Provision(ctx, 1)
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ type Listing struct {
 type ListError struct {
 	Command string
 	Status  string
+	Code    int // the exit status; -1 after a signal
 	Output  string
 }
 
@@ -69,7 +70,8 @@ func List(ctx context.Context, inst instance.Instance, cmd instance.Command) (Li
 	case readErr != nil:
 		return Listing{}, fmt.Errorf("list tests: read from %s: %w", shown, readErr)
 	case !status.Success():
-		return Listing{}, &ListError{Command: shown, Status: status.String(), Output: l.text.String() + stderr.String()}
+		return Listing{}, &ListError{Command: shown, Status: status.String(), Code: status.Code,
+			Output: l.text.String() + stderr.String()}
 	}
 	l.listing.Text = l.text.String() + stderr.String()
 	return l.listing, nil

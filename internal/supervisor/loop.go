@@ -28,7 +28,7 @@ type loop struct {
 	places      context.Context         // ends the opening of places
 	opening     int                     // slots whose place is being opened
 	closing     context.CancelCauseFunc // of places
-	dead        []string                // what became of instances that are no more
+	dead        []string                // names of instances that are no more
 	told        map[string]string       // what people were last told of an instance, by its name
 	moves       map[string]int          // machines that a test was lost with
 	changed     bool                    // there may be something for workers that have nothing
@@ -72,6 +72,9 @@ type slot struct {
 	fruitless  int       // starts in a row that did not get as far as a test
 	waits      bool      // for a process to end, so that there is room for one here
 	retryAt    time.Time // when its instance is tried again; zero for at once
+	triedAt    time.Time // when its place was opened, or begun to be, last
+	misses     int       // how often in a row its place was not there
+	why        error     // what it was the last time
 	retired    bool
 	buried     bool // retired for good: its instance is no more
 	trips      trips
@@ -135,6 +138,7 @@ func (l *loop) run(ctx context.Context) error {
 			l.feedAll(time.Now())
 		}
 		l.recheck(time.Now())
+		l.despair(time.Now())
 		if l.finished() {
 			break
 		}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -21,6 +22,16 @@ type opened struct {
 // errNotNeeded ends the opening of places that nobody needs any more.
 var errNotNeeded = errors.New("there is nothing left to run")
 
+// AbsentError is the error of Slot.Open for a place that isn't there, and may
+// come by itself: a host that is down.
+type AbsentError struct{ Err error }
+
+// Error is that of Err.
+func (e *AbsentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *AbsentError) Unwrap() error { return e.Err }
+
 const (
 	// maxLosses is how often in a row a slot may lose its instance, with nothing
 	// settled in between, before it is given up.
@@ -31,7 +42,25 @@ const (
 	// firstRetry is how long an instance that was lost is left alone before it
 	// is tried again; each further time in a row is four times as long.
 	firstRetry = 500 * time.Millisecond
+	// maxMisses is how often a place that is not there is tried, at least. While
+	// there are others it is tried for as long as the run goes on.
+	maxMisses = 3
+	// longTry is how long a try may take before it counts for all of them: most
+	// of them don't, for what refuses does so at once.
+	longTry = 10 * time.Second
 )
+
+// absence is how long a place is left alone that was not there for that many
+// times.
+func absence(misses int) time.Duration {
+	switch misses {
+	case 1:
+		return time.Second
+	case 2:
+		return 4 * time.Second
+	}
+	return 5 * time.Second
+}
 
 // open begins to open the places that are not there yet. The goroutines end
 // when that is done, or ctx has.
@@ -48,7 +77,7 @@ func (l *loop) openPlace(s *slot) {
 	if s.Open == nil {
 		return
 	}
-	s.opening = true
+	s.opening, s.triedAt = true, time.Now()
 	l.opening++
 	l.wg.Go(func() {
 		place, err := s.Open(l.places)
@@ -62,15 +91,56 @@ func (l *loop) takePlace(o opened, now time.Time) {
 	l.opening--
 	l.changed = true
 	s.opening = false
-	if o.err == nil {
-		s.Place = o.place
+	var absent *AbsentError
+	switch {
+	case o.err == nil:
+		s.Place, s.misses = o.place, 0
+	case l.unneeded(o.err):
+		s.retired, s.buried = true, true
+	case errors.As(o.err, &absent) && !l.stopping():
+		if s.misses == 0 {
+			l.tell(s, o.err.Error(), now)
+		}
+		if s.misses++; now.Sub(s.triedAt) >= longTry {
+			s.misses = max(s.misses, maxMisses)
+		}
+		s.why, s.retryAt = o.err, now.Add(absence(s.misses))
+		l.wake(s.retryAt)
+	default:
+		s.retired = true
+		l.bury(s, o.err, now)
+		l.fallBack(now)
+	}
+}
+
+// unneeded reports whether a place was not opened only because nobody needs it any
+// more.
+func (l *loop) unneeded(err error) bool {
+	return l.interrupted || l.maxFail || l.sinkErr != nil || errors.Is(err, errNotNeeded) ||
+		l.err != nil && errors.Is(err, l.err)
+}
+
+// despair gives up the places that are not there once they are all that is
+// left, and each of them had its chances.
+func (l *loop) despair(now time.Time) {
+	var absent []*slot
+	for _, s := range l.slots {
+		switch {
+		case s.retired:
+		case s.misses < maxMisses || s.opening:
+			return
+		default:
+			absent = append(absent, s)
+		}
+	}
+	if len(absent) == 0 || l.live > 0 || l.stopping() {
 		return
 	}
-	s.retired, s.buried = true, true
-	if l.stopping() || errors.Is(o.err, errNotNeeded) {
-		return
+	for _, s := range absent {
+		s.retired = true
+		l.bury(s, s.why, now)
 	}
-	l.bury(s, o.err.Error(), now)
+	l.changed = true
 	l.fallBack(now)
 }
 
@@ -184,16 +254,20 @@ func (l *loop) away(s *slot, lost *instance.LostError, now time.Time) {
 		return
 	}
 	s.retired = true
-	l.bury(s, lost.Error(), now)
+	l.bury(s, lost, now)
 	l.fallBack(now)
 }
 
 // bury notes that a slot's instance is no more, and why.
-func (l *loop) bury(s *slot, why string, now time.Time) {
+func (l *loop) bury(s *slot, err error, now time.Time) {
 	s.buried = true
-	l.tell(s, why, now)
-	if !slices.Contains(l.dead, why) {
-		l.dead = append(l.dead, why)
+	if l.cfg.Worker.Plain != nil {
+		l.stop(fmt.Errorf("start the test command: %w", err))
+		return
+	}
+	l.tell(s, err.Error(), now)
+	if s.Name != "" && !slices.Contains(l.dead, s.Name) {
+		l.dead = append(l.dead, s.Name)
 	}
 }
 

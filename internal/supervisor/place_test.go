@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -114,11 +115,108 @@ func TestNotThere(t *testing.T) {
 		cfg, _ = setup(t, 1, passing, "a", "b")
 		desktop(&cfg, none)
 		o, err := Run(t.Context(), cfg)
-		if !errors.Is(err, ErrNoWorkers) || !strings.Contains(err.Error(), "(2 outstanding)\ninstance desktop: connection refused") {
+		if !errors.Is(err, ErrNoWorkers) || !strings.Contains(err.Error(), "(2 outstanding; lost: desktop)") {
 			t.Errorf("got %v; want that there is no worker, and why", err)
 		}
 		if diff := cmp.Diff(all("not run: "+reasonNoWorker, "a", "b"), statuses(o)); diff != "" {
 			t.Errorf("outcomes (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// absentFor is a place that is not there before the given time has passed.
+func absentFor(d time.Duration, program program) (open func(context.Context) (Place, error), tries *int) {
+	from, tries := time.Now(), new(int)
+	return func(context.Context) (Place, error) {
+		*tries++
+		if time.Since(from) < d {
+			err := fmt.Errorf("instance desktop: try %d: connection refused", *tries)
+			return Place{}, fmt.Errorf("open: %w", &AbsentError{err})
+		}
+		return Place{Instance: &fakeInstance{program: program}}, nil
+	}, tries
+}
+
+// TestAbsent: a place that isn't there is tried for as long as there is another
+// one, people are told of it once, and it gets its part when it comes.
+func TestAbsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tests := ids(100)
+		cfg, rec := setup(t, 2, slowly, tests...)
+		open, tries := absentFor(30*time.Second, slowly)
+		desktop(&cfg, open)
+		check(t, cfg, all("success", tests...))
+		if n := ranBy(rec); n[1] < 30 || n[1] > 35 {
+			t.Errorf("got %v outcomes by slot; want some 33 of the late one", n)
+		}
+		if *tries != 8 {
+			t.Errorf("got %d tries; want 8, after 0, 1, 5, 10 seconds and so on", *tries)
+		}
+		if got := rec.of(event.KindWarning); !slices.Equal(got, []string{"open: instance desktop: try 1: connection refused"}) {
+			t.Errorf("got warnings %q; want the first reason alone", got)
+		}
+	})
+}
+
+// TestAllAbsent: the run ends when nothing is there and nothing has come in three
+// tries, or when what was there is no more.
+func TestAllAbsent(t *testing.T) {
+	for _, others := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			open, tries := absentFor(time.Hour, passing)
+			cfg, _ := setup(t, 1, passing, "a", "b")
+			wantTries, wantTook := 3, 5*time.Second
+			if others { // for ten seconds: three workers that don't begin a test
+				cfg, _ = setup(t, 2, func(context.Context, *fakeProcess) int {
+					<-time.After(4 * time.Second)
+					return 1
+				}, "a", "b")
+				wantTries, wantTook = 4, 12*time.Second
+			}
+			desktop(&cfg, open)
+			begun := time.Now()
+			o, err := Run(t.Context(), cfg)
+			var none *WorkersError
+			if !errors.As(err, &none) || len(none.Lost) != 1 {
+				t.Errorf("got %v; want that no worker is left, and one instance", err)
+			}
+			if took := time.Since(begun); *tries != wantTries || took != wantTook {
+				t.Errorf("got %d tries in %v; want %d in %v", *tries, took, wantTries, wantTook)
+			}
+			if diff := cmp.Diff(all("not run: "+reasonNoWorker, "a", "b"), statuses(o)); diff != "" {
+				t.Errorf("outcomes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestAbsentPlain: a command that runs everything has nowhere to run, which is
+// the run's end.
+func TestAbsentPlain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, _ := setup(t, 1, passing)
+		cfg.Worker = Worker{Plain: fixed(instance.Command{})}
+		open, tries := absentFor(time.Hour, passing)
+		desktop(&cfg, open)
+		_, err := Run(t.Context(), cfg)
+		if err == nil || !strings.Contains(err.Error(), "connection refused") || *tries != 3 {
+			t.Errorf("got %v after %d tries; want the reason after 3", err, *tries)
+		}
+	})
+}
+
+// TestAbsentInterrupted: nobody is told of what is not there and not needed.
+func TestAbsentInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errors.New("interrupted by SIGINT"))
+		defer cancel()
+		cfg, rec := setup(t, 1, passing, "a")
+		open, _ := absentFor(time.Hour, passing)
+		desktop(&cfg, open)
+		o, err := Run(ctx, cfg)
+		if err != nil || !o.Interrupted() || len(rec.of(event.KindWarning)) != 1 {
+			t.Errorf("got %v, interrupted %t, warnings %q; want an interrupted run and one", err, o.Interrupted(),
+				rec.of(event.KindWarning))
 		}
 	})
 }
@@ -173,7 +271,7 @@ func TestAllLost(t *testing.T) {
 			cfg.Slots[i].Name, cfg.Slots[i].Instance = "desktop", down
 		}
 		o, err := Run(t.Context(), cfg)
-		if !errors.Is(err, ErrNoWorkers) || strings.Count(err.Error(), "instance desktop was lost: no answer") != 1 {
+		if !errors.Is(err, ErrNoWorkers) || !strings.Contains(err.Error(), "(3 outstanding; lost: desktop)") {
 			t.Errorf("got %v; want the instance named once", err)
 		}
 		if diff := cmp.Diff(all("not run: "+reasonNoWorker, "a", "b", "c"), statuses(o)); diff != "" {
@@ -356,6 +454,22 @@ func TestReopened(t *testing.T) {
 		}
 		if n := len(rec.of(event.KindWorkerStarted)); n != 2 {
 			t.Errorf("got %d starts; want 2", n)
+		}
+	})
+}
+
+// TestAbsentSilently: who takes long to say nothing is not asked three times.
+func TestAbsentSilently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, _ := setup(t, 1, passing, "a")
+		tries := 0
+		desktop(&cfg, func(context.Context) (Place, error) {
+			tries++
+			<-time.After(30 * time.Second)
+			return Place{}, &AbsentError{errors.New("no answer within 30s")}
+		})
+		if _, err := Run(t.Context(), cfg); !errors.Is(err, ErrNoWorkers) || tries != 1 {
+			t.Errorf("got %v after %d tries; want that no worker is left after 1", err, tries)
 		}
 	})
 }

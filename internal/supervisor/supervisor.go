@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,7 +25,8 @@ type Slot struct {
 	// goroutine of its own, and has to return soon after its context has ended:
 	// nobody needs the place any more then. The run goes on meanwhile with what
 	// is there, and without the slot if there is an error. It is called again
-	// after the place was lost, unless that was too often.
+	// after the place was lost, unless that was too often, and after an
+	// *AbsentError for as long as there are other places, three times at least.
 	Open func(context.Context) (Place, error)
 }
 
@@ -159,7 +161,7 @@ var ErrNoWorkers = errors.New("no worker is left to run the remaining tests")
 // WorkersError is ErrNoWorkers with what is known of the cause.
 type WorkersError struct {
 	Outstanding int      // tests that did not get an outcome
-	Lost        []string // what became of each instance that is no more, as far as that is known
+	Lost        []string // the names of instances that are no more; warnings have said why
 	Last        string   // how the last worker ended; empty if none was started
 	Stderr      string   // the end of what it wrote to stderr
 }
@@ -167,10 +169,11 @@ type WorkersError struct {
 // Error names the number of tests, the instances, the worker's end and its last
 // words.
 func (e *WorkersError) Error() string {
-	s := fmt.Sprintf("%v (%d outstanding)", ErrNoWorkers, e.Outstanding)
-	for _, lost := range e.Lost {
-		s += "\n" + lost
+	s := fmt.Sprintf("%v (%d outstanding", ErrNoWorkers, e.Outstanding)
+	if len(e.Lost) > 0 {
+		s += "; lost: " + strings.Join(e.Lost, ", ")
 	}
+	s += ")"
 	if e.Last != "" {
 		s += ": the last worker ended with " + e.Last
 	}
