@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -31,6 +32,38 @@ func TestNoSessions(t *testing.T) {
 	}})
 	if err := h.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "not here") {
 		t.Errorf("got %v; want what the server says", err)
+	}
+	if _, accepted := srv.Connections(); accepted != 1 {
+		t.Errorf("got %d connections; want 1", accepted)
+	}
+}
+
+// lagging is a Conn that refuses sessions as often as it is told.
+type lagging struct {
+	Conn
+	refuse *atomic.Int64
+}
+
+func (l lagging) OpenChannel(name string, data []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	if l.refuse.Add(-1) >= 0 {
+		return nil, nil, &ssh.OpenChannelError{Reason: ssh.ConnectionFailed, Message: "open failed"}
+	}
+	return l.Conn.OpenChannel(name, data)
+}
+
+// A server that still counts a session that has just ended has room in a moment.
+func TestSessionJustEnded(t *testing.T) {
+	srv := server(t, lab.ServerOptions{})
+	dialed := dialer(t, srv)
+	var refuse atomic.Int64
+	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
+		c, err := dialed(ctx)
+		return lagging{c, &refuse}, err
+	}})
+	i := instancetest.One(t, h)
+	for range 5 {
+		instancetest.Output(t, i, instance.Command{Args: []string{"true"}}, nil)
+		refuse.Store(3)
 	}
 	if _, accepted := srv.Connections(); accepted != 1 {
 		t.Errorf("got %d connections; want 1", accepted)
