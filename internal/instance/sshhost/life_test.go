@@ -3,6 +3,7 @@ package sshhost
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -102,6 +103,7 @@ func TestDirectoryGone(t *testing.T) {
 		t.Error("the command has run")
 	}
 	awaitLife(t, h)
+	awaitNoFile(t, h.life.base+"/"+h.id)
 	if got := instancetest.Output(t, i, instance.Command{Args: []string{"echo", "again"}}, nil); got.Stdout != "again\n" {
 		t.Errorf("got %+v; want a new life", got)
 	}
@@ -149,11 +151,16 @@ func TestRepair(t *testing.T) {
 		leave("2", "k."+strconv.Itoa(os.Getpid())+".", here), // who knows when it was started
 	}
 	gone := leave("3", dead, here)
+	link, _, _ := strings.Cut(gone, ".")
+	if err := os.Symlink(filepath.Base(gone), link); err != nil {
+		t.Fatal(err)
+	}
 	srv := server(t, lab.ServerOptions{})
 	if err := host(t, srv, Config{}).Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	awaitNoFile(t, gone)
+	awaitNoFile(t, link)
 	for _, dir := range kept {
 		if _, err := os.Stat(dir); err != nil {
 			t.Error(err)
