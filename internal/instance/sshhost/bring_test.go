@@ -83,8 +83,15 @@ func TestBringLarge(t *testing.T) {
 		return info
 	}
 	first := bring()
+	long := time.Now().Add(-29 * 24 * time.Hour)
+	if err := os.Chtimes(filepath.Dir(kept), long, long); err != nil {
+		t.Fatal(err)
+	}
 	if again := bring(); !os.SameFile(first, again) {
 		t.Error("a file that was there was sent again")
+	}
+	if info, err := os.Stat(filepath.Dir(kept)); err != nil || time.Since(info.ModTime()) > 24*time.Hour {
+		t.Errorf("got %v, %v; want it to be known that the file was used", info, err)
 	}
 	if err := os.Truncate(kept, cachedSize-1); err != nil {
 		t.Fatal(err)

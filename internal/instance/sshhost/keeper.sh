@@ -97,7 +97,7 @@ finish() {
 	for file in "$1"/c.*; do
 		[ -e "$file" ] && hit "$file" KILL
 	done
-	[ "${1%.*}" -ef "$1" ] && rm -f "${1%.*}" # the link to it, whoever's it is
+	[ "$(readlink "${1%.*}")" = "${1##*/}" ] && rm -f "${1%.*}" # another life may have it by now
 	round=0
 	while [ "$round" -lt 50 ]; do
 		round=$((round + 1))

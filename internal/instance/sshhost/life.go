@@ -59,7 +59,7 @@ type connection struct {
 	limit int       // how many there can be, as far as is known; 0 before a session was refused
 	full  bool      // limit is known
 	ever  bool      // there has been a session
-	ended time.Time // when a session ended last
+	ended time.Time // when the command of a session, or a session, ended last
 }
 
 // session is a channel on a connection.
@@ -296,6 +296,13 @@ func (c *connection) reason(err error) error {
 	default:
 		return err
 	}
+}
+
+// ending says that a session ends: soon there will be room.
+func (l *life) ending(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.on.ended = time.Now()
 }
 
 // closed gives a session back that has ended.

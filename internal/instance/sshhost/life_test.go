@@ -3,8 +3,10 @@ package sshhost
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -31,6 +33,38 @@ func TestNoSessions(t *testing.T) {
 	}})
 	if err := h.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "not here") {
 		t.Errorf("got %v; want what the server says", err)
+	}
+	if _, accepted := srv.Connections(); accepted != 1 {
+		t.Errorf("got %d connections; want 1", accepted)
+	}
+}
+
+// lagging is a Conn that refuses sessions as often as it is told.
+type lagging struct {
+	Conn
+	refuse *atomic.Int64
+}
+
+func (l lagging) OpenChannel(name string, data []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	if l.refuse.Add(-1) >= 0 {
+		return nil, nil, &ssh.OpenChannelError{Reason: ssh.ConnectionFailed, Message: "open failed"}
+	}
+	return l.Conn.OpenChannel(name, data)
+}
+
+// A server that still counts a session that has just ended has room in a moment.
+func TestSessionJustEnded(t *testing.T) {
+	srv := server(t, lab.ServerOptions{})
+	dialed := dialer(t, srv)
+	var refuse atomic.Int64
+	h := host(t, srv, Config{Dial: func(ctx context.Context) (Conn, error) {
+		c, err := dialed(ctx)
+		return lagging{c, &refuse}, err
+	}})
+	i := instancetest.One(t, h)
+	for range 5 {
+		instancetest.Output(t, i, instance.Command{Args: []string{"true"}}, nil)
+		refuse.Store(3)
 	}
 	if _, accepted := srv.Connections(); accepted != 1 {
 		t.Errorf("got %d connections; want 1", accepted)
@@ -69,6 +103,7 @@ func TestDirectoryGone(t *testing.T) {
 		t.Error("the command has run")
 	}
 	awaitLife(t, h)
+	awaitNoFile(t, h.life.base+"/"+h.id)
 	if got := instancetest.Output(t, i, instance.Command{Args: []string{"echo", "again"}}, nil); got.Stdout != "again\n" {
 		t.Errorf("got %+v; want a new life", got)
 	}
@@ -116,11 +151,16 @@ func TestRepair(t *testing.T) {
 		leave("2", "k."+strconv.Itoa(os.Getpid())+".", here), // who knows when it was started
 	}
 	gone := leave("3", dead, here)
+	link, _, _ := strings.Cut(gone, ".")
+	if err := os.Symlink(filepath.Base(gone), link); err != nil {
+		t.Fatal(err)
+	}
 	srv := server(t, lab.ServerOptions{})
 	if err := host(t, srv, Config{}).Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	awaitNoFile(t, gone)
+	awaitNoFile(t, link)
 	for _, dir := range kept {
 		if _, err := os.Stat(dir); err != nil {
 			t.Error(err)

@@ -119,7 +119,9 @@ func (p *process) run(ctx context.Context, l *life) {
 	} else {
 		go p.copyFile(s)
 	}
-	p.await(l, <-ended)
+	e := <-ended
+	l.ending(s)
+	p.await(l, e)
 	p.drain(s)
 	_ = s.Close()
 	work.Wait()

@@ -182,6 +182,11 @@ func TestSetup(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
+	i := instancetest.One(t, host(t, srv, Config{Setup: "true"}))
+	missing := instance.Command{Args: []string{"testr-no-such-program"}}
+	if got := instancetest.Failure(t, i, missing); strings.Contains(got, "setup") {
+		t.Errorf("got %q; want the setup not to be blamed for a command that isn't there", got)
+	}
 	for _, setup := range []string{". ./missing", "syntax ( error"} {
 		i := instancetest.One(t, host(t, srv, Config{Directory: dir, Setup: setup}))
 		got := instancetest.Output(t, i, instance.Command{Args: []string{"echo", "hello"}}, nil)

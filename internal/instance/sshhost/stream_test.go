@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -157,7 +158,7 @@ func TestShellHangs(t *testing.T) {
 // streams.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	const size = 3 << 20 // more than a window
+	const size = 2<<20 - 100 // what fits a window, or else the command would wait
 	srv := server(t, lab.ServerOptions{})
 	i := instancetest.One(t, host(t, srv, Config{}))
 	p, _ := instancetest.StartLeaving(t, i, "setsid", "hold", size)
@@ -165,11 +166,19 @@ func TestSlowReader(t *testing.T) {
 	if _, err := p.Stdin().Write([]byte("end\n")); err != nil {
 		t.Fatal(err)
 	}
-	got, err := io.ReadAll(iotest.OneByteReader(io.LimitReader(p.Stdout(), 1<<16)))
-	rest, restErr := io.ReadAll(p.Stdout())
-	got = append(got, rest...)
-	if want := string(instancetest.Pattern(size)) + "last words\n"; string(got) != want || err != nil || restErr != nil {
-		t.Errorf("got %d bytes, %v, %v; want %d", len(got), err, restErr, len(want))
+	if _, err := p.Wait(); err != nil { // the end of the command has come before most of its output
+		t.Fatal(err)
+	}
+	var got []byte
+	var err error
+	for piece := make([]byte, 256<<10); err == nil; {
+		n := 0
+		n, err = io.ReadFull(p.Stdout(), piece)
+		got = append(got, piece[:n]...)
+		<-time.After(2 * lookTime)
+	}
+	if want := string(instancetest.Pattern(size)) + "last words\n"; string(got) != want {
+		t.Errorf("got %d bytes, %v; want %d", len(got), err, len(want))
 	}
 	if r, err := instancetest.FinishReading(p); err != nil || !r.Status.Success() {
 		t.Errorf("got %+v, %v; want success", r, err)
