@@ -1,12 +1,19 @@
 package sshdial_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -112,6 +119,35 @@ func TestConnDropped(t *testing.T) {
 	}
 }
 
+// So is one on which the host, or somebody on the way, says what makes no
+// sense.
+func TestConnGarbled(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	garble := make(chan struct{})
+	front := turnstile(t, server, func(conn net.Conn) bool {
+		go func() {
+			<-garble
+			_, _ = conn.Write(make([]byte, 64))
+		}()
+		return false
+	})
+	t.Cleanup(sync.OnceFunc(func() { close(garble) }))
+	o := testOptions(t, server)
+	rewrite(t, o.ConfigFile, func(text string) string {
+		return "Host w1\n HostKeyAlias known\n Port " + portOf(t, front.Addr().String()) + "\n" + text
+	})
+	rewrite(t, filepath.Join(o.Home, ".ssh", "known_hosts"), func(string) string {
+		return "known " + text(server.HostKey())
+	})
+	conn := dial(t, "w1", o)
+	eventually(t, "an answered keepalive", func() bool { return conn.RTT() > 0 })
+	garble <- struct{}{}
+	await(t, "Lost", conn.Lost())
+	if err := fmt.Sprint(conn.Err()); strings.Contains(err, "no answer") || strings.Contains(err, "use of closed") {
+		t.Errorf("Err is %v; want what was wrong with what the host has said", err)
+	}
+}
+
 // Close ends everything at once, may be called again and by several, and is no
 // loss of the host's.
 func TestConnClose(t *testing.T) {
@@ -172,23 +208,114 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// Close does not wait for a session that nobody serves.
+// Close does not wait for a session that nobody serves: x/crypto/ssh reads
+// nothing more of a connection when the requests for one of its channels are
+// not taken.
 func TestConnCloseUnserved(t *testing.T) {
-	server := testServer(t, lab.ServerOptions{Name: "w1"})
-	conn := dial(t, "w1", testOptions(t, server))
-	channel, _, err := conn.OpenChannel("session", nil) // its requests are never taken
+	key := newKey(t, "ed25519")
+	h := newKeyHost(t, "", "", key)
+	h.know(t, "%s "+text(key.PublicKey()))
+	h.server.open = func(channel ssh.NewChannel) {
+		c, requests, err := channel.Accept()
+		if err != nil {
+			return
+		}
+		go ssh.DiscardRequests(requests)
+		for range 100 {
+			_, _ = c.SendRequest("nothing", false, nil)
+		}
+	}
+	conn, err := resolve(t, "w1", h.o).Dial(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		_, _ = channel.SendRequest("nothing", false, nil)
+	_, requests, err := conn.OpenChannel("session", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	eventually(t, "requests", func() bool { return len(requests) == cap(requests) })
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
 		_ = conn.Close()
 	}()
 	await(t, "Close", closed)
+	go ssh.DiscardRequests(requests)
+}
+
+// holdMain is what the test binary does as a client that is stopped: it
+// connects to w1, says so, and at the end of its input says how that went.
+func holdMain(home string) int {
+	o := sshdial.Options{Home: home, ConfigFile: filepath.Join(home, ".ssh", "config"), Keepalive: time.Second / 2, Misses: 4}
+	target, err := sshdial.Resolve(context.Background(), "w1", o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	conn, err := target.Dial(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for conn.RTT() == 0 { // an answer that waits to be read could hide what the test is about
+		select {
+		case <-conn.Lost():
+			fmt.Fprintln(os.Stderr, conn.Err())
+			return 1
+		case <-time.After(time.Millisecond):
+		}
+	}
+	fmt.Fprintln(os.Stdout, "connected")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	if _, _, err := conn.SendRequest("are you there", true, nil); err != nil {
+		fmt.Fprintln(os.Stdout, "lost:", conn.Err())
+	} else {
+		fmt.Fprintln(os.Stdout, "held")
+	}
+	return 0
+}
+
+// A process that was stopped has heard nothing of the host, which is not the
+// host's fault.
+func TestConnStopped(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	o := testOptions(t, server)
+	cmd := exec.Command(executable(t), "hold", o.Home)
+	cmd.Stderr = t.Output()
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer limit.Stop()
+	lines := bufio.NewScanner(stdout)
+	if !lines.Scan() || lines.Text() != "connected" {
+		t.Errorf("the client said %q; want that it has connected", lines.Text())
+	}
+	stopped := time.NewTimer(4 * time.Second) // twice as long as a host has
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Error(err)
+	}
+	<-stopped.C
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Error(err)
+	}
+	stopped.Reset(time.Second) // it looks at its watch meanwhile
+	<-stopped.C
+	_ = stdin.Close()
+	if !lines.Scan() || lines.Text() != "held" {
+		t.Errorf("the client said %q; want that the connection has held", lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // The loss of a jump host is said to be that.
@@ -209,7 +336,7 @@ func TestConnJumpLost(t *testing.T) {
 // The end of a ProxyCommand is the end of the connection.
 func TestConnProxyLost(t *testing.T) {
 	server := testServer(t, lab.ServerOptions{Name: "w1"})
-	front := turnstile(t, server, func() bool { return false })
+	front := turnstile(t, server, func(net.Conn) bool { return false })
 	o := testOptions(t, server)
 	self := executable(t)
 	rewrite(t, o.ConfigFile, func(text string) string {
