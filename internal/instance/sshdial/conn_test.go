@@ -246,31 +246,33 @@ func TestConnCloseUnserved(t *testing.T) {
 // holdMain is what the test binary does as a client that is stopped: it
 // connects to w1, says so, and at the end of its input says how that went.
 func holdMain(home string) int {
-	o := sshdial.Options{Home: home, ConfigFile: filepath.Join(home, ".ssh", "config"), Keepalive: time.Second / 2, Misses: 4}
+	say := func(v ...any) { _, _ = fmt.Fprintln(os.Stdout, v...) }
+	config := filepath.Join(home, ".ssh", "config")
+	o := sshdial.Options{Home: home, ConfigFile: config, Keepalive: time.Second / 2, Misses: 4}
 	target, err := sshdial.Resolve(context.Background(), "w1", o)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		say(err)
 		return 1
 	}
 	conn, err := target.Dial(context.Background())
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		say(err)
 		return 1
 	}
 	for conn.RTT() == 0 { // an answer that waits to be read could hide what the test is about
 		select {
 		case <-conn.Lost():
-			fmt.Fprintln(os.Stderr, conn.Err())
+			say(conn.Err())
 			return 1
 		case <-time.After(time.Millisecond):
 		}
 	}
-	fmt.Fprintln(os.Stdout, "connected")
+	say("connected")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	if _, _, err := conn.SendRequest("are you there", true, nil); err != nil {
-		fmt.Fprintln(os.Stdout, "lost:", conn.Err())
+		say("lost:", conn.Err())
 	} else {
-		fmt.Fprintln(os.Stdout, "held")
+		say("held")
 	}
 	return 0
 }

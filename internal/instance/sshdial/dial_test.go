@@ -63,7 +63,8 @@ func TestDialFailures(t *testing.T) {
 	at := func(alias string, l net.Listener, more string) string {
 		return fmt.Sprintf("Host %s\n HostName 127.0.0.1\n Port %s\n%s\n", alias, portOf(t, l.Addr().String()), more)
 	}
-	config := at("silent", silent, " ConnectTimeout 1") + at("web", web, "") + at("broken", broken, "") + at("refused", refused, "") +
+	config := at("silent", silent, " ConnectTimeout 1") + at("web", web, "") + at("broken", broken, "") +
+		at("refused", refused, "") +
 		"Host nowhere\n HostName nowhere.invalid\n" +
 		"Host proxied\n ProxyCommand echo it broke >&2; exit 3\n" +
 		"Host hung\n ProxyCommand echo waiting >&2; sleep 1000\n ConnectTimeout 1\n" +
