@@ -101,9 +101,9 @@ func (c *Conn) lose(cause error) {
 	})
 }
 
-// pathology is how long watch waits for x/crypto/ssh when the connection is
+// joinPatience is how long watch waits for x/crypto/ssh when the connection is
 // gone: a session whose requests nobody takes holds it up for ever.
-const pathology = time.Second
+const joinPatience = time.Second
 
 // watch runs in a goroutine of its own until the connection is gone.
 func (c *Conn) watch() {
@@ -122,7 +122,7 @@ func (c *Conn) watch() {
 		defer close(ended)
 		c.children.Wait()
 	}()
-	patience := time.NewTimer(pathology)
+	patience := time.NewTimer(joinPatience)
 	defer patience.Stop()
 	select {
 	case <-ended:

@@ -1,12 +1,19 @@
 package sshdial_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,9 +23,14 @@ import (
 	"testr/internal/lab"
 )
 
+// quickLimit is for how long nothing may be heard of a host with quickly.
+const quickLimit = 3 * quickInterval
+
+const quickInterval = 500 * time.Millisecond
+
 // quickly are options that find out soon that a host is gone.
 func quickly(o sshdial.Options) sshdial.Options {
-	o.Keepalive, o.Misses = 200*time.Millisecond, 3
+	o.Keepalive, o.Misses = quickInterval, 3
 	return o
 }
 
@@ -44,12 +56,12 @@ func TestConnHung(t *testing.T) {
 	hung := time.Now()
 	await(t, "Lost", conn.Lost())
 	took := time.Since(hung)
-	if low, high := 350*time.Millisecond, 600*time.Millisecond+time.Second; took < low || took > high {
+	if low, high := quickLimit-quickInterval-50*time.Millisecond, quickLimit+10*time.Second; took < low || took > high {
 		t.Errorf("the host was given up after %v; want %v to %v", took, low, high)
 	}
 	err = conn.Err()
-	if !errors.Is(err, sshdial.ErrLost) || !strings.Contains(fmt.Sprint(err), "no answer for 600ms") {
-		t.Errorf("Err is %v; want no answer for 600ms", err)
+	if !errors.Is(err, sshdial.ErrLost) || !strings.Contains(fmt.Sprint(err), "no answer for 1.5s") {
+		t.Errorf("Err is %v; want no answer for 1.5s", err)
 	}
 	select {
 	case err := <-ended:
@@ -65,7 +77,7 @@ func TestConnHung(t *testing.T) {
 func TestConnBusy(t *testing.T) {
 	server := testServer(t, lab.ServerOptions{Name: "w1", Delay: 50 * time.Millisecond})
 	o := testOptions(t, server)
-	o.Keepalive, o.Misses = 100*time.Millisecond, 4
+	o.Keepalive, o.Misses = 200*time.Millisecond, 10
 	conn := dial(t, "w1", o)
 	if got := len(run(t, conn, "head -c 8000000 /dev/zero | tr '\\0' x")); got != 8000000 {
 		t.Errorf("read %d bytes; want 8000000", got)
@@ -109,6 +121,35 @@ func TestConnDropped(t *testing.T) {
 	err = conn.Err()
 	if !errors.Is(err, sshdial.ErrLost) || !strings.Contains(fmt.Sprint(err), "ssh w1 (lab@"+server.Addr()) {
 		t.Errorf("Err is %v; want one that names the host", err)
+	}
+}
+
+// So is one on which the host, or somebody on the way, says what makes no
+// sense.
+func TestConnGarbled(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	garble := make(chan struct{})
+	front := turnstile(t, server, func(conn net.Conn) bool {
+		go func() {
+			<-garble
+			_, _ = conn.Write(make([]byte, 64))
+		}()
+		return false
+	})
+	t.Cleanup(sync.OnceFunc(func() { close(garble) }))
+	o := testOptions(t, server)
+	rewrite(t, o.ConfigFile, func(text string) string {
+		return "Host w1\n HostKeyAlias known\n Port " + portOf(t, front.Addr().String()) + "\n" + text
+	})
+	rewrite(t, filepath.Join(o.Home, ".ssh", "known_hosts"), func(string) string {
+		return "known " + text(server.HostKey())
+	})
+	conn := dial(t, "w1", o)
+	eventually(t, "an answered keepalive", func() bool { return conn.RTT() > 0 })
+	garble <- struct{}{}
+	await(t, "Lost", conn.Lost())
+	if err := fmt.Sprint(conn.Err()); strings.Contains(err, "no answer") || strings.Contains(err, "use of closed") {
+		t.Errorf("Err is %v; want what was wrong with what the host has said", err)
 	}
 }
 
@@ -172,23 +213,116 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// Close does not wait for a session that nobody serves.
+// Close does not wait for a session that nobody serves: x/crypto/ssh reads
+// nothing more of a connection when the requests for one of its channels are
+// not taken.
 func TestConnCloseUnserved(t *testing.T) {
-	server := testServer(t, lab.ServerOptions{Name: "w1"})
-	conn := dial(t, "w1", testOptions(t, server))
-	channel, _, err := conn.OpenChannel("session", nil) // its requests are never taken
+	key := newKey(t, "ed25519")
+	h := newKeyHost(t, "", "", key)
+	h.know(t, "%s "+text(key.PublicKey()))
+	h.server.open = func(channel ssh.NewChannel) {
+		c, requests, err := channel.Accept()
+		if err != nil {
+			return
+		}
+		go ssh.DiscardRequests(requests)
+		for range 100 {
+			_, _ = c.SendRequest("nothing", false, nil)
+		}
+	}
+	conn, err := resolve(t, "w1", h.o).Dial(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		_, _ = channel.SendRequest("nothing", false, nil)
+	_, requests, err := conn.OpenChannel("session", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	eventually(t, "requests", func() bool { return len(requests) == cap(requests) })
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
 		_ = conn.Close()
 	}()
 	await(t, "Close", closed)
+	go ssh.DiscardRequests(requests)
+}
+
+// holdMain is what the test binary does as a client that is stopped: it
+// connects to w1, says so, and at the end of its input says how that went.
+func holdMain(home string) int {
+	say := func(v ...any) { _, _ = fmt.Fprintln(os.Stdout, v...) }
+	config := filepath.Join(home, ".ssh", "config")
+	o := sshdial.Options{Home: home, ConfigFile: config, Keepalive: time.Second / 2, Misses: 4}
+	target, err := sshdial.Resolve(context.Background(), "w1", o)
+	if err != nil {
+		say(err)
+		return 1
+	}
+	conn, err := target.Dial(context.Background())
+	if err != nil {
+		say(err)
+		return 1
+	}
+	for conn.RTT() == 0 { // an answer that waits to be read could hide what the test is about
+		select {
+		case <-conn.Lost():
+			say(conn.Err())
+			return 1
+		case <-time.After(time.Millisecond):
+		}
+	}
+	say("connected")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	if _, _, err := conn.SendRequest("are you there", true, nil); err != nil {
+		say("lost:", conn.Err())
+	} else {
+		say("held")
+	}
+	return 0
+}
+
+// A process that was stopped has heard nothing of the host, which is not the
+// host's fault.
+func TestConnStopped(t *testing.T) {
+	server := testServer(t, lab.ServerOptions{Name: "w1"})
+	o := testOptions(t, server)
+	cmd := exec.Command(executable(t), "hold", o.Home)
+	cmd.Stderr = t.Output()
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer limit.Stop()
+	lines := bufio.NewScanner(stdout)
+	if !lines.Scan() || lines.Text() != "connected" {
+		t.Errorf("the client said %q; want that it has connected", lines.Text())
+	}
+	stopped := time.NewTimer(4 * time.Second) // twice as long as a host has
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Error(err)
+	}
+	<-stopped.C
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Error(err)
+	}
+	stopped.Reset(time.Second) // it looks at its watch meanwhile
+	<-stopped.C
+	_ = stdin.Close()
+	if !lines.Scan() || lines.Text() != "held" {
+		t.Errorf("the client said %q; want that the connection has held", lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // The loss of a jump host is said to be that.
@@ -209,7 +343,7 @@ func TestConnJumpLost(t *testing.T) {
 // The end of a ProxyCommand is the end of the connection.
 func TestConnProxyLost(t *testing.T) {
 	server := testServer(t, lab.ServerOptions{Name: "w1"})
-	front := turnstile(t, server, func() bool { return false })
+	front := turnstile(t, server, func(net.Conn) bool { return false })
 	o := testOptions(t, server)
 	self := executable(t)
 	rewrite(t, o.ConfigFile, func(text string) string {

@@ -47,9 +47,15 @@ func TestDial(t *testing.T) {
 func TestDialFailures(t *testing.T) {
 	server := testServer(t, lab.ServerOptions{Name: "w1"})
 	silent := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	var asked atomic.Int64
 	web := listen(t, func(conn net.Conn) {
+		asked.Add(1)
 		_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
 		_ = conn.Close()
+	})
+	broken := listen(t, func(conn net.Conn) {
+		_, _ = io.WriteString(conn, "SSH-2.0-old\r\n\xff\xff\xff\xff\xff\xff\xff\xff")
+		_, _ = io.Copy(io.Discard, conn)
 	})
 	refused := listen(t, func(net.Conn) {})
 	_ = refused.Close()
@@ -57,7 +63,8 @@ func TestDialFailures(t *testing.T) {
 	at := func(alias string, l net.Listener, more string) string {
 		return fmt.Sprintf("Host %s\n HostName 127.0.0.1\n Port %s\n%s\n", alias, portOf(t, l.Addr().String()), more)
 	}
-	config := at("silent", silent, " ConnectTimeout 1") + at("web", web, "") + at("refused", refused, "") +
+	config := at("silent", silent, " ConnectTimeout 1") + at("web", web, "") + at("broken", broken, "") +
+		at("refused", refused, "") +
 		"Host nowhere\n HostName nowhere.invalid\n" +
 		"Host proxied\n ProxyCommand echo it broke >&2; exit 3\n" +
 		"Host hung\n ProxyCommand echo waiting >&2; sleep 1000\n ConnectTimeout 1\n" +
@@ -71,6 +78,7 @@ func TestDialFailures(t *testing.T) {
 	}{
 		{"silent", sshdial.ErrUnreachable, []string{"ssh silent (", silent.Addr().String(), "no answer within 1s"}, ""},
 		{"web", sshdial.ErrUnreachable, []string{"it said \"HTTP/1.1 400 Bad Request\""}, ""},
+		{"broken", sshdial.ErrUnreachable, []string{"connect: ssh: "}, ""},
 		{"refused", sshdial.ErrUnreachable, []string{"connection refused"}, "whether sshd runs there"},
 		{"nowhere", sshdial.ErrUnreachable, []string{"nowhere.invalid"}, "write `HostName ADDRESS` under `Host nowhere`"},
 		{"proxied", sshdial.ErrUnreachable, []string{"exit status 3", "the ProxyCommand said: it broke"}, "ProxyCommand"},
@@ -95,6 +103,9 @@ func TestDialFailures(t *testing.T) {
 				t.Errorf("the hint is %q; want %q", got, test.hint)
 			}
 		})
+	}
+	if got := asked.Load(); got != 1 {
+		t.Errorf("what is no SSH server was tried %d times; want once", got)
 	}
 }
 
@@ -141,19 +152,24 @@ func TestDialCancelled(t *testing.T) {
 	}
 }
 
-// reset breaks a connection off as sshd does that has too many.
+// turnAway turns somebody away as sshd does that has too many.
+func turnAway(conn net.Conn) {
+	_, _ = io.WriteString(conn, "Exceeded MaxStartups\r\n")
+	_ = conn.Close()
+}
+
+// reset breaks a connection off, as happens when sshd has no time to say more.
 func reset(conn net.Conn) {
 	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
 }
 
-// turnstile is in front of a server: it breaks off the connections that turn
-// says.
-func turnstile(t *testing.T, server *lab.Server, turn func() bool) net.Listener {
+// turnstile is in front of a server: of the connections that come, end ends as
+// many as it likes, and says so.
+func turnstile(t *testing.T, server *lab.Server, end func(net.Conn) bool) net.Listener {
 	t.Helper()
 	return listen(t, func(conn net.Conn) {
-		if turn() {
-			reset(conn)
+		if end(conn) {
 			return
 		}
 		defer func() { _ = conn.Close() }()
@@ -176,18 +192,26 @@ func TestDialBrokenOff(t *testing.T) {
 	server := testServer(t, lab.ServerOptions{Name: "w1"})
 	for _, test := range []struct {
 		name  string
+		end   func(net.Conn)
 		fails int64
 		want  error
 		tries int64
 	}{
-		{"once", 1, nil, 2},
-		{"three times", 3, nil, 4},
-		{"always", 1000, sshdial.ErrUnreachable, 6},
+		{"once", reset, 1, nil, 2},
+		{"three times", reset, 3, nil, 4},
+		{"with a word", turnAway, 2, nil, 3},
+		{"always", reset, 1000, sshdial.ErrUnreachable, 6},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var tries atomic.Int64
-			front := turnstile(t, server, func() bool { return tries.Add(1) <= test.fails })
+			front := turnstile(t, server, func(conn net.Conn) bool {
+				if tries.Add(1) > test.fails {
+					return false
+				}
+				test.end(conn)
+				return true
+			})
 			o := sshdial.Options{Home: t.TempDir(), Log: testLog(t)}
 			file, err := lab.ConfigFile(o.Home, server)
 			if err != nil {
@@ -350,8 +374,13 @@ func proxyMain(address string) int {
 }
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "proxy" {
-		os.Exit(proxyMain(os.Args[2]))
+	if len(os.Args) == 3 {
+		switch os.Args[1] {
+		case "proxy":
+			os.Exit(proxyMain(os.Args[2]))
+		case "hold":
+			os.Exit(holdMain(os.Args[2]))
+		}
 	}
 	os.Exit(m.Run())
 }

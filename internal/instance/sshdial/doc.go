@@ -11,4 +11,12 @@
 // passphrase of a key file, and that only where Options say how. Nothing is ever
 // forwarded, whatever the configuration says: a server that opens a channel is
 // refused.
+//
+// # Caveats
+//
+// Files with Match lines are read by ssh -G, which takes the home directory from
+// the password database and does not say where a name in a list of files ends
+// that has a blank in it. What is not read at all: which algorithms to use,
+// ControlMaster, CanonicalizeHostname (but with Match lines), KnownHostsCommand,
+// VerifyHostKeyDNS, and keys on hardware that no agent has.
 package sshdial

@@ -25,6 +25,8 @@ type hostKeys struct {
 	own    []knownhosts.KnownKey // that it has by its own name
 	other  []knownhosts.KnownKey // and by the others
 	signed bool                  // somebody is known who signs its keys
+
+	revoked map[string]knownhosts.KnownKey // by RevokedHostKeys, whatever host has them
 }
 
 // readHostKeys reads the known_hosts files of t that there are.
@@ -48,6 +50,9 @@ func readHostKeys(t *Target) (*hostKeys, error) {
 		}
 	}
 	var err error
+	if k.revoked, err = readRevoked(t.revoked); err != nil {
+		return nil, err
+	}
 	if k.check, err = knownhosts.New(files...); err != nil {
 		return nil, err
 	}
@@ -76,6 +81,30 @@ func readHostKeys(t *Target) (*hostKeys, error) {
 		}
 	}
 	return k, nil
+}
+
+// readRevoked reads a file of RevokedHostKeys, unless there is none: a public
+// key a line. Where it can't be read no host is to be trusted, as with ssh.
+func readRevoked(file string) (map[string]knownhosts.KnownKey, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := readRegular(file, nil)
+	if err != nil {
+		return nil, fmt.Errorf("RevokedHostKeys: %w", err)
+	}
+	all := make(map[string]knownhosts.KnownKey)
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		if line = bytes.TrimSpace(line); len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("RevokedHostKeys: %s:%d: is no public key (and testr reads no KRLs): %w", file, i+1, err)
+		}
+		all[string(key.Marshal())] = knownhosts.KnownKey{Key: key, Filename: file, Line: i + 1}
+	}
+	return all, nil
 }
 
 func lineName(file string, line int) string { return fmt.Sprintf("%s:%d", file, line) }
@@ -130,6 +159,12 @@ func keyType(algorithm string) string {
 func (k *hostKeys) verify(key ssh.PublicKey) error {
 	plain, reason := key, ""
 	if certificate, ok := key.(*ssh.Certificate); ok {
+		if err := k.isRevoked(certificate.SignatureKey); err != nil {
+			return err
+		}
+		if err := k.isRevoked(certificate.Key); err != nil {
+			return err
+		}
 		for _, name := range k.names {
 			err := k.check(name, nowhere, certificate)
 			if err == nil {
@@ -142,10 +177,8 @@ func (k *hostKeys) verify(key ssh.PublicKey) error {
 		plain = certificate.Key // may be known by itself, as ssh has it
 	}
 	refusal := &HostKeyError{Type: plain.Type(), Fingerprint: ssh.FingerprintSHA256(plain), Reason: reason}
-	if revoked, ok := errors.AsType[*knownhosts.RevokedError](k.check(k.names[0], nowhere, plain)); ok {
-		refusal.Revoked, refusal.Reason = true, ""
-		refusal.Known = describe([]knownhosts.KnownKey{revoked.Revoked})
-		return refusal
+	if err := k.isRevoked(plain); err != nil {
+		return err
 	}
 	for _, known := range slices.Concat(k.own, k.other) {
 		if bytes.Equal(known.Key.Marshal(), plain.Marshal()) {
@@ -157,6 +190,21 @@ func (k *hostKeys) verify(key ssh.PublicKey) error {
 		return k.accept(plain)
 	}
 	return refusal
+}
+
+// isRevoked is a *HostKeyError if a key is one that no host may have.
+func (k *hostKeys) isRevoked(key ssh.PublicKey) error {
+	line, found := k.revoked[string(key.Marshal())]
+	if revoked, ok := errors.AsType[*knownhosts.RevokedError](k.check(k.names[0], nowhere, key)); ok {
+		line, found = revoked.Revoked, true
+	}
+	if !found {
+		return nil
+	}
+	return &HostKeyError{
+		Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(key), Revoked: true,
+		Known: describe([]knownhosts.KnownKey{line}),
+	}
 }
 
 // describe describes known keys for messages.

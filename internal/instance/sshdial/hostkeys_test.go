@@ -97,6 +97,7 @@ func TestHostKeys(t *testing.T) {
 		want                error
 		says                []string
 		hint                string
+		revoked             string
 	}{
 		{name: "known", known: "%s " + edText, shows: []ssh.Signer{ed}},
 		{name: "known by rsa", known: "%s " + text(rs.PublicKey()), shows: []ssh.Signer{rs}},
@@ -141,7 +142,15 @@ func TestHostKeys(t *testing.T) {
 		{name: "signed with a revoked key", known: caText + "\n@revoked * " + edText, shows: []ssh.Signer{signed},
 			want: sshdial.ErrHostKeyChanged},
 		{name: "signed by who was revoked", known: caText + "\n@revoked * " + text(authority.PublicKey()),
-			shows: []ssh.Signer{signed}, want: sshdial.ErrHostKeyUnknown},
+			shows: []ssh.Signer{signed}, want: sshdial.ErrHostKeyChanged, says: []string{"is revoked"}},
+		{name: "in RevokedHostKeys", config: "RevokedHostKeys ~/.ssh/revoked", known: "%s " + edText, shows: []ssh.Signer{ed},
+			revoked: "# gone\n" + edText, want: sshdial.ErrHostKeyChanged, says: []string{"is revoked", "revoked:2"}},
+		{name: "other keys in RevokedHostKeys", config: "RevokedHostKeys ~/.ssh/revoked", known: "%s " + edText,
+			shows: []ssh.Signer{ed}, revoked: otherText},
+		{name: "RevokedHostKeys that is missing", config: "RevokedHostKeys ~/.ssh/revoked", known: "%s " + edText,
+			shows: []ssh.Signer{ed}, want: sshdial.ErrConfiguration, says: []string{"RevokedHostKeys"}},
+		{name: "RevokedHostKeys that is a KRL", config: "RevokedHostKeys ~/.ssh/revoked", known: "%s " + edText,
+			shows: []ssh.Signer{ed}, revoked: "SSHKRL\n\x00", want: sshdial.ErrConfiguration, says: []string{"KRL"}},
 		{name: "the authority's own key", known: caText, shows: []ssh.Signer{authority}, want: sshdial.ErrHostKeyUnknown},
 		{name: "known by an alias", config: "HostKeyAlias fleet", known: "fleet " + edText, shows: []ssh.Signer{ed}},
 		{name: "known by its address but not by an alias", config: "HostKeyAlias fleet", known: "%s " + edText,
@@ -150,6 +159,9 @@ func TestHostKeys(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newKeyHost(t, test.config, test.known, test.shows...)
+			if test.revoked != "" {
+				write(t, filepath.Join(h.home, ".ssh", "revoked"), test.revoked+"\n")
+			}
 			before, _ := os.ReadFile(h.known)
 			err := h.dial(t)
 			if !errors.Is(err, test.want) {

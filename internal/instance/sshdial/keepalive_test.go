@@ -113,33 +113,3 @@ func TestKeepaliveChatter(t *testing.T) {
 		}
 	})
 }
-
-// A process that stood still has heard nothing, which is not the host's fault.
-func TestKeepaliveStoodStill(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &fakeHost{}
-		stood := false
-		k := &keepalive{interval: 5 * time.Second, limit: 15 * time.Second, start: func(f func()) { f() }}
-		h.began, h.last = time.Now(), time.Now()
-		k.ask = h.ask
-		k.heard = func() time.Time {
-			if !stood && time.Since(h.began) > 9*time.Second {
-				// The timer was due long ago when it is looked at: what stands
-				// still here is the goroutine that asks.
-				stood = true
-				timer := time.NewTimer(time.Minute)
-				<-timer.C
-			}
-			return h.heard()
-		}
-		gone := make(chan struct{})
-		timer := time.AfterFunc(3*time.Minute, func() { close(gone) })
-		defer timer.Stop()
-		if err := k.run(gone); err != nil {
-			t.Errorf("a host was given up after %v because of this process: %v", time.Since(h.began), err)
-		}
-		if !stood {
-			t.Error("the process has not stood still")
-		}
-	})
-}

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// bareServer is an SSH server that does no more than log in, and whose host
-// keys can be changed. It is for what package lab has no server for.
+// bareServer is an SSH server that does hardly more than let clients log in, and
+// whose host keys can be changed. It is for what package lab has no server for.
 type bareServer struct {
 	net.Listener
 
@@ -25,6 +25,7 @@ type bareServer struct {
 	users    []ssh.PublicKey // who may log in
 	offered  []string        // fingerprints of the keys that clients have offered, in their order
 	accepted chan *ssh.ServerConn
+	open     func(ssh.NewChannel) // deals with a channel; nil means that it is refused
 }
 
 // startServer starts a server with these host keys, where user may log in.
@@ -62,6 +63,10 @@ func (s *bareServer) serve(conn net.Conn) {
 	go ssh.DiscardRequests(requests)
 	go func() {
 		for channel := range channels {
+			if s.open != nil {
+				s.open(channel)
+				continue
+			}
 			_ = channel.Reject(ssh.Prohibited, "no channels here")
 		}
 	}()

@@ -31,6 +31,7 @@ type Target struct {
 
 	knownAs   string   // the name that known_hosts files have the host by; empty for its own
 	known     []string // known_hosts files; they need not be there
+	revoked   string   // a file of keys that no host may have; empty for none
 	acceptNew bool     // the keys of unknown hosts are accepted
 	addTo     string   // and added to this file, which is one of known; empty for none
 	hash      bool     // with the host's name hashed
