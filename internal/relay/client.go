@@ -39,6 +39,11 @@ type Options struct {
 	// command's files: it has to know what is there already. Nil means that they
 	// all are.
 	Bring func(ctx context.Context, files ...string) error
+	// Hold is called with true when the first command is paused, and with false
+	// when none is any more: meanwhile this process may be stopped, too, and what
+	// watches over the relay's machine must not take that for its end. Nil means
+	// that nothing does.
+	Hold func(on bool)
 }
 
 // Client is the near end of a relay: a provider of instances on its machine. Its
@@ -72,6 +77,10 @@ type Client struct {
 	err     error // why the relay is gone; set before lost is closed
 	slots   map[int]*Process
 	made    int // instances
+
+	// holding guards what follows, and is held while Hold is called.
+	holding sync.Mutex
+	paused  map[*Process]struct{}
 }
 
 // Hello is what a relay says of itself.
@@ -223,6 +232,39 @@ func (c *Client) unwritten(err error) {
 	case <-c.lost:
 	case <-timer.C:
 		c.giveUp(fmt.Errorf("write to the relay: %w", err))
+	}
+}
+
+// sentPatience is how long pausing a command waits for the relay to be told: who
+// pauses is about to be stopped.
+const sentPatience = time.Second
+
+// hold notes that a command is paused or not. When it is, it returns when the
+// relay was told.
+func (c *Client) hold(p *Process, on bool) {
+	c.holding.Lock()
+	defer c.holding.Unlock()
+	before := len(c.paused)
+	if on {
+		if c.paused == nil {
+			c.paused = make(map[*Process]struct{})
+		}
+		c.paused[p] = struct{}{}
+	} else {
+		delete(c.paused, p)
+	}
+	if now := len(c.paused); c.options.Hold != nil && (before == 0) != (now == 0) {
+		c.options.Hold(on)
+	}
+	if !on {
+		return
+	}
+	limit := time.NewTimer(sentPatience)
+	defer limit.Stop()
+	select {
+	case <-c.out.written():
+	case <-c.lost:
+	case <-limit.C:
 	}
 }
 

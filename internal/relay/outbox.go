@@ -12,6 +12,7 @@ type outbox struct {
 	mu     sync.Mutex
 	change *sync.Cond // of what follows
 	queue  [][]byte
+	sent   []chan struct{} // to be closed when what is in the queue was written
 	closed bool
 }
 
@@ -31,6 +32,21 @@ func (o *outbox) put(b []byte) {
 	}
 }
 
+// written returns a channel that is closed once everything that was put there
+// before was written, or never will be.
+func (o *outbox) written() <-chan struct{} {
+	sent := make(chan struct{})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		close(sent)
+		return sent
+	}
+	o.sent = append(o.sent, sent)
+	o.change.Signal()
+	return sent
+}
+
 // close lets nothing more in. What is there is still written.
 func (o *outbox) close() {
 	o.mu.Lock()
@@ -39,16 +55,17 @@ func (o *outbox) close() {
 	o.change.Signal()
 }
 
-// next waits for all that is queued. It is empty when there will be no more.
-func (o *outbox) next() [][]byte {
+// next waits for all that is queued, and for who wants to know that it was
+// written. Both are empty when there will be no more.
+func (o *outbox) next() (all [][]byte, sent []chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.queue) == 0 && !o.closed {
+	for len(o.queue)+len(o.sent) == 0 && !o.closed {
 		o.change.Wait()
 	}
-	all := o.queue
-	o.queue = nil
-	return all
+	all, sent = o.queue, o.sent
+	o.queue, o.sent = nil, nil
+	return all, sent
 }
 
 // write writes what is put there until the outbox is closed, and then closes w.
@@ -57,15 +74,17 @@ func (o *outbox) next() [][]byte {
 func (o *outbox) write(w io.WriteCloser, failed func(error)) {
 	buf := bufio.NewWriterSize(w, 64<<10)
 	var err error
-	for all := o.next(); len(all) > 0; all = o.next() {
-		if err != nil {
-			continue
+	for all, sent := o.next(); len(all)+len(sent) > 0; all, sent = o.next() {
+		if err == nil {
+			for _, b := range all {
+				_, _ = buf.Write(b) // Flush tells
+			}
+			if err = buf.Flush(); err != nil {
+				failed(err)
+			}
 		}
-		for _, b := range all {
-			_, _ = buf.Write(b) // Flush tells
-		}
-		if err = buf.Flush(); err != nil {
-			failed(err)
+		for _, s := range sent {
+			close(s)
 		}
 	}
 	_ = w.Close()

@@ -97,10 +97,19 @@ func (p *Process) Wait() (instance.ExitStatus, error) {
 }
 
 // Pause asks the relay to stop the command's process group.
-func (p *Process) Pause() error { return p.ask(namePause) }
+func (p *Process) Pause() error {
+	if err := p.ask(namePause); err != nil {
+		return err
+	}
+	p.client.hold(p, true)
+	return nil
+}
 
 // Resume asks it to let that go on.
-func (p *Process) Resume() error { return p.ask(nameResume) }
+func (p *Process) Resume() error {
+	p.client.hold(p, false)
+	return p.ask(nameResume)
+}
 
 func (p *Process) ask(what string) error {
 	select {
@@ -206,6 +215,7 @@ func (p *Process) exit(status instance.ExitStatus, err error) {
 	if known {
 		return
 	}
+	p.client.hold(p, false)
 	why := err
 	if _, ok := errors.AsType[*instance.LostError](err); !ok {
 		why = errBrokenPipe

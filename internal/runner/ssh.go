@@ -209,7 +209,8 @@ func (r *remote) startRelay(ctx context.Context) error {
 		end()
 		return err
 	}
-	client, err := relay.New(ctx, p, relay.Options{Name: r.conf.Name, Cancel: end, Path: r.host.Path, Bring: r.host.Bring})
+	client, err := relay.New(ctx, p, relay.Options{Name: r.conf.Name, Cancel: end, Path: r.host.Path,
+		Bring: r.host.Bring, Hold: r.host.Hold})
 	if err != nil {
 		end()
 		return err

@@ -307,6 +307,24 @@ func (h *Host) kill(whose func(*process) bool) {
 	}
 }
 
+// Hold says that this process may be stopped from now on, or that this is over:
+// until then silence means nothing to the host. Pausing a command does that by
+// itself. It returns when the host was told, or is lost, or after a second.
+func (h *Host) Hold(on bool) {
+	h.mu.Lock()
+	l := h.life
+	h.mu.Unlock()
+	if l == nil || l.over() {
+		return
+	}
+	if !on {
+		l.keeper.hold(-1)
+		return
+	}
+	l.keeper.hold(1)
+	l.keeper.flush()
+}
+
 // Close kills what still runs on the host, and whatever commands have left
 // behind there, and closes the connections. It returns when that is done, or
 // after some seconds if the host doesn't answer, which the error says then: the

@@ -38,7 +38,8 @@ type keeper struct {
 
 	// mu guards what follows.
 	mu      sync.Mutex
-	pending []byte // to send
+	pending []byte          // to send
+	sent    []chan struct{} // to be closed when that was sent
 	asked   map[string]chan<- struct{}
 	ending  bool
 	paused  int // commands
@@ -252,9 +253,32 @@ func (k *keeper) confirm(key string) {
 // this process may be, too, and silence means nothing.
 func (k *keeper) hold(more int) {
 	k.mu.Lock()
-	k.paused += more
+	k.paused = max(0, k.paused+more) // what was paused may be of an earlier life
 	k.mu.Unlock()
 	k.say(k.sign())
+}
+
+// sentPatience is how long pausing something waits for the keeper to be told: who
+// pauses is about to be stopped.
+const sentPatience = time.Second
+
+// flush waits until all that was said is on its way.
+func (k *keeper) flush() {
+	sent := make(chan struct{})
+	k.mu.Lock()
+	k.sent = append(k.sent, sent)
+	k.mu.Unlock()
+	select {
+	case k.said <- struct{}{}:
+	default:
+	}
+	limit := time.NewTimer(sentPatience)
+	defer limit.Stop()
+	select {
+	case <-sent:
+	case <-k.life.lost:
+	case <-limit.C:
+	}
 }
 
 // sign is a sign of life.
@@ -280,11 +304,14 @@ func (k *keeper) write() {
 			return
 		}
 		k.mu.Lock()
-		text := k.pending
-		k.pending = nil
+		text, sent := k.pending, k.sent
+		k.pending, k.sent = nil, nil
 		k.mu.Unlock()
 		if _, err := k.session.Write(text); err != nil {
 			return // listen sees it, too
+		}
+		for _, s := range sent {
+			close(s)
 		}
 	}
 }

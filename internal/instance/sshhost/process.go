@@ -388,14 +388,18 @@ func (p *process) pause(paused bool, signal string, more int) error {
 	default:
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.life != nil {
-		p.life.keeper.tell(p.key, signal)
+	l := p.life
+	if l != nil {
+		l.keeper.tell(p.key, signal)
 		if p.paused != paused {
-			p.life.keeper.hold(more)
+			l.keeper.hold(more)
 		}
 	}
 	p.paused = paused
+	p.mu.Unlock()
+	if l != nil && paused {
+		l.keeper.flush()
+	}
 	return nil
 }
 
