@@ -321,30 +321,44 @@ func TestSilence(t *testing.T) {
 	awaitLost(t, p)
 }
 
-// F18: silence means nothing while a command is paused.
+// F18: silence means nothing while a command is paused, or while somebody else
+// says that this process may be stopped.
 func TestSilencePaused(t *testing.T) {
-	t.Parallel()
-	srv := server(t, lab.ServerOptions{})
-	h := host(t, srv, Config{Silence: time.Second})
-	i := instancetest.One(t, h)
-	p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "echo"))
-	pid := instancetest.PID(t, p)
-	if err := p.Pause(); err != nil {
-		t.Fatal(err)
-	}
-	instancetest.AwaitState(t, pid, 'T')
-	srv.Hang() // as if this process were stopped
-	select {
-	case <-p.(*process).done:
-		t.Fatal("it was ended")
-	case <-time.After(4 * time.Second):
-	}
-	srv.Resume()
-	if err := p.Resume(); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := instancetest.Finish(p, []byte("hello")); err != nil || got.Stdout != "hello" {
-		t.Errorf("got %+v, %v; want it to go on", got, err)
+	for _, tt := range []struct {
+		name       string
+		stop, goOn func(*Host, instance.Process) error
+		state      byte
+	}{
+		{"paused", func(_ *Host, p instance.Process) error { return p.Pause() },
+			func(_ *Host, p instance.Process) error { return p.Resume() }, 'T'},
+		{"held", func(h *Host, _ instance.Process) error { h.Hold(true); return nil },
+			func(h *Host, _ instance.Process) error { h.Hold(false); return nil }, 'S'},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			srv := server(t, lab.ServerOptions{})
+			h := host(t, srv, Config{Silence: time.Second})
+			i := instancetest.One(t, h)
+			p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "echo"))
+			pid := instancetest.PID(t, p)
+			if err := tt.stop(h, p); err != nil {
+				t.Fatal(err)
+			}
+			instancetest.AwaitState(t, pid, tt.state)
+			srv.Hang() // as if this process were stopped
+			select {
+			case <-p.(*process).done:
+				t.Fatal("it was ended")
+			case <-time.After(4 * time.Second):
+			}
+			srv.Resume()
+			if err := tt.goOn(h, p); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := instancetest.Finish(p, []byte("hello")); err != nil || got.Stdout != "hello" {
+				t.Errorf("got %+v, %v; want it to go on", got, err)
+			}
+		})
 	}
 }
 
