@@ -14,6 +14,7 @@ type Outcomes struct {
 	parts  map[string][]*Test // tests that name another one as their parent, by the latter
 	counts Counts
 	over   bool
+	begun  time.Time // of the first event that has a time
 	first  time.Time
 	last   time.Time
 
@@ -44,7 +45,8 @@ func (o *Outcomes) Counts() Counts {
 	return c
 }
 
-// Span is the time from the first to the last timestamp of the packets.
+// Span is the time from the first to the last timestamp of the packets, as far as
+// the clocks of the workers can be right.
 func (o *Outcomes) Span() time.Duration { return o.last.Sub(o.first) }
 
 // Interrupted says whether somebody stopped the run.
@@ -56,6 +58,9 @@ func (o *Outcomes) Finish() { o.over = true }
 
 // Event takes the next event of the run. It never returns an error.
 func (o *Outcomes) Event(e Event) error {
+	if o.begun.IsZero() {
+		o.begun = e.Time
+	}
 	switch e.Kind {
 	case KindPacket:
 		o.packet(e)
@@ -132,12 +137,7 @@ func (o *Outcomes) list() {
 func (o *Outcomes) packet(e Event) {
 	p := e.Packet
 	if p.Has&protocol.HasTime != 0 {
-		if o.first.IsZero() || p.Time.Before(o.first) {
-			o.first = p.Time
-		}
-		if p.Time.After(o.last) {
-			o.last = p.Time
-		}
+		o.at(o.plausible(e))
 	}
 	if p.Has&protocol.HasTestID == 0 {
 		return
@@ -161,6 +161,26 @@ func (o *Outcomes) packet(e Event) {
 		t.part = true
 		o.parts[p.ParentID] = append(o.parts[p.ParentID], t)
 	}
+}
+
+// at widens the span.
+func (o *Outcomes) at(t time.Time) {
+	if o.first.IsZero() || t.Before(o.first) {
+		o.first = t
+	}
+	if t.After(o.last) {
+		o.last = t
+	}
+}
+
+// plausible is the time of a packet; of one that a worker sent it is when it came,
+// if the worker's clock has it before the run or after that.
+func (o *Outcomes) plausible(e Event) time.Time {
+	t := e.Packet.Time
+	if e.Worker != NoWorker && !e.Time.IsZero() && (t.Before(o.begun) || t.After(e.Time)) {
+		return e.Time
+	}
+	return t
 }
 
 // stray says whether a packet is a word on a test that was asked for from a

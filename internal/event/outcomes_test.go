@@ -230,3 +230,34 @@ func TestStray(t *testing.T) {
 		})
 	}
 }
+
+// TestSpanOfClocks: what a worker's clock says counts as far as it can be: not
+// before the run, nor after its packet has come. Who loads a stream has nothing
+// but its clock.
+func TestSpanOfClocks(t *testing.T) {
+	at := time.Unix(1e9, 0)
+	packet := func(worker int, came, says time.Duration) Event {
+		return Event{Kind: KindPacket, Worker: worker, Time: at.Add(came), Packet: &protocol.Packet{
+			Has: protocol.HasTime, Time: at.Add(says)}}
+	}
+	for _, tt := range []struct {
+		name   string
+		events []Event
+		want   time.Duration
+	}{
+		{"right", []Event{packet(0, 2, 1), packet(1, 9, 8)}, 7},
+		{"ahead", []Event{packet(0, 2, 1), packet(1, 9, 9+time.Hour)}, 8},
+		{"behind", []Event{packet(0, 2, 1), packet(1, 9, 8-time.Hour)}, 8},
+		{"both", []Event{packet(0, 2, 2-time.Hour), packet(1, 9, 9+time.Hour)}, 7},
+		{"loaded", []Event{packet(NoWorker, time.Hour, 1), packet(NoWorker, time.Hour, 1+2*time.Hour)}, 2 * time.Hour},
+	} {
+		o := NewOutcomes()
+		_ = o.Event(Event{Kind: KindAsked, Worker: NoWorker, Time: at})
+		for _, e := range tt.events {
+			_ = o.Event(e)
+		}
+		if got := o.Span(); got != tt.want {
+			t.Errorf("%s: got a span of %v; want %v", tt.name, got, tt.want)
+		}
+	}
+}

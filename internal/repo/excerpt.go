@@ -19,7 +19,8 @@ type Wanted struct {
 	// between these.
 	Tests []Span
 	// Beside asks for what people are shown beside tests: packets of no test,
-	// warnings and interruptions, and where workers were started.
+	// warnings and interruptions, where workers were started, and which tests
+	// moved from an instance that was lost.
 	Beside bool
 }
 
@@ -149,6 +150,9 @@ func (x *excerpt) promising(seq uint64, seen glance) bool {
 		return x.ids[string(testID(seen))]
 	case event.KindWarning, event.KindInterrupted, event.KindWorkerStarted:
 		return x.beside
+	case event.KindRequeued:
+		_, moved := event.MovedFrom(string(seen.detail))
+		return x.beside && moved
 	default:
 		return false
 	}
@@ -168,6 +172,7 @@ type glance struct {
 	kind   event.Kind
 	has    protocol.Fields // of its packet
 	fields []byte          // likewise: what follows the length
+	detail []byte
 }
 
 // pass goes past one event, as event reads it.
@@ -193,7 +198,7 @@ func (d *decoder) pass(prev *int64) (seen glance) {
 		}
 	}
 	if flags&hasDetail != 0 {
-		d.bytes()
+		seen.detail = d.bytes()
 	}
 	return seen
 }

@@ -45,6 +45,10 @@ func TestExcerpt(t *testing.T) {
 		if i%7 == 0 && i > 30 {
 			events = append(events, status(fmt.Sprint("test ", i-rnd.IntN(30)), protocol.StatusSuccess, i))
 		}
+		if i%50 == 0 {
+			events = append(events, event.Event{Kind: event.KindRequeued, Tests: []string{"a", "b"},
+				Detail: event.Moved("desktop", "no answer")})
+		}
 	}
 	events = append(events, file("large", "f", noise(200<<10)), status("large", protocol.StatusFail, 9))
 	r := newRepo(t)
@@ -66,7 +70,8 @@ func TestExcerpt(t *testing.T) {
 		var expected []event.Event
 		for _, e := range stored {
 			p := packetOf(e)
-			shown := p == nil && e.Kind == event.KindPacket || slices.Contains(beside, e.Kind)
+			_, moved := event.MovedFrom(e.Detail)
+			shown := p == nil && e.Kind == event.KindPacket || slices.Contains(beside, e.Kind) || moved
 			child := p != nil && p.Has&protocol.HasParent != 0 && ids[p.ParentID] && between(want.Tests, e.Seq)
 			if p != nil && ids[p.TestID] || child || shown && want.Beside {
 				expected = append(expected, e)

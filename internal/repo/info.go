@@ -54,7 +54,7 @@ type RunInfo struct {
 	Profiles  []string // none means DefaultProfile alone
 	Events    uint64   // how many it has; 0 while it runs
 	Counts    event.Counts
-	Span      time.Duration // from the first to the last time in its packets
+	Span      time.Duration // from the first to the last time in its packets, as far as these can be
 }
 
 // Duration is the time that the run took, or zero while it isn't over.

@@ -140,6 +140,7 @@ func (t *Text) appendNotes(dst []byte, s Summary) []byte {
 		dst = append(dst, count(n, "test", "tests")+" flaky"...)
 		dst = append(t.appendNamed(dst, flaky(s)), '\n')
 	}
+	dst = t.appendMoved(dst)
 	left := s.Counts.NotRun
 	for _, r := range notRun(s.Tests) {
 		dst = append(dst, count(r.total, "test", "tests")+" not run: "...)

@@ -41,8 +41,8 @@ type TextOptions struct {
 
 // Text shows a run's events as text. It is an event.Sink; like every Sink it
 // belongs to one goroutine, which also has to call Tick, Summary and Close. It
-// keeps nothing of the events that it was given but the host of each slot, and of
-// the files of tests in progress at most 4 MiB a test and 64 MiB in all.
+// keeps nothing of the events that it was given but the host of each slot, how many
+// tests moved from each instance, and of the files of tests in progress at most 4 MiB a test and 64 MiB in all.
 type Text struct {
 	w      io.Writer
 	opts   TextOptions
@@ -54,6 +54,7 @@ type Text struct {
 	buf    []byte
 
 	interrupted []string // details of the interruptions
+	moved       moved
 }
 
 // NewText returns a Text that writes to w.
@@ -81,6 +82,8 @@ func (t *Text) Event(e event.Event) error {
 		if len(t.interrupted) < maxReasons {
 			t.interrupted = append(t.interrupted, e.Detail)
 		}
+	case event.KindRequeued:
+		t.moved.add(e)
 	default:
 	}
 	return nil

@@ -73,6 +73,7 @@ type slot struct {
 	waits      bool      // for a process to end, so that there is room for one here
 	retryAt    time.Time // when its instance is tried again; zero for at once
 	triedAt    time.Time // when its place was opened, or begun to be, last
+	lost       bool      // its place was, and is not there again
 	misses     int       // how often in a row its place was not there
 	why        error     // what it was the last time
 	retired    bool

@@ -94,11 +94,11 @@ func (l *loop) takePlace(o opened, now time.Time) {
 	var absent *AbsentError
 	switch {
 	case o.err == nil:
-		s.Place, s.misses = o.place, 0
+		s.Place, s.misses, s.lost = o.place, 0, false
 	case l.unneeded(o.err):
 		s.retired, s.buried = true, true
 	case errors.As(o.err, &absent) && !l.stopping():
-		if s.misses == 0 {
+		if s.misses == 0 && !s.lost { // else people know that it is gone
 			l.tell(s, o.err.Error(), now)
 		}
 		if s.misses++; now.Sub(s.triedAt) >= longTry {
@@ -222,7 +222,8 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 		}
 	}
 	if len(back) > 0 {
-		l.emit(event.Event{Kind: event.KindRequeued, Worker: s.index, Tests: back, Detail: lost.Error()}, now)
+		l.emit(event.Event{Kind: event.KindRequeued, Worker: s.index, Tests: back,
+			Detail: event.Moved(lost.Instance, lost.Err.Error())}, now)
 	}
 	if len(gone) > 0 {
 		l.note(event.KindNotRun, gone, reasonLost+": "+lost.Error(), now)
@@ -246,6 +247,7 @@ func (l *loop) away(s *slot, lost *instance.LostError, now time.Time) {
 	if l.stopping() {
 		return
 	}
+	s.lost = true
 	if s.fruitless++; s.fruitless < maxLosses {
 		wait := firstRetry << (2 * (s.fruitless - 1))
 		s.retryAt = now.Add(wait)

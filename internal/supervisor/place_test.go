@@ -473,3 +473,35 @@ func TestAbsentSilently(t *testing.T) {
 		}
 	})
 }
+
+// TestLostAndAbsent: that a place was lost is told, and not each way in which it
+// isn't there until it is.
+func TestLostAndAbsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tests := ids(40)
+		opens := 0
+		cfg, rec := setup(t, 2, slowly, tests...)
+		desktop(&cfg, func(context.Context) (Place, error) {
+			opens++
+			up := opens
+			if up == 2 || up == 3 {
+				return Place{}, &AbsentError{fmt.Errorf("connection refused from port %d", up)}
+			}
+			return Place{Instance: &fakeInstance{program: stream(func(p *fakeProcess, _ string) (protocol.Status, bool) {
+				<-time.After(time.Second)
+				if up == 1 {
+					cut(p)
+					return none, false
+				}
+				return pass, true
+			})}}, nil
+		})
+		check(t, cfg, all("success", tests...))
+		if n := ranBy(rec); opens != 4 || n[1] < 10 {
+			t.Errorf("got %d openings and %v outcomes by slot; want 4, and the place to be used again", opens, n)
+		}
+		if got := rec.of(event.KindWarning); !slices.Equal(got, []string{"instance desktop was lost: no answer for 15s"}) {
+			t.Errorf("got warnings %q; want the loss alone", got)
+		}
+	})
+}

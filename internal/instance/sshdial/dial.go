@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -224,7 +225,19 @@ func (t *Target) unreachable(ctx context.Context, err error) *Error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		hint = fmt.Sprintf("see whether sshd runs there, and on port %s", t.Port)
 	}
-	return t.fail("connect", ErrUnreachable, err, hint)
+	return t.fail("connect", ErrUnreachable, undialled(err), hint)
+}
+
+// undialled is an error of a dial without what the Error says already.
+func undialled(err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "dial" || op.Err == nil {
+		return err
+	}
+	if sys, ok := errors.AsType[*os.SyscallError](op.Err); ok {
+		return sys.Err
+	}
+	return op.Err
 }
 
 // config is what x/crypto/ssh is to do. ctx ends the attempt.

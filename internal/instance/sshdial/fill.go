@@ -1,6 +1,7 @@
 package sshdial
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -97,8 +98,34 @@ func (t *Target) fillPlace(s *settings, h hop) error {
 	default:
 		return fmt.Errorf("AddressFamily %q: is none of any, inet and inet6", family)
 	}
-	t.patience, err = parseTime(s.get("connecttimeout", "none"))
-	return err
+	if t.patience, err = parseTime("ConnectTimeout", s.get("connecttimeout", "none")); err != nil {
+		return err
+	}
+	if t.patience == 0 { // ssh takes 0 for the system's own patience
+		t.patience = defaultPatience
+	}
+	return t.fillKeepalive(s)
+}
+
+// fillKeepalive says when the host is taken for dead, where the options leave that
+// open. ssh doesn't look by itself; testr does.
+func (t *Target) fillKeepalive(s *settings) error {
+	interval, err := parseTime("ServerAliveInterval", s.get("serveraliveinterval", "none"))
+	if err != nil {
+		return err
+	}
+	const keyword = "serveralivecountmax"
+	misses, err := strconv.ParseUint(s.get(keyword, "0"), 10, 16)
+	if err != nil {
+		return fmt.Errorf("ServerAliveCountMax %q: is no number", s.get(keyword, ""))
+	}
+	if t.o.Keepalive == 0 {
+		t.o.Keepalive = cmp.Or(interval, defaultKeepalive)
+	}
+	if t.o.Misses == 0 {
+		t.o.Misses = cmp.Or(int(misses), defaultMisses)
+	}
+	return nil
 }
 
 // tokens are what can stand in the names of files.
@@ -122,10 +149,10 @@ func (t *Target) tokens(home string) (map[byte]string, error) {
 	}, nil
 }
 
-// parseTime reads ConnectTimeout: seconds, or numbers with a unit each.
-func parseTime(text string) (time.Duration, error) {
+// parseTime reads a time: seconds, or numbers with a unit each. None is 0.
+func parseTime(keyword, text string) (time.Duration, error) {
 	if strings.EqualFold(text, "none") {
-		return defaultPatience, nil
+		return 0, nil
 	}
 	const limit = 1 << 31
 	units := map[byte]uint64{'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
@@ -134,22 +161,19 @@ func parseTime(text string) (time.Duration, error) {
 		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
 		n, err := strconv.ParseUint(rest[:digits], 10, 31)
 		if err != nil {
-			return 0, fmt.Errorf("ConnectTimeout %q: is no time", text)
+			return 0, fmt.Errorf("%s %q: is no time", keyword, text)
 		}
 		rest = rest[digits:]
 		unit := uint64(1)
 		if rest != "" {
 			if unit = units[rest[0]]; unit == 0 {
-				return 0, fmt.Errorf("ConnectTimeout %q: is no time", text)
+				return 0, fmt.Errorf("%s %q: is no time", keyword, text)
 			}
 			rest = rest[1:]
 		}
 		if total += n * unit; total > limit {
-			return 0, fmt.Errorf("ConnectTimeout %q: is too long", text)
+			return 0, fmt.Errorf("%s %q: is too long", keyword, text)
 		}
-	}
-	if total == 0 { // ssh takes 0 for the system's own patience
-		return defaultPatience, nil
 	}
 	return time.Duration(total) * time.Second, nil
 }

@@ -21,8 +21,11 @@ type Options struct {
 	// What it returns is overwritten.
 	Passphrase func(prompt string) ([]byte, error)
 
-	Keepalive time.Duration // between two questions whether the host is there; 0 means 5 s
-	Misses    int           // how many of them, unanswered, make a connection dead; 0 means 3
+	// Keepalive is the time between two questions whether the host is there, and
+	// Misses how many of them, unanswered, make a connection dead. 0 means the
+	// configuration's ServerAliveInterval and ServerAliveCountMax, or else 5 s and 3.
+	Keepalive time.Duration
+	Misses    int
 
 	// Shared is what the Targets of a process have in common. nil means that
 	// this Target has it with nobody but its jump hosts.

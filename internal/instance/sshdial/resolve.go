@@ -54,12 +54,7 @@ func (r *resolver) complete() error {
 		r.o.Home = home
 	}
 	r.realHome = r.o.Home == home
-	if r.o.Keepalive <= 0 {
-		r.o.Keepalive = defaultKeepalive
-	}
-	if r.o.Misses <= 0 {
-		r.o.Misses = defaultMisses
-	}
+	r.o.Keepalive, r.o.Misses = max(r.o.Keepalive, 0), max(r.o.Misses, 0)
 	if r.o.Shared == nil {
 		r.o.Shared = new(Shared)
 	}

@@ -30,6 +30,8 @@ type found struct {
 	KnownAs                     string
 	Known                       []string
 	AcceptNew, Hash             bool
+	Keepalive                   time.Duration
+	Misses                      int
 }
 
 func findOut(t *Target) found {
@@ -37,6 +39,7 @@ func findOut(t *Target) found {
 		Alias: t.Alias, HostName: t.HostName, Port: t.Port, User: t.User, Network: t.network, Bind: t.bind,
 		Patience: t.patience, Command: t.command, Certificates: t.certificates, OnlyKeys: t.onlyKeys,
 		Agent: t.agent, KnownAs: t.knownAs, Known: t.known, AcceptNew: t.acceptNew, Hash: t.hash,
+		Keepalive: t.o.Keepalive, Misses: t.o.Misses,
 	}
 	if !t.implied {
 		f.Keys = t.keys
@@ -76,6 +79,7 @@ func TestResolve(t *testing.T) {
 			Agent: "/run/agent", Known: []string{
 				"HOME/.ssh/known_hosts", "HOME/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2",
 			},
+			Keepalive: 5 * time.Second, Misses: 3,
 		}
 		change(&f)
 		return f
@@ -95,6 +99,10 @@ func TestResolve(t *testing.T) {
 				f.HostName, f.Port, f.User = "w1.example.com", "222", "bob"
 				f.Network, f.Bind, f.Patience = "tcp4", "10.0.0.1", 90*time.Second
 			})},
+		{name: "keepalive", alias: "w1", config: "ServerAliveInterval 1m\nServerAliveCountMax 2\n",
+			want: base(func(f *found) { f.Keepalive, f.Misses = time.Minute, 2 })},
+		{name: "no keepalive, as ssh has it", alias: "w1", config: "ServerAliveInterval 0\nServerAliveCountMax 0\n",
+			want: base(func(*found) {})},
 		{name: "the first value counts", alias: "w1",
 			config: "Host w?\n Port 1\nHost w1\n Port 2\n User bob\nHost *\n Port 3\n",
 			want:   base(func(f *found) { f.Port, f.User = "1", "bob" })},
@@ -208,6 +216,8 @@ func TestResolveRefuses(t *testing.T) {
 		{"no such family", "w1", "AddressFamily ipx", "AddressFamily", ""},
 		{"no such strictness", "w1", "StrictHostKeyChecking maybe", "StrictHostKeyChecking", ""},
 		{"no time", "w1", "ConnectTimeout soon", "ConnectTimeout", ""},
+		{"no interval", "w1", "ServerAliveInterval often", "ServerAliveInterval", ""},
+		{"no count", "w1", "ServerAliveCountMax -1", "ServerAliveCountMax", ""},
 		{"no such time", "w1", "ConnectTimeout 99999999999", "ConnectTimeout", ""},
 		{"no such variable", "w1", "IdentityFile ${TESTR_NO_SUCH}", "${TESTR_NO_SUCH}", ""},
 		{"half a variable", "w1", "IdentityFile ${TESTR", "has no name or no other end", ""},
@@ -444,4 +454,18 @@ func FuzzResolve(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestKeepaliveGiven: what the program says of the keepalive holds against what
+// the configuration says.
+func TestKeepaliveGiven(t *testing.T) {
+	o := writeFiles(t, map[string]string{".ssh/config": "ServerAliveInterval 7\nServerAliveCountMax 8\n"})
+	o.Keepalive = time.Second
+	target, err := Resolve(t.Context(), "w1", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := findOut(target); got.Keepalive != time.Second || got.Misses != 8 {
+		t.Errorf("got %v, %d times; want 1s, which was given, and the configuration's 8", got.Keepalive, got.Misses)
+	}
 }

@@ -1,0 +1,40 @@
+package report
+
+import "testr/internal/event"
+
+// moved are the tests that went elsewhere when an instance was lost.
+type moved struct {
+	order []string // of the instances, as they were lost first
+	from  map[string]*named
+}
+
+// add takes a KindRequeued event.
+func (m *moved) add(e event.Event) {
+	instance, ok := event.MovedFrom(e.Detail)
+	if !ok {
+		return
+	}
+	if m.from == nil {
+		m.from = map[string]*named{}
+	}
+	n := m.from[instance]
+	if n == nil {
+		n = &named{}
+		m.from[instance] = n
+		m.order = append(m.order, instance)
+	}
+	for _, id := range e.Tests {
+		n.add(id)
+	}
+}
+
+// appendMoved appends a line for each instance that was lost.
+func (t *Text) appendMoved(dst []byte) []byte {
+	for _, instance := range t.moved.order {
+		n := t.moved.from[instance]
+		dst = append(dst, count(n.total, "test", "tests")+" moved when instance "...)
+		dst = append(t.quote.line(dst, instance), " was lost"...)
+		dst = append(t.appendNamed(dst, *n), '\n')
+	}
+	return dst
+}
