@@ -63,11 +63,12 @@ func appendBench(tb testing.TB, stream []byte, p *protocol.Packet) []byte {
 type place struct {
 	testing.TB
 	dir string
+	env []string // over this process's
 }
 
 // newPlace returns a directory with an empty repository.
 func newPlace(tb testing.TB) place {
-	p := place{tb, tb.TempDir()}
+	p := place{TB: tb, dir: tb.TempDir()}
 	p.run(statusPassed, "", "init")
 	return p
 }
@@ -75,7 +76,7 @@ func newPlace(tb testing.TB) place {
 func (p place) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("testr", args...)
 	cmd.Dir = p.dir
-	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+p.dir, "TMPDIR="+p.dir)
+	cmd.Env = append(append(os.Environ(), "XDG_CONFIG_HOME="+p.dir, "TMPDIR="+p.dir), p.env...)
 	return cmd
 }
 
@@ -169,12 +170,12 @@ func BenchmarkQuery(b *testing.B) {
 		{statusPassed, []string{"stats"}},
 	} {
 		b.Run(strings.Join(query.args, "_"), func(b *testing.B) {
-			p := place{b, p.dir}
+			p := place{TB: b, dir: p.dir}
 			rounds(b, func() { p.run(query.status, "", query.args...) })
 		})
 	}
 	b.Run("last_--subunit_first_byte", func(b *testing.B) {
-		p := place{b, p.dir}
+		p := place{TB: b, dir: p.dir}
 		rounds(b, p.firstByte)
 	})
 }
@@ -230,10 +231,15 @@ func newIdlePlace(tb testing.TB) place {
 	conf := fmt.Sprintf("[DEFAULT]\nworker=stream\nworker_command=idle-double\n"+
 		"test_command=idle-double $LISTOPT $IDOPTION\ntest_id_option=--load-list $IDFILE\n"+
 		"test_list_option=--list %d\n", benchTests)
-	if err := os.WriteFile(filepath.Join(p.dir, ".testr.conf"), []byte(conf), 0o600); err != nil {
-		tb.Fatal(err)
-	}
+	p.write(".testr.conf", conf)
 	return p
+}
+
+func (p place) write(name, content string) {
+	p.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(content), 0o600); err != nil {
+		p.Fatal(err)
+	}
 }
 
 func (p place) runIdle(args []string) {

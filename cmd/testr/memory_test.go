@@ -95,7 +95,7 @@ func BenchmarkMemory(b *testing.B) {
 				b.SetBytes(int64(size) << 20)
 				peak := 0.0
 				for range b.N { // Loop would run the longest ones more than once
-					peak = max(peak, place{b, p.dir}.peak(c.status, c.feed, c.args...))
+					peak = max(peak, place{TB: b, dir: p.dir}.peak(c.status, c.feed, c.args...))
 				}
 				b.ReportMetric(peak, "MB-anon")
 			})

@@ -18,9 +18,10 @@ import (
 // The test binary serves as testr, and as the test command of the scripts.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"testr":       main,
-		"test-double": func() { os.Exit(testDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
-		"idle-double": func() { os.Exit(idleDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"testr":        main,
+		"test-double":  func() { os.Exit(testDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"idle-double":  func() { os.Exit(idleDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"sleep-double": func() { os.Exit(sleepDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
 

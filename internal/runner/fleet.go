@@ -164,6 +164,14 @@ func (s *session) atEnd(do func() error) {
 	s.ending = append(s.ending, do)
 }
 
+// atLeaving has a host be left when the session is closed: beside all others,
+// each of which may be far away, and before what atEnd was told.
+func (s *session) atLeaving(do func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = append(s.leaving, do)
+}
+
 // where is a group, and an instance of it, on which something is done that any of
 // them could do, such as listing: this machine if tests run here, too, else the
 // first of the others that is there. Those in without are no choice.

@@ -106,6 +106,7 @@ type session struct {
 	shared       sshdial.Shared          // by all connections to hosts
 	mu           sync.Mutex
 	ending       []func() error // what is to be done at the end, the last first; guarded by mu
+	leaving      []func() error // what leaves the hosts before that, all at once; guarded by mu
 
 	unlisted bool // the test command runs what it finds, whatever that is
 	// listing is the whole listing, for the next run; nil if there was none.
@@ -138,7 +139,12 @@ func newSession(req Request) (*session, error) {
 func (s *session) close() error {
 	s.cancel(errOver)
 	s.providing.Wait()
-	var errs []error
+	errs := make([]error, len(s.leaving))
+	var left sync.WaitGroup
+	for i, do := range s.leaving {
+		left.Go(func() { errs[i] = do() })
+	}
+	left.Wait()
 	for _, do := range slices.Backward(s.ending) {
 		errs = append(errs, do())
 	}

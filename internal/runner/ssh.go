@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"testr/internal/config"
@@ -25,6 +26,7 @@ type remote struct {
 	synced  bool            // the tree is there
 	host    *sshhost.Host   // nil before it was needed
 	client  *relay.Client   // the last one; nil without a relay
+	relays  []func() error  // end that one, and those that were lost before it
 	made    []instance.Instance
 }
 
@@ -121,9 +123,18 @@ func (r *remote) prepare(ctx context.Context) (err error) {
 	}
 	if r.host == nil {
 		r.host = r.newHost(r.conf.Directory, r.conf.Setup.Text, r.conf.Env)
-		r.session.atEnd(r.host.Close)
+		r.session.atLeaving(r.leave)
 	}
 	return nil
+}
+
+// leave ends what is on the host.
+func (r *remote) leave() error {
+	var errs []error
+	for _, end := range slices.Backward(r.relays) {
+		errs = append(errs, end())
+	}
+	return errors.Join(append(errs, r.host.Close())...)
 }
 
 // dialing is what connections need to know of the user.
@@ -215,7 +226,7 @@ func (r *remote) startRelay(ctx context.Context) error {
 		end()
 		return err
 	}
-	r.session.atEnd(func() error {
+	r.relays = append(r.relays, func() error {
 		defer end()
 		return client.Close()
 	})

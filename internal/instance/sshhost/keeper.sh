@@ -111,14 +111,22 @@ finish() {
 	rm -rf "$1"
 }
 
+# written FILE: sets line to the first line of a file, without a program: with
+# many connections to one machine there are many to read.
+written() {
+	line=
+	{ read -r line <"$1"; } 2>/dev/null
+}
+
 # identity says where numbers of processes mean what they mean here: on this
 # machine since it was started, and not in another container of it.
-identity="$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) $(readlink /proc/self/ns/pid 2>/dev/null)"
+written /proc/sys/kernel/random/boot_id
+identity="$line $(readlink /proc/self/ns/pid 2>/dev/null)"
 
 # kept DIRECTORY: whether its keeper lives, as far as one can tell.
 kept() {
 	for file in "$1"/k.*; do
-		[ -e "$file" ] && [ "$(cat "$file")" = "$identity" ] || return 0
+		[ -e "$file" ] && written "$file" && [ "$line" = "$identity" ] || return 0
 		where "$file"
 		started "$pid"
 		[ -z "$start" ] || [ "$at" = "$start" ] && return 0
@@ -168,8 +176,9 @@ base() {
 	started $$
 	if trouble=$(
 		{
-			mkdir -p "$1" && mkdir "$1/$name" && printf '%s\n' "$identity" | cat >"$1/$name/k.$$.$at" &&
-				rm -f "$1/$link" && ln -s "$name" "$1/$link"
+			{ [ -d "$1" ] || mkdir -p "$1"; } && mkdir "$1/$name" &&
+				printf '%s\n' "$identity" | cat >"$1/$name/k.$$.$at" &&
+				{ [ ! -e "$1/$link" ] && [ ! -h "$1/$link" ] || rm -f "$1/$link"; } && ln -s "$name" "$1/$link"
 		} 2>&1
 	); then
 		run=$1/$name
@@ -185,8 +194,9 @@ bases
 watch
 say run "$run"
 say home "$HOME"
-say os "$(uname -s)"
-say machine "$(uname -m)"
+system=$(uname -sm)
+say os "${system%% *}"
+say machine "${system#* }"
 say processors "$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null)"
 if [ -n "$directory" ]; then
 	case $directory in
