@@ -136,8 +136,8 @@ type follower struct {
 }
 
 func newFollower(env *environment, o streamOptions, filterTags []string, several bool) *follower {
-	f := &follower{env: env, status: make(chan supervisor.Status, 1), done: make(chan struct{}), states: env.signals.states,
-		notes: make(chan string), told: map[string]time.Time{}}
+	f := &follower{env: env, status: make(chan supervisor.Status, 1), done: make(chan struct{}),
+		states: env.signals.states, notes: make(chan string), told: map[string]time.Time{}}
 	if o.subunit {
 		f.out = newSubunitOutput(env, o)
 	} else {
