@@ -72,7 +72,7 @@ func TestServerKeepsCommandsThatLoseTheirConnection(t *testing.T) {
 	dir := t.TempDir()
 	done := filepath.Join(dir, "done")
 	_, line := start(t, client, `echo $$; cat >/dev/null; trap "" PIPE
-		echo x 2>/dev/null || echo broken >`+done+`; exec sleep 600`)
+		while echo x 2>/dev/null; do sleep 0.01; done; echo broken >`+done+`; exec sleep 600`)
 	pid := pidOf(t, line)
 	s.Drop()
 	eventually(t, "stdin ends, and stdout is broken", func() bool {

@@ -76,7 +76,7 @@ over() {
 		rm -f "$file"
 	fi
 	[ -e "$run/d.$1" ] && rm -f "$run/d.$1"
-	[ -e "$run/end" ] || say over "$1" # otherwise it may have been the watcher that killed it
+	[ ! -d "$run" ] || [ -e "$run/end" ] || say over "$1" # else it may have been the watcher that killed it
 }
 
 # carriers NAME: the environments, in /proc, in which a directory's name stands.
