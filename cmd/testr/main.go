@@ -70,6 +70,7 @@ func newApp(env *environment) *cli.App {
 		Commands: []*cli.Command{
 			newCommandsCommand(env),
 			newCompletionCommand(env),
+			newDoctorCommand(env),
 			newFailingCommand(env),
 			newHelpCommand(),
 			newInitCommand(env),

@@ -65,6 +65,8 @@ type Config struct {
 
 	// Warnings is what a person should know of, in the order of the lines.
 	Warnings []*Error
+
+	parsed *file // where LineOf looks; nil for a Config that was not read
 }
 
 // Find returns the directory that has the .testr.conf for dir: dir itself, as it
@@ -123,7 +125,7 @@ func load(root string, user user) (*Config, error) {
 // there are errors.
 func interpret(path, root string, data []byte) (*Config, Errors) {
 	f, errs := parse(path, data)
-	c := &Config{File: path, Root: root, Worker: WorkerAuto}
+	c := &Config{File: path, Root: root, Worker: WorkerAuto, parsed: f}
 	if f.defaults.line > 0 || len(f.sections) > 0 {
 		l := loader{file: f, config: c, section: f.defaults, errs: &errs, said: map[Error]bool{}}
 		l.load()

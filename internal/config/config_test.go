@@ -48,7 +48,7 @@ worker_command=serve $LISTOPT
 		Slow:             time.Minute,
 		ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute,
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("config differs (-want +got):\n%s", diff)
 	}
 	if err := c.CheckRun(); err != nil {

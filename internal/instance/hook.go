@@ -54,6 +54,8 @@ type Hook struct {
 	// zero means a minute.
 	ProvisionTimeout time.Duration
 	DisposeTimeout   time.Duration
+	// Once has Provision not try again what has failed.
+	Once bool
 
 	// Local provides instances that are this machine. It outlives the Hook.
 	Local Provider

@@ -38,7 +38,7 @@ func (p *provisioning) provision(ctx context.Context, count int) ([]string, erro
 			continue
 		}
 		var fatal fatalError
-		if failures == len(retryPauses) || errors.As(err, &fatal) || !pause(ctx, retryPauses[failures]) {
+		if p.hook.Once || failures == len(retryPauses) || errors.As(err, &fatal) || !pause(ctx, retryPauses[failures]) {
 			break
 		}
 		failures++

@@ -42,6 +42,19 @@ func TestHookProvisionNone(t *testing.T) {
 	}
 }
 
+// Once is once, and what it got is given back all the same.
+func TestHookProvisionOnce(t *testing.T) {
+	l := newLab(t, instance.HookCommands{Provision: "echo x >>tries; echo i-1; exit 1", Dispose: disposeLogging})
+	l.Once = true
+	if _, err := l.Provision(t.Context(), 1); err == nil {
+		t.Error("got no error")
+	}
+	if tries, disposed := l.file("tries"), l.file("disposed"); tries != "x\n" || disposed != "i-1\n" {
+		t.Errorf("got %q tries, %q disposed of; want one, and i-1", tries, disposed)
+	}
+	l.wantNoLeases()
+}
+
 // F9, F10: a hook that does not what it should is tried three times. The error
 // says what it did; what it had got is given back.
 func TestHookProvisionErrors(t *testing.T) {

@@ -126,18 +126,26 @@ func (s *session) list(ctx context.Context) (listing supervisor.Listing, err err
 	if err != nil {
 		return listing, err
 	}
-	if len(listing.Tests) == 0 && len(listing.Packets) == 0 {
-		err := ErrEmptyListing
-		if listing.Text != "" {
-			err = fmt.Errorf("%w; the test command wrote instead:\n%s", err, strings.TrimRight(listing.Text, "\n"))
-		}
-		return listing, hint(err, "what lists the tests is: %s", shell)
+	if err := empty(listing, shell); err != nil {
+		return listing, err
 	}
 	s.torn = slices.ContainsFunc(listing.Packets, func(p *protocol.Packet) bool { return p.Status == protocol.StatusFail })
 	if len(s.req.Select.Args) == 0 {
 		s.listing = listing.Tests
 	}
 	return listing, nil
+}
+
+// empty is the error of a listing that has nothing; nil if it has something.
+func empty(listing supervisor.Listing, shell string) error {
+	if len(listing.Tests) > 0 || len(listing.Packets) > 0 {
+		return nil
+	}
+	err := ErrEmptyListing
+	if listing.Text != "" {
+		err = fmt.Errorf("%w; the test command wrote instead:\n%s", err, strings.TrimRight(listing.Text, "\n"))
+	}
+	return hint(err, "what lists the tests is: %s", shell)
 }
 
 // listSomewhere lists the tests on the first instance that is there and can do

@@ -11,17 +11,7 @@ import (
 
 // hookGroup is instances that hooks get, one a slot.
 func (s *session) hookGroup(c config.Instance) *group {
-	hook := &instance.Hook{
-		Section: c.Name,
-		Commands: instance.HookCommands{Provision: c.Provision.Text, Execute: c.Execute.Text,
-			Dispose: c.Dispose.Text},
-		Dir:              s.req.Config.Root,
-		ProvisionTimeout: c.ProvisionTimeout,
-		DisposeTimeout:   c.DisposeTimeout,
-		Local:            s.machine,
-		Journal:          journal{s.req.Repo},
-		Warn:             s.warn,
-	}
+	hook := s.newHook(c)
 	s.atEnd(func() error {
 		err := hook.Close()
 		if _, ok := errors.AsType[*instance.DisposeError](err); ok {
@@ -39,4 +29,19 @@ func (s *session) hookGroup(c config.Instance) *group {
 		return places, err
 	}
 	return &group{name: c.Name, count: max(c.Slots, 1), bare: true, provide: provide}
+}
+
+// newHook makes a provider of what the hooks of a section get.
+func (s *session) newHook(c config.Instance) *instance.Hook {
+	return &instance.Hook{
+		Section: c.Name,
+		Commands: instance.HookCommands{Provision: c.Provision.Text, Execute: c.Execute.Text,
+			Dispose: c.Dispose.Text},
+		Dir:              s.req.Config.Root,
+		ProvisionTimeout: c.ProvisionTimeout,
+		DisposeTimeout:   c.DisposeTimeout,
+		Local:            s.machine,
+		Journal:          journal{s.req.Repo},
+		Warn:             s.warn,
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"testr/internal/config"
 	"testr/internal/instance"
@@ -28,6 +29,7 @@ type remote struct {
 	client  *relay.Client   // the last one; nil without a relay
 	relays  []func() error  // end that one, and those that were lost before it
 	made    []instance.Instance
+	dials   atomic.Int64 // connections that were begun, of all its hosts
 }
 
 // sshGroup is a host that is reached by SSH.
@@ -145,6 +147,7 @@ func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
 	return sshhost.New(sshhost.Config{
 		Name: r.conf.Name, Host: r.conf.Host, Directory: dir, Setup: setup, Env: env,
 		Dial: func(ctx context.Context) (sshhost.Conn, error) {
+			r.dials.Add(1)
 			c, err := r.target.Dial(ctx)
 			if err != nil {
 				return nil, err // and no nil in an interface
