@@ -1,0 +1,176 @@
+//go:build peers
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"testr/internal/lab"
+)
+
+// examples is where the recipes' scripts are, as seen from this package.
+const examples = repositoryRoot + "/examples/instances"
+
+// engine is a real one that a recipe of examples/instances is for.
+type engine struct {
+	name string            // that of the recipe's directory
+	here *strings.Replacer // makes the example's .testr.conf fit this one
+	env  []string          // by which its commands find it
+	list []string          // the command that prints the names of instances
+}
+
+func podmanEngine(tb testing.TB) *engine {
+	tb.Helper()
+	p, err := lab.StartPodman(tb.Context(), tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { closeLab(tb, p) })
+	path := program(tb, "podman", fmt.Sprintf("PATH='%s' exec '%s' \"$@\"", os.Getenv("PATH"), p.Command))
+	return &engine{
+		name: "podman", here: strings.NewReplacer("docker.io/library/python:3", p.Python), env: []string{path},
+		list: []string{"podman", "ps", "--all", "--format", "{{.Names}}"},
+	}
+}
+
+func slurmEngine(tb testing.TB) *engine {
+	tb.Helper()
+	s, err := lab.StartSlurm(tb.Context(), tb.TempDir(), 3)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { closeLab(tb, s) })
+	return &engine{
+		name: "slurm", here: strings.NewReplacer(), env: s.Env(),
+		list: []string{"squeue", "--noheader", "--format=%j", "--states=PENDING,RUNNING,SUSPENDED"},
+	}
+}
+
+func sshEngine(tb testing.TB) *engine {
+	tb.Helper()
+	l, err := lab.Start(tb.Context(), tb.TempDir(), 2, lab.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { closeLab(tb, l) })
+	path := program(tb, "ssh", fmt.Sprintf("exec /usr/bin/ssh -F '%s' \"$@\"", l.Config))
+	return &engine{
+		name: "ssh", here: strings.NewReplacer("desktop build-17.example.com", "host1 host2"), env: []string{path},
+		list: []string{"true"},
+	}
+}
+
+func closeLab(tb testing.TB, l interface{ Close() error }) {
+	tb.Helper()
+	if err := l.Close(); err != nil {
+		tb.Errorf("close the lab: %v", err)
+	}
+}
+
+// program makes a program that is found before all others by a command with this
+// environment.
+func program(tb testing.TB, name, script string) (path string) {
+	tb.Helper()
+	dir := tb.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	return "PATH=" + dir + ":" + os.Getenv("PATH")
+}
+
+// recipe is a project that runs its tests on an engine, as the example's own
+// files say.
+type recipe struct {
+	*project
+	engine *engine
+}
+
+// newRecipe makes a project with those files. Its temporary files are outside of
+// it: they have to be brought to instances.
+func newRecipe(t *testing.T, e *engine, slots int, files map[string]string) recipe {
+	t.Helper()
+	p := newProject(t, files)
+	p.env = append(append(p.env, "TMPDIR="+t.TempDir()), e.env...)
+	copyRecipe(t, e.name, p.dir)
+	conf := e.here.Replace(p.read(".testr.conf"))
+	for line := range strings.Lines(conf) {
+		if strings.HasPrefix(line, "slots=") {
+			conf = strings.Replace(conf, line, fmt.Sprintf("slots=%d\n", slots), 1)
+		}
+	}
+	p.write(".testr.conf", conf)
+	return recipe{p, e}
+}
+
+// instances are the names of those that the engine has.
+func (r recipe) instances() []string {
+	r.t.Helper()
+	res := r.run(r.command(r.program(r.engine.list[0]), r.engine.list[1:]...))
+	if res.status != 0 {
+		r.t.Fatalf("%q: got exit status %d\n%s", r.engine.list, res.status, res.err)
+	}
+	names := strings.Fields(res.out)
+	slices.Sort(names)
+	return names
+}
+
+// program finds a program by the project's environment.
+func (r recipe) program(name string) string {
+	r.t.Helper()
+	for _, v := range slices.Backward(r.env) {
+		if path, ok := strings.CutPrefix(v, "PATH="); ok {
+			dir, _, _ := strings.Cut(path, ":")
+			if file := filepath.Join(dir, name); exists(file) {
+				return file
+			}
+		}
+	}
+	file, err := exec.LookPath(name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return file
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// wantNothingLeft wants no instance and no worker to be there.
+func (r recipe) wantNothingLeft() {
+	r.t.Helper()
+	await(r.t, "the end of all instances", func() bool { return len(r.instances()) == 0 })
+	await(r.t, "the end of all workers", func() bool { return len(r.pythons()) == 0 })
+}
+
+// provision has the recipe get instances, which dispose gives back at the end.
+func (r recipe) provision(count int) []string {
+	r.t.Helper()
+	conf := r.read(".testr.conf")
+	_, line, _ := strings.Cut(conf, "instance_provision=")
+	line, _, _ = strings.Cut(line, "\n")
+	res := r.run(r.command("sh", "-c", strings.ReplaceAll(line, "$INSTANCE_COUNT", fmt.Sprint(count))))
+	names := strings.Fields(res.out)
+	r.t.Cleanup(func() { _ = r.dispose(names...) })
+	if res.status != 0 || len(names) != count {
+		r.t.Fatalf("got %q, exit status %d; want %d names\n%s", names, res.status, count, res.err)
+	}
+	return names
+}
+
+func (r recipe) dispose(names ...string) result {
+	r.t.Helper()
+	return r.run(r.command("ci/"+r.engine.name+"/dispose", names...))
+}
+
+// execute is a command on an instance.
+func (r recipe) execute(name string, words ...string) *exec.Cmd {
+	return r.command("ci/"+r.engine.name+"/execute", append([]string{name}, words...)...)
+}
