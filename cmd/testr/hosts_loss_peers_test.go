@@ -24,24 +24,23 @@ func TestHostLost(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		ssh  []string
+		more string // of each section
 		lose func(*testing.T, *lab.Host)
 		heal func(*testing.T, *lab.Host)
 		why  string
 	}{
-		{"link cut", nil, cut, heal, "no answer for 15s"}, // F6 with the usual patience
-		{"packets vanish", impatient, blackhole, unhole, "no answer for 2s"},
-		{"sshd stopped", impatient, func(t *testing.T, h *lab.Host) { check(t, h.StopSessions()) },
+		{"link cut", nil, "", cut, heal, "no answer for 15s"}, // F6 with the usual patience
+		{"packets vanish", impatient, "", blackhole, unhole, "no answer for 2s"},
+		{"sshd stopped", impatient, "", func(t *testing.T, h *lab.Host) { check(t, h.StopSessions()) },
 			func(t *testing.T, h *lab.Host) { check(t, h.ContinueSessions()) }, "no answer for 2s"},
-		{"sshd killed", nil, func(t *testing.T, h *lab.Host) {
-			h.KillSSHD()
-			check(t, h.KillSessions(t.Context()))
-		}, func(t *testing.T, h *lab.Host) { check(t, h.StartSSHD(t.Context())) }, "the host has closed the connection"},
+		{"sshd killed", nil, "", crashed, restart, "the host has closed the connection"},
+		{"sshd of a relay killed", nil, "relay=yes", crashed, restart, "the host has closed the connection"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			l, p := newLab(t, 3, lab.Options{}, map[string]string{"tests": holders(12)})
 			p.addSSH(l, tt.ssh...)
-			p.write(".testr.conf", streaming+p.sections(l))
+			p.write(".testr.conf", streaming+p.sections(l, tt.more))
 			p.want(0, "init")
 			b := p.start("run", "--parallel")
 			held := p.awaitHolding(1, names(l)...)
@@ -82,6 +81,8 @@ func cut(t *testing.T, h *lab.Host)       { t.Helper(); check(t, h.Cut(t.Context
 func heal(t *testing.T, h *lab.Host)      { t.Helper(); check(t, h.Heal(t.Context())) }
 func blackhole(t *testing.T, h *lab.Host) { t.Helper(); check(t, h.Blackhole(t.Context(), true)) }
 func unhole(t *testing.T, h *lab.Host)    { t.Helper(); check(t, h.Blackhole(t.Context(), false)) }
+func crashed(t *testing.T, h *lab.Host)   { t.Helper(); crash(t, h) }
+func restart(t *testing.T, h *lab.Host)   { t.Helper(); check(t, h.StartSSHD(t.Context())) }
 
 // crash kills what a host has of sshd, as a crash of the host would.
 func crash(t *testing.T, hosts ...*lab.Host) {

@@ -215,8 +215,11 @@ func (c *Client) giveUp(why error) {
 	c.options.Cancel()
 }
 
-// lostBy says that the relay was lost, and its last words.
+// lostBy says that the relay was lost, once, and its last words.
 func (c *Client) lostBy(why error) error {
+	if lost, ok := errors.AsType[*instance.LostError](why); ok { // with its machine
+		why = lost.Err
+	}
 	if words := c.stderr.String(); words != "" {
 		why = fmt.Errorf("%w; on the relay's stderr: %s", why, words)
 	}

@@ -214,6 +214,40 @@ func TestRelayEnds(t *testing.T) {
 	}
 }
 
+// lostProcess is a relay whose machine is lost with it.
+type lostProcess struct {
+	*piped
+	err error
+}
+
+func (p lostProcess) Wait() (instance.ExitStatus, error) {
+	_, err := p.piped.Wait()
+	return instance.ExitStatus{}, errors.Join(err, p.err)
+}
+
+// TestMachineLost: a relay that was lost with its machine was lost for the same
+// reason, which is told once.
+func TestMachineLost(t *testing.T) {
+	t.Parallel()
+	p, cancel := startPiped(func(_ context.Context, in io.Reader, out io.Writer) error {
+		go func() { _, _ = io.Copy(io.Discard, in) }()
+		_, err := out.Write(message(noSlot, nameHello, helloMessage{Relay: speaks}))
+		return err
+	})
+	why := errors.New("no answer for 15s")
+	c, err := New(t.Context(), lostProcess{p, &instance.LostError{Instance: "desktop", Err: why}},
+		Options{Name: "desktop", Cancel: cancel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-c.done
+	err = c.Close()
+	wantLost(t, err)
+	if !errors.Is(err, why) || strings.Count(err.Error(), "was lost") != 1 {
+		t.Errorf("got %v; want that it was lost, once, and why", err)
+	}
+}
+
 // stuck is a relay that says hello, and started and whatever else says, and then
 // nothing any more.
 func stuck(says ...[]byte) (*piped, context.CancelFunc) {

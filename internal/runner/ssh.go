@@ -27,7 +27,7 @@ type remote struct {
 	synced  bool            // the tree is there
 	host    *sshhost.Host   // nil before it was needed
 	client  *relay.Client   // the last one; nil without a relay
-	relays  []func() error  // end that one, and those that were lost before it
+	relays  []func()        // end that one, and those that were lost before it
 	made    []instance.Instance
 	dials   atomic.Int64 // connections that were begun, of all its hosts
 }
@@ -129,13 +129,13 @@ func (r *remote) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// leave ends what is on the host.
+// leave ends what is on the host. Whether the relays end well, and were there
+// still, doesn't matter: what they leave the host ends.
 func (r *remote) leave() error {
-	var errs []error
 	for _, end := range slices.Backward(r.relays) {
-		errs = append(errs, end())
+		end()
 	}
-	return errors.Join(append(errs, r.host.Close())...)
+	return r.host.Close()
 }
 
 // dialing is what connections need to know of the user.
@@ -227,9 +227,9 @@ func (r *remote) startRelay(ctx context.Context) error {
 		end()
 		return err
 	}
-	r.relays = append(r.relays, func() error {
-		defer end()
-		return client.Close()
+	r.relays = append(r.relays, func() {
+		_ = client.Close()
+		end()
 	})
 	r.client = client
 	return nil

@@ -301,7 +301,7 @@ func (a *attempt) explain(ctx context.Context, s *stream, err error) (brokenOff 
 		return false, a.keys.refused(a.refusal)
 	}
 	gone := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	if a.shown && !gone {
+	if _, network := errors.AsType[*net.OpError](err); a.shown && !gone && !network {
 		return false, a.login.explain(err)
 	}
 	text := strings.TrimPrefix(err.Error(), "ssh: handshake failed: ")
