@@ -340,11 +340,11 @@ func documents(t *testing.T) []string {
 	return paths
 }
 
-func readDocument(t *testing.T, path string) string {
-	t.Helper()
+func readDocument(tb testing.TB, path string) string {
+	tb.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(data)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,15 +15,11 @@ import (
 	"testr/internal/lab"
 )
 
-// examples is where the recipes' scripts are, as seen from this package.
-const examples = repositoryRoot + "/examples/instances"
-
 // engine is a real one that a recipe of examples/instances is for.
 type engine struct {
-	name string            // that of the recipe's directory
-	here *strings.Replacer // makes the example's .testr.conf fit this one
-	env  []string          // by which its commands find it
-	list []string          // the command that prints the names of instances
+	name string   // that of the recipe's directory
+	env  []string // by which its commands find it
+	list []string // the command that prints the names of instances; nil if it has no list
 }
 
 func podmanEngine(tb testing.TB) *engine {
@@ -33,10 +30,11 @@ func podmanEngine(tb testing.TB) *engine {
 	}
 	tb.Cleanup(func() { closeLab(tb, p) })
 	path := program(tb, "podman", fmt.Sprintf("PATH='%s' exec '%s' \"$@\"", os.Getenv("PATH"), p.Command))
-	return &engine{
-		name: "podman", here: strings.NewReplacer("docker.io/library/python:3", p.Python), env: []string{path},
-		list: []string{"podman", "ps", "--all", "--format", "{{.Names}}"},
+	// The image that the example names.
+	if out, err := exec.Command(p.Command, "tag", p.Python, "docker.io/library/python:3").CombinedOutput(); err != nil {
+		tb.Fatalf("name the image: %v: %s", err, out)
 	}
+	return &engine{name: "podman", env: []string{path}, list: []string{"podman", "ps", "--all", "--format", "{{.Names}}"}}
 }
 
 func slurmEngine(tb testing.TB) *engine {
@@ -46,10 +44,8 @@ func slurmEngine(tb testing.TB) *engine {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { closeLab(tb, s) })
-	return &engine{
-		name: "slurm", here: strings.NewReplacer(), env: s.Env(),
-		list: []string{"squeue", "--noheader", "--format=%j", "--states=PENDING,RUNNING,SUSPENDED"},
-	}
+	list := []string{"squeue", "--noheader", "--format=%j", "--states=PENDING,RUNNING,SUSPENDED"}
+	return &engine{name: "slurm", env: s.Env(), list: list}
 }
 
 func sshEngine(tb testing.TB) *engine {
@@ -59,11 +55,17 @@ func sshEngine(tb testing.TB) *engine {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { closeLab(tb, l) })
-	path := program(tb, "ssh", fmt.Sprintf("exec /usr/bin/ssh -F '%s' \"$@\"", l.Config))
-	return &engine{
-		name: "ssh", here: strings.NewReplacer("desktop build-17.example.com", "host1 host2"), env: []string{path},
-		list: []string{"true"},
-	}
+	// The hosts that the example names.
+	path := program(tb, "ssh", fmt.Sprintf(`for word in "$@"; do
+	case $word in
+	desktop) word=host1 ;;
+	build-17.example.com) word=host2 ;;
+	esac
+	set -- "$@" "$word"
+	shift
+done
+exec /usr/bin/ssh -F '%s' "$@"`, l.Config))
+	return &engine{name: "ssh", env: []string{path}}
 }
 
 func closeLab(tb testing.TB, l interface{ Close() error }) {
@@ -98,19 +100,17 @@ func newRecipe(t *testing.T, e *engine, slots int, files map[string]string) reci
 	p := newProject(t, files)
 	p.env = append(append(p.env, "TMPDIR="+t.TempDir()), e.env...)
 	copyRecipe(t, e.name, p.dir)
-	conf := e.here.Replace(p.read(".testr.conf"))
-	for line := range strings.Lines(conf) {
-		if strings.HasPrefix(line, "slots=") {
-			conf = strings.Replace(conf, line, fmt.Sprintf("slots=%d\n", slots), 1)
-		}
-	}
+	conf := regexp.MustCompile(`(?m)^slots=.*$`).ReplaceAllString(p.read(".testr.conf"), fmt.Sprintf("slots=%d", slots))
 	p.write(".testr.conf", conf)
 	return recipe{p, e}
 }
 
-// instances are the names of those that the engine has.
+// instances are the names of those that the engine has, if it has a list.
 func (r recipe) instances() []string {
 	r.t.Helper()
+	if r.engine.list == nil {
+		return nil
+	}
 	res := r.run(r.command(r.program(r.engine.list[0]), r.engine.list[1:]...))
 	if res.status != 0 {
 		r.t.Fatalf("%q: got exit status %d\n%s", r.engine.list, res.status, res.err)
@@ -153,10 +153,7 @@ func (r recipe) wantNothingLeft() {
 // provision has the recipe get instances, which dispose gives back at the end.
 func (r recipe) provision(count int) []string {
 	r.t.Helper()
-	conf := r.read(".testr.conf")
-	_, line, _ := strings.Cut(conf, "instance_provision=")
-	line, _, _ = strings.Cut(line, "\n")
-	res := r.run(r.command("sh", "-c", strings.ReplaceAll(line, "$INSTANCE_COUNT", fmt.Sprint(count))))
+	res := r.run(r.command("sh", "-c", provisionLine(r.read(".testr.conf"), count)))
 	names := strings.Fields(res.out)
 	r.t.Cleanup(func() { _ = r.dispose(names...) })
 	if res.status != 0 || len(names) != count {
@@ -173,4 +170,11 @@ func (r recipe) dispose(names ...string) result {
 // execute is a command on an instance.
 func (r recipe) execute(name string, words ...string) *exec.Cmd {
 	return r.command("ci/"+r.engine.name+"/execute", append([]string{name}, words...)...)
+}
+
+// provisionLine is what a configuration has for getting so many instances.
+func provisionLine(conf string, count int) string {
+	_, line, _ := strings.Cut(conf, "instance_provision=")
+	line, _, _ = strings.Cut(line, "\n")
+	return strings.ReplaceAll(line, "$INSTANCE_COUNT", fmt.Sprint(count))
 }

@@ -35,11 +35,13 @@ func TestScript(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second for each helper, otherwise
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, ".temporary"))
-			examples, err := filepath.Abs(repositoryRoot + "/examples/instances")
-			if err != nil {
-				return err
+			for name, dir := range map[string]string{"EXAMPLES": examples, "ENGINES": "testdata/engines"} {
+				abs, err := filepath.Abs(dir)
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, abs)
 			}
-			env.Setenv("EXAMPLES", examples)
 			return os.Mkdir(filepath.Join(env.WorkDir, ".temporary"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
