@@ -31,7 +31,8 @@ const repositoryRoot = "../.."
 // than with testr are not run. Fenced blocks "ini" are the .testr.conf of what
 // follows. A second word, as in "console python", names the project that a block
 // is about; all blocks of a document about one project share its directory. A
-// block "python stream/serve.py" is a file of the project "stream".
+// block "python stream/serve.py" is a file of the project "stream". The pages of
+// docs/instances have projects of their own, of which all commands are run.
 func TestDocumentedCommands(t *testing.T) {
 	testDocuments(t, "go")
 }
@@ -46,7 +47,7 @@ func TestQuickstartCommands(t *testing.T) {
 	if len(steps) == 0 {
 		t.Fatal("quickstart.txt shows no command")
 	}
-	runDocSteps(t, docProjects["passing"], steps)
+	runDocSteps(t, docProjects["passing"], steps, func(command string) bool { return strings.HasPrefix(command, "testr ") })
 }
 
 // docProjects are the projects that documents talk about, with their files.
@@ -78,10 +79,17 @@ func TestTax(t *testing.T) { t.Skip("no taxes yet") }
 	},
 	"stream": {}, // a document has all of it
 	"worker": {}, // likewise
-	"python": {
-		"shop/__init__.py":       "",
-		"shop/tests/__init__.py": "",
-		"shop/tests/test_cart.py": `import unittest
+	"python": docPython,
+	// The projects of docs/instances.
+	"slurm": docPython, "podman": docPython, "docker": docPython, "kubernetes": docPython, "incus": docPython,
+	"ssh": docPython,
+}
+
+// docPython is a Python project.
+var docPython = map[string]string{
+	"shop/__init__.py":       "",
+	"shop/tests/__init__.py": "",
+	"shop/tests/test_cart.py": `import unittest
 
 
 class TestCart(unittest.TestCase):
@@ -100,12 +108,14 @@ class TestPrice(unittest.TestCase):
     def test_tax(self):
         pass
 `,
-	},
 }
 
-// testDocuments runs what all documents show about one project.
-func testDocuments(t *testing.T, project string) {
+// testDocuments runs what all documents show about one project, with variables
+// over the environment.
+func testDocuments(t *testing.T, project string, env ...string) {
 	t.Helper()
+	_, err := os.Stat(filepath.Join(examples, project))
+	runs := func(command string) bool { return err == nil || strings.HasPrefix(command, "testr ") }
 	ran := 0
 	for _, path := range documents(t) {
 		steps := docSteps(t, path, project)
@@ -115,7 +125,7 @@ func testDocuments(t *testing.T, project string) {
 		ran++
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			t.Parallel()
-			runDocSteps(t, docProjects[project], steps)
+			runDocSteps(t, docProjects[project], steps, runs, env...)
 		})
 	}
 	if ran == 0 {
@@ -183,8 +193,9 @@ func addDocLine(steps []docStep, line, place string) []docStep {
 
 var exitPattern = regexp.MustCompile(` # exit (\d+)$`)
 
-// runDocSteps runs commands, in their order, in a directory with those files.
-func runDocSteps(t *testing.T, files map[string]string, steps []docStep) {
+// runDocSteps runs the commands that runs wants, in their order, in a directory
+// with those files.
+func runDocSteps(t *testing.T, files map[string]string, steps []docStep, runs func(string) bool, env ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range files {
@@ -194,7 +205,7 @@ func runDocSteps(t *testing.T, files map[string]string, steps []docStep) {
 		if s.file != "" {
 			writeDocFile(t, filepath.Join(dir, s.file), s.content)
 		}
-		if !strings.HasPrefix(s.command, "testr ") {
+		if s.command == "" || !runs(s.command) {
 			continue
 		}
 		want := 0
@@ -204,6 +215,7 @@ func runDocSteps(t *testing.T, files map[string]string, steps []docStep) {
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", s.command)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "XDG_CONFIG_HOME="+filepath.Join(dir, ".config"))
+		cmd.Env = append(cmd.Env, env...)
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
