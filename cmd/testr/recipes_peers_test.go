@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +104,18 @@ func TestPodmanRecipe(t *testing.T) { t.Parallel(); testRecipe(t, podmanEngine(t
 func TestSlurmRecipe(t *testing.T)  { t.Parallel(); testRecipe(t, slurmEngine(t)) }
 func TestSSHRecipe(t *testing.T)    { t.Parallel(); testRecipe(t, sshEngine(t)) }
 
+// TestRecipesAreClean: shellcheck finds nothing in the scripts.
+func TestRecipesAreClean(t *testing.T) {
+	scripts, err := filepath.Glob(examples + "/*/[a-z]*")
+	if err != nil || len(scripts) < 18 {
+		t.Fatalf("got %q, %v; want three scripts for each engine", scripts, err)
+	}
+	out, err := exec.CommandContext(t.Context(), "shellcheck", scripts...).CombinedOutput()
+	if err != nil {
+		t.Errorf("shellcheck: %v\n%s", err, out)
+	}
+}
+
 func testRecipe(t *testing.T, e *engine) {
 	for _, tt := range []struct {
 		name string
@@ -110,6 +124,7 @@ func testRecipe(t *testing.T, e *engine) {
 		{"commands", testRecipeCommands},
 		{"files", testRecipeFiles},
 		{"ended", testRecipeEnded},
+		{"doctor", testRecipeDoctor},
 		{"outcomes", testRecipeOutcomes},
 		{"timeout", testRecipeTimeout},
 		{"interrupt", testRecipeInterrupt},
@@ -278,6 +293,19 @@ func marked(t *testing.T, name string) (pids []string) {
 		}
 	}
 	return pids
+}
+
+// Whoever looks after a recipe finds nothing to mend.
+func testRecipeDoctor(t *testing.T, e *engine) {
+	r := newRecipe(t, e, 2, map[string]string{"test_all.py": everyKind})
+	r.want(0, "init")
+	res := r.want(0, "doctor")
+	for _, check := range []string{"provision", "files", "stdin", "stdout", "stderr", "exit status", "buffering", "cancel", "dispose again"} {
+		if !regexp.MustCompile(`(?m)^\s*ok\s.*` + check).MatchString(res.out) {
+			t.Errorf("got the output below, want %s to be ok in it\n%s", check, res.out)
+		}
+	}
+	r.wantNothingLeft()
 }
 
 // The same suite has the same outcomes as here, on several workers at once.
