@@ -225,13 +225,17 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
+// idleConf is a configuration for tests that do nothing.
+func idleConf() string {
+	return fmt.Sprintf("[DEFAULT]\nworker=stream\nworker_command=idle-double\n"+
+		"test_command=idle-double $LISTOPT $IDOPTION\ntest_id_option=--load-list $IDFILE\n"+
+		"test_list_option=--list %d\n", benchTests)
+}
+
 // newIdlePlace is where tests do nothing.
 func newIdlePlace(tb testing.TB) place {
 	p := newPlace(tb)
-	conf := fmt.Sprintf("[DEFAULT]\nworker=stream\nworker_command=idle-double\n"+
-		"test_command=idle-double $LISTOPT $IDOPTION\ntest_id_option=--load-list $IDFILE\n"+
-		"test_list_option=--list %d\n", benchTests)
-	p.write(".testr.conf", conf)
+	p.write(".testr.conf", idleConf())
 	return p
 }
 

@@ -11,42 +11,52 @@ import (
 	"time"
 
 	"testr/internal/lab"
+	"testr/internal/repo"
 )
 
 // manyHosts is how many hosts a run begins on at once.
 const manyHosts = 64
 
-// newManyPlace is where each of n tests waits for all the others to have begun,
-// on n hosts with a slot each: servers in this process.
-func newManyPlace(tb testing.TB, n int, more string) place {
+// serveHosts starts servers in this process, and returns the home directory of a
+// user who knows them by their names.
+func serveHosts(tb testing.TB, names ...string) (home string) {
 	tb.Helper()
 	dir := tb.TempDir()
 	var servers []*lab.Server
-	tb.Cleanup(func() {
-		for _, s := range servers {
-			if err := s.Close(); err != nil {
-				tb.Error(err)
-			}
-		}
-	})
-	conf, tests := sleepConf, ""
-	p := newPlace(tb)
-	for i := range n {
-		name := fmt.Sprintf("h%02d", i)
+	for _, name := range names {
 		s, err := lab.NewServer(lab.ServerOptions{Dir: filepath.Join(dir, name), Name: name,
 			IdentityFile: filepath.Join(dir, "id_ed25519")})
 		if err != nil {
 			tb.Fatal(err)
 		}
+		tb.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				tb.Error(err)
+			}
+		})
 		servers = append(servers, s)
-		conf += p.section(name, 1, more)
-		tests += fmt.Sprintf("m.C.test_%03d_meets\n", i)
 	}
-	home := filepath.Join(dir, "home")
+	home = filepath.Join(dir, "home")
 	if _, err := lab.ConfigFile(home, servers...); err != nil {
 		tb.Fatal(err)
 	}
-	p.env = append(p.env, "HOME="+home)
+	return home
+}
+
+// newManyPlace is where each of n tests waits for all the others to have begun,
+// on n hosts with a slot each: servers in this process.
+func newManyPlace(tb testing.TB, n int, more string) place {
+	tb.Helper()
+	p := newPlace(tb)
+	conf, tests := sleepConf, ""
+	var names []string
+	for i := range n {
+		name := fmt.Sprintf("h%02d", i)
+		names = append(names, name)
+		conf += p.section(name, 1, more)
+		tests += fmt.Sprintf("m.C.test_%03d_meets\n", i)
+	}
+	p.env = append(p.env, "HOME="+serveHosts(tb, names...))
 	p.write(".testr.conf", conf)
 	p.write("tests", tests)
 	if err := syscall.Mkfifo(filepath.Join(p.dir, "go"), 0o600); err != nil {
@@ -66,7 +76,8 @@ test_list_option=--list
 // section is an [instance NAME] with that many slots which runs commands where
 // the place is: the hosts have its files.
 func (p place) section(name string, slots int, more string) string {
-	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nslots=%d\n%s\n", name, p.dir, os.Getenv("PATH"), slots, more)
+	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nslots=%d\n%s\n",
+		name, p.dir, os.Getenv("PATH"), slots, more)
 }
 
 // meet runs the tests of a newManyPlace. It returns how long it took until all
@@ -132,4 +143,13 @@ func TestManyHosts(t *testing.T) {
 	if limit := time.Minute; begun > limit {
 		t.Errorf("got a test begun on each of %d hosts after %v; want that within %v", manyHosts, begun, limit)
 	}
+}
+
+// forget makes the repository an empty one.
+func (p place) forget() {
+	p.Helper()
+	if err := os.RemoveAll(filepath.Join(p.dir, repo.DirName)); err != nil {
+		p.Fatal(err)
+	}
+	p.run(statusPassed, "", "init")
 }
