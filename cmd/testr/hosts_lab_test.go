@@ -50,8 +50,8 @@ func (p *project) cleanUp() { p.t.Cleanup(p.wantNobody) }
 // section is one of [instance NAME] that runs the test double where the project
 // is: hosts of the lab have its files.
 func (p *project) section(name string, lines ...string) string {
-	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nenv.PLACE=%s\n%s\n", name, p.dir, os.Getenv("PATH"),
-		name, strings.Join(lines, "\n"))
+	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nenv.PLACE=%s\n"+
+		"env.GORACE=atexit_sleep_ms=0\n%s\n", name, p.dir, os.Getenv("PATH"), name, strings.Join(lines, "\n"))
 }
 
 // sections are those of all hosts.
