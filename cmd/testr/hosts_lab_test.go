@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"testr/internal/lab"
+	"testr/internal/protocol"
 )
 
 // startLab makes hosts. In the end of the test nothing runs there any more that
@@ -273,4 +274,19 @@ func hostsOf(t *testing.T, last string) map[string]int {
 		n[part[:i]] = number
 	}
 	return n
+}
+
+// endings are the ids of a stream, or of its beginning, in the order in which
+// their tests ended.
+func endings(stream string) (ids []string) {
+	r := protocol.NewReader(strings.NewReader(stream))
+	for {
+		p, err := r.ReadPacket()
+		if err != nil {
+			return ids
+		}
+		if p.Status.Final() {
+			ids = append(ids, p.TestID)
+		}
+	}
 }
