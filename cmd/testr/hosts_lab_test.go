@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"testr/internal/lab"
+	"testr/internal/protocol"
 )
 
 // startLab makes hosts. In the end of the test nothing runs there any more that
@@ -50,8 +51,8 @@ func (p *project) cleanUp() { p.t.Cleanup(p.wantNobody) }
 // section is one of [instance NAME] that runs the test double where the project
 // is: hosts of the lab have its files.
 func (p *project) section(name string, lines ...string) string {
-	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nenv.PLACE=%s\n%s\n", name, p.dir, os.Getenv("PATH"),
-		name, strings.Join(lines, "\n"))
+	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nenv.PLACE=%s\n"+
+		"env.GORACE=atexit_sleep_ms=0\n%s\n", name, p.dir, os.Getenv("PATH"), name, strings.Join(lines, "\n"))
 }
 
 // sections are those of all hosts.
@@ -273,4 +274,19 @@ func hostsOf(t *testing.T, last string) map[string]int {
 		n[part[:i]] = number
 	}
 	return n
+}
+
+// endings are the ids of a stream, or of its beginning, in the order in which
+// their tests ended.
+func endings(stream string) (ids []string) {
+	r := protocol.NewReader(strings.NewReader(stream))
+	for {
+		p, err := r.ReadPacket()
+		if err != nil {
+			return ids
+		}
+		if p.Status.Final() {
+			ids = append(ids, p.TestID)
+		}
+	}
 }

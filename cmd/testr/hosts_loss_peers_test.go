@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"testr/internal/lab"
-	"testr/internal/protocol"
 )
 
 // impatient is an ssh configuration with which a host that says nothing is soon
@@ -232,18 +231,7 @@ func TestClocks(t *testing.T) {
 	p.want(0, "init")
 	b := p.start("run", "--parallel", "--subunit")
 	held := p.awaitHolding(1, names(l)...)
-	order := func() (ended []string) {
-		r := protocol.NewReader(strings.NewReader(b.out.String()))
-		for {
-			packet, err := r.ReadPacket()
-			if err != nil {
-				return ended
-			}
-			if packet.Status.Final() {
-				ended = append(ended, packet.TestID)
-			}
-		}
-	}
+	order := func() []string { return endings(b.out.String()) }
 	p.write("go.host2", "")
 	await(t, "the first outcome", func() bool { return len(order()) == 1 })
 	p.write("go", "")

@@ -2,10 +2,12 @@ package report
 
 import "testr/internal/event"
 
-// moved are the tests that went elsewhere when an instance was lost.
+// moved are the tests that went elsewhere when an instance was lost: as many as
+// workers had at the time.
 type moved struct {
 	order []string // of the instances, as they were lost first
 	from  map[string]*named
+	seen  map[[2]string]bool // instance and test
 }
 
 // add takes a KindRequeued event.
@@ -15,7 +17,7 @@ func (m *moved) add(e event.Event) {
 		return
 	}
 	if m.from == nil {
-		m.from = map[string]*named{}
+		m.from, m.seen = map[string]*named{}, map[[2]string]bool{}
 	}
 	n := m.from[instance]
 	if n == nil {
@@ -24,7 +26,10 @@ func (m *moved) add(e event.Event) {
 		m.order = append(m.order, instance)
 	}
 	for _, id := range e.Tests {
-		n.add(id)
+		if test := [2]string{instance, id}; !m.seen[test] {
+			m.seen[test] = true
+			n.add(id)
+		}
 	}
 }
 

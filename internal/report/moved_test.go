@@ -16,7 +16,7 @@ func TestMoved(t *testing.T) {
 		{Kind: event.KindRequeued, Tests: []string{"a\x1b", "b"}, Detail: event.Moved("work", "no answer")},
 		{Kind: event.KindRequeued, Tests: []string{"z"}, Detail: "the worker ended before it began them: killed"},
 		{Kind: event.KindRequeued, Tests: []string{"c"}, Detail: event.Moved("desktop", "refused")},
-		{Kind: event.KindRequeued, Tests: []string{"d", "e"}, Detail: event.Moved("work", "refused")},
+		{Kind: event.KindRequeued, Tests: []string{"d", "b", "e"}, Detail: event.Moved("work", "refused")},
 	} {
 		if err := text.Event(e); err != nil {
 			t.Fatal(err)

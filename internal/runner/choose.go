@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
+	"testr/internal/instance"
 	"testr/internal/protocol"
 	"testr/internal/repo"
 	"testr/internal/supervisor"
@@ -166,7 +168,8 @@ func (s *session) listSomewhere(ctx context.Context, lister *line) (_ supervisor
 			s.req.Announce(shell)
 		}
 		listing, err := supervisor.List(ctx, at, cmd)
-		if err != nil && g.name != "" && ctx.Err() == nil {
+		var lost *instance.LostError // which has the name
+		if err != nil && g.name != "" && ctx.Err() == nil && !errors.As(err, &lost) {
 			err = fmt.Errorf("instance %s: %w", g.name, err)
 		}
 		failed = append(failed, g)
@@ -178,11 +181,14 @@ func (s *session) listSomewhere(ctx context.Context, lister *line) (_ supervisor
 }
 
 // unfit reports whether a lister failed for what its instance lacks, so that it
-// may do better on another one: a program, a file, the instance itself.
+// may do better on another one: a program, a file, its setup, the instance itself.
 func unfit(err error) bool {
 	var failed *supervisor.ListError
-	return !errors.As(err, &failed) || failed.Code >= 125 && failed.Code <= 127
+	return !errors.As(err, &failed) || failed.Code >= 125 && failed.Code <= 127 || setUpFailed.MatchString(failed.Output)
 }
+
+// setUpFailed is what a host says whose setup has failed.
+var setUpFailed = regexp.MustCompile(`(?m)^testr: instance \S+: setup failed in `)
 
 // knownTests are those that can be told without a listing, narrowed.
 func (s *session) knownTests() (tests []string, err error) {

@@ -118,7 +118,7 @@ func (r *remote) prepare(ctx context.Context) (err error) {
 	}
 	if r.conf.Sync && !r.synced {
 		if err := r.sync(ctx); err != nil {
-			return fmt.Errorf("bring the source tree: %w", err)
+			return err
 		}
 		r.synced = true
 	}
@@ -188,6 +188,9 @@ func fits(there sshhost.Info) error {
 func (r *remote) sync(ctx context.Context) error {
 	h := r.newHost("", "", nil)
 	defer func() { _ = h.Close() }() // what was brought is there
+	if err := h.Connect(ctx); err != nil {
+		return err
+	}
 	made, err := h.Provision(ctx, 1)
 	if err != nil {
 		return err

@@ -182,6 +182,9 @@ func (l *loop) giveUp(s *slot, now time.Time) {
 		return
 	}
 	s.retired = true
+	if s.Name != "" && !every(l.slots, func(s *slot) bool { return s.retired }) { // else the run's end says it
+		l.tell(s, fmt.Sprintf("instance %s gets no more tests: its workers end before they begin one: %s", s.Name, l.lastExit), now)
+	}
 	l.fallBack(now)
 }
 

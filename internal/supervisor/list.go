@@ -66,7 +66,7 @@ func List(ctx context.Context, inst instance.Instance, cmd instance.Command) (Li
 	case ctx.Err() != nil:
 		return Listing{}, fmt.Errorf("list tests: %w", context.Cause(ctx))
 	case err != nil:
-		return Listing{}, fmt.Errorf("list tests: wait for %s: %w", shown, err)
+		return Listing{}, fmt.Errorf("list tests: %w", err)
 	case readErr != nil:
 		return Listing{}, fmt.Errorf("list tests: read from %s: %w", shown, readErr)
 	case !status.Success():

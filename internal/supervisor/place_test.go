@@ -506,3 +506,21 @@ func TestLostAndAbsent(t *testing.T) {
 		}
 	})
 }
+
+// TestGivenUp: of an instance whose workers never begin a test people are told,
+// once for all of its slots, if the run goes on without it.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tests := ids(10)
+		cfg, rec := setup(t, 3, slowly, tests...)
+		for i := range 2 {
+			cfg.Slots[i].Name = "desktop"
+			cfg.Slots[i].Instance = &fakeInstance{program: func(context.Context, *fakeProcess) int { return 127 }}
+		}
+		check(t, cfg, all("success", tests...))
+		want := "instance desktop gets no more tests: its workers end before they begin one: exit status 127"
+		if got := rec.of(event.KindWarning); !slices.Equal(got, []string{want}) {
+			t.Errorf("got warnings %q; want %q", got, want)
+		}
+	})
+}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"testr/internal/instance"
 )
 
 // cachedSize is how large a file must be to be kept on the host.
@@ -85,7 +87,10 @@ func (l *life) bring(ctx context.Context, file string) error {
 		if ours {
 			t.err = l.send(ctx, file)
 			if t.err != nil {
-				t.err = fmt.Errorf("bring %s to %s: %w", file, l.host.cfg.Name, t.err)
+				var lost *instance.LostError
+				if !errors.As(t.err, &lost) { // which says all of this itself
+					t.err = fmt.Errorf("bring %s to %s: %w", file, l.host.cfg.Name, t.err)
+				}
 				l.mu.Lock()
 				delete(l.transfers, file)
 				l.mu.Unlock()
@@ -172,9 +177,9 @@ func (l *life) sendTo(ctx context.Context, args []string, f *os.File, size int64
 	case short: // there, it has counted the bytes
 		return errors.New("it has become shorter while it was being sent")
 	case !status.Success() && text != "":
-		return l.host.lost(errors.New(strings.ToValidUTF8(text, "?")))
+		return l.host.lost(fmt.Errorf("bring %s there: %s", filepath.Base(f.Name()), strings.ToValidUTF8(text, "?")))
 	case !status.Success():
-		return l.host.lost(errors.New(status.String()))
+		return l.host.lost(fmt.Errorf("bring %s there: %v", filepath.Base(f.Name()), status))
 	}
 	return nil
 }

@@ -204,7 +204,9 @@ if [ -n "$directory" ]; then
 	*) directory=$HOME/$directory ;;
 	esac
 	[ -z "$make" ] || [ -d "$directory" ] || why=$(mkdir -p "$directory" 2>&1)
-	if [ ! -d "$directory" ]; then
+	if [ -e "$directory" ] && [ ! -d "$directory" ]; then
+		say closed 'it is no directory'
+	elif [ ! -d "$directory" ]; then
 		say missing "${why-}"
 	else
 		why=$(cd "$directory" 2>&1) || say closed "$why"

@@ -50,7 +50,7 @@ func testErrors(t *testing.T, w way) {
 			dir = tt.dir
 		}
 		_, err := Sync(t.Context(), p.inst, dir, o)
-		for _, text := range append(tt.want, "bring "+o.Root+" to "+dir+" on "+p.inst.ID()) {
+		for _, text := range append(tt.want, "bring the source tree to "+dir+": ") {
 			if err == nil || !strings.Contains(err.Error(), text) {
 				t.Errorf("%s: got %v; want %q in it", tt.name, err, text)
 			}

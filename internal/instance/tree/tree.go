@@ -81,7 +81,7 @@ func Sync(ctx context.Context, inst instance.Instance, dir string, o Options) (S
 	err := s.sync(ctx)
 	s.stats.Took = time.Since(began)
 	if err != nil {
-		return s.stats, fmt.Errorf("bring %s to %s on %s: %w", o.Root, dir, inst.ID(), err)
+		return s.stats, fmt.Errorf("bring the source tree to %s: %w", dir, err)
 	}
 	return s.stats, nil
 }
