@@ -46,14 +46,14 @@ func (c *hookCall) run(ctx context.Context) error {
 			cancel(fmt.Errorf("it was ended after %v, which %s allows", c.timeout, c.limit))
 		}).Stop()
 	}
-	stdout, stderr := &tail{limit: stdoutKept}, &tail{limit: stderrKept}
+	stdout, stderr := &Tail{Limit: stdoutKept}, &Tail{Limit: stderrKept}
 	err := c.follow(ctx, cancel, stdout, stderr)
 	if err == nil {
 		return nil
 	}
 	env := slices.Concat(os.Environ(), c.env)
 	failed := &HookError{
-		Section: c.section, Option: c.option, Err: err, Stdout: stdout.text(env), Stderr: stderr.text(env)}
+		Section: c.section, Option: c.option, Err: err, Stdout: shown(stdout, env), Stderr: shown(stderr, env)}
 	if errors.Is(err, errNoIDs) {
 		failed.Hint = "it has to print the ids of instances, apart by white space, on its standard output"
 	}
@@ -61,7 +61,7 @@ func (c *hookCall) run(ctx context.Context) error {
 }
 
 // follow starts the hook, reads what it writes and waits for its end.
-func (c *hookCall) follow(ctx context.Context, cancel context.CancelCauseFunc, stdout, stderr *tail) error {
+func (c *hookCall) follow(ctx context.Context, cancel context.CancelCauseFunc, stdout, stderr *Tail) error {
 	instances, err := c.local.Provision(ctx, 1)
 	if err != nil {
 		return err

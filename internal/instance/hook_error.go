@@ -52,42 +52,18 @@ func optionName(section, option string) string {
 	return fmt.Sprintf("[instance %s] %s", section, option)
 }
 
-// tail keeps the end of what is written to it.
-type tail struct {
-	limit int
-	kept  []byte
-	cut   bool
-}
-
-// Write never fails.
-func (t *tail) Write(b []byte) (int, error) {
-	t.kept = append(t.kept, b...)
-	if len(t.kept) > 2*t.limit {
-		t.trim()
-	}
-	return len(b), nil
-}
-
-func (t *tail) trim() {
-	if over := len(t.kept) - t.limit; over > 0 {
-		t.kept = append(t.kept[:0], t.kept[over:]...)
-		t.cut = true
-	}
-}
-
-// text is what was kept, fit to be shown and to be stored: without the secrets of
-// an environment.
-func (t *tail) text(env []string) string {
-	t.trim()
-	kept := string(t.kept)
+// shown is the end of a hook's output, fit to be shown and to be stored: without
+// the secrets of an environment.
+func shown(t *Tail, env []string) string {
+	kept, cut := t.String(), t.Cut()
 	for _, end := range []string{"\n", " "} {
-		if _, after, ok := strings.Cut(kept, end); t.cut && ok {
+		if _, after, ok := strings.Cut(kept, end); cut && ok {
 			kept = after // what was cut may begin with the half of a secret
 			break
 		}
 	}
 	text := printable(strings.TrimSpace(redact(kept, env)))
-	if t.cut {
+	if cut {
 		text = "[...] " + text
 	}
 	return text

@@ -112,8 +112,8 @@ func (s *shellScanner) next(rest string) {
 
 // insert is the text for words at the place that s has come to.
 func (s *shellScanner) insert(words []string) (string, error) {
-	text := quoteWords(words)
-	plain := !slices.ContainsFunc(words, func(w string) bool { return !bareWord(w) })
+	text := Quote(words...)
+	plain := !slices.ContainsFunc(words, func(w string) bool { return !Bare(w) })
 	switch {
 	case plain, s.state == unquoted && !s.escaped && s.last != '$':
 		return text, nil
@@ -122,22 +122,4 @@ func (s *shellScanner) insert(words []string) (string, error) {
 		return text, nil
 	}
 	return "", fmt.Errorf("%.100q would need quotes within the quotes of the command", text)
-}
-
-// quoteWords are shell words that stand for words and nothing else.
-func quoteWords(words []string) string {
-	quoted := make([]string, len(words))
-	for n, w := range words {
-		if quoted[n] = w; !bareWord(w) {
-			quoted[n] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(quoted, " ")
-}
-
-// bareWord reports whether s is one word that means itself to a shell, in quotes
-// or not.
-func bareWord(s string) bool {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.,:/@%+"
-	return s != "" && strings.Trim(s, plain) == ""
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,7 +58,7 @@ type Client struct {
 	options  Options
 	process  instance.Process
 	out      *outbox
-	stderr   tail
+	stderr   instance.Tail
 	greeted  chan struct{} // closed when the relay has said what it is
 	hello    Hello         // set before that
 	lost     chan struct{} // closed when the relay is gone, for whatever reason
@@ -68,8 +69,8 @@ type Client struct {
 
 	// What the goroutine that reads the channel alone uses.
 	partial assembler
-	noise   tail // the end of what came before the relay said what it is
-	before  int  // how much that was
+	noise   instance.Tail // the end of what came before the relay said what it is
+	before  int           // how much that was
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -175,7 +176,7 @@ func (c *Client) explain(e ending) error {
 	c.mu.Lock()
 	closing := c.closing
 	c.mu.Unlock()
-	switch noise := c.noise.String(); {
+	switch noise := strings.TrimSpace(c.noise.String()); {
 	case e.err != nil:
 		return e.err
 	case closing && e.status.Success():
@@ -220,7 +221,7 @@ func (c *Client) lostBy(why error) error {
 	if lost, ok := errors.AsType[*instance.LostError](why); ok { // with its machine
 		why = lost.Err
 	}
-	if words := c.stderr.String(); words != "" {
+	if words := strings.TrimSpace(c.stderr.String()); words != "" {
 		why = fmt.Errorf("%w; on the relay's stderr: %s", why, words)
 	}
 	return &instance.LostError{Instance: c.options.Name, Err: why}

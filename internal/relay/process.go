@@ -387,5 +387,7 @@ type systemError struct {
 // Unwrap returns the system's error.
 func (e *systemError) Unwrap() error { return e.errno }
 
-// bounded is what goes into a message of what another machine says.
-func bounded(s string) string { return s[:min(len(s), tailSize)] }
+// maxSaid is how much of what another machine says goes into a message.
+const maxSaid = 4 << 10
+
+func bounded(s string) string { return s[:min(len(s), maxSaid)] }

@@ -181,7 +181,7 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 	}
 	p := &process{slot: s, inst: inst, started: now, free: now, cancel: cancel, done: b.Done,
 		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"},
-		errTail: tail{limit: 4 << 10}, recent: tail{limit: 1 << 10}}
+		errTail: instance.Tail{Limit: 4 << 10}, recent: instance.Tail{Limit: 1 << 10}}
 	if l.cfg.Worker.Plain == nil && !l.batches {
 		p.outbox = make(chan *protocol.Packet, outboxSize(max(l.cfg.LookAhead, scheduler.MaxAhead)))
 	}

@@ -54,11 +54,11 @@ func List(ctx context.Context, inst instance.Instance, cmd instance.Command) (Li
 	if in := p.Stdin(); in != nil {
 		_ = in.Close()
 	}
-	var stderr tail
-	stderr.limit = listOutputLimit
+	var stderr instance.Tail
+	stderr.Limit = listOutputLimit
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = io.Copy(&stderr, p.Stderr()) })
-	l := lister{seen: map[string]bool{}, text: tail{limit: listOutputLimit}}
+	l := lister{seen: map[string]bool{}, text: instance.Tail{Limit: listOutputLimit}}
 	readErr := l.read(p.Stdout())
 	wg.Wait()
 	status, err := p.Wait()
@@ -80,7 +80,7 @@ func List(ctx context.Context, inst instance.Instance, cmd instance.Command) (Li
 type lister struct {
 	listing Listing
 	seen    map[string]bool
-	text    tail
+	text    instance.Tail
 }
 
 func (l *lister) read(r io.Reader) error {

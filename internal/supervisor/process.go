@@ -72,9 +72,9 @@ type process struct {
 	deaf         bool      // its stdin takes nothing any more
 	text         joiner
 	errText      joiner
-	errTail      tail      // the end of its stderr
-	recent       tail      // the end of all its text
-	deadline     time.Time // when the loop loses patience; zero for never
+	errTail      instance.Tail // the end of its stderr
+	recent       instance.Tail // the end of all its text
+	deadline     time.Time     // when the loop loses patience; zero for never
 }
 
 // given is a test that a process was sent.

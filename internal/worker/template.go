@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"testr/internal/instance"
 )
 
 // The tokens that testr replaces in a command. They are not shell variables:
@@ -99,9 +101,9 @@ func (t Template) Run(ids []string, idFile string, args []string) (string, error
 	for _, p := range t.pieces("", t.IDOption) {
 		switch p.token {
 		case tokenIDFile:
-			p.text = quoteAll(idFile)
+			p.text = instance.Quote(idFile)
 		case tokenIDList:
-			p.text = quoteAll(ids...)
+			p.text = instance.Quote(ids...)
 		}
 		b.WriteString(p.text)
 	}

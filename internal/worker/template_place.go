@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
+
+	"testr/internal/instance"
 )
 
 // place says what may be written where a token stands.
@@ -120,7 +122,7 @@ func (p place) refuse(text string) string {
 		return "it has a NUL byte"
 	case p == notForWords:
 		return "ids would stand where the shell expects a command, a value or a file"
-	case p == quoted && !bare(text):
+	case p == quoted && !instance.Bare(text):
 		return "it would need quotes within the quotes of the command"
 	}
 	return ""

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"testr/internal/instance"
 )
 
 // login offers a host the user's keys, one after the other, in the order that
@@ -93,9 +95,9 @@ func (l *login) consider(file string, held, files *[]candidate) {
 		var open *openKeyError
 		switch {
 		case errors.As(err, &open):
-			l.hints = append(l.hints, fmt.Sprintf("`chmod 600 %s`", quote(file)))
+			l.hints = append(l.hints, fmt.Sprintf("`chmod 600 %s`", instance.Quote(file)))
 		case errors.Is(err, errHidden):
-			l.hints = append(l.hints, fmt.Sprintf("`ssh-add %s`", quote(file)))
+			l.hints = append(l.hints, fmt.Sprintf("`ssh-add %s`", instance.Quote(file)))
 		}
 		if public == nil {
 			return
@@ -124,7 +126,7 @@ func (l *login) consider(file string, held, files *[]candidate) {
 		return
 	case l.t.o.Passphrase == nil:
 		l.failed = append(l.failed, file+" has a passphrase, and there is no terminal to ask for it on")
-		l.hints = append(l.hints, fmt.Sprintf("`ssh-add %s`", quote(file)))
+		l.hints = append(l.hints, fmt.Sprintf("`ssh-add %s`", instance.Quote(file)))
 		return
 	default:
 		signer = &lockedKey{t: l.t, file: file, public: public}

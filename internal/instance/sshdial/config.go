@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"testr/internal/instance"
 )
 
 // maxIncludes is how deep Include may go, which is OpenSSH's limit, and
@@ -227,7 +229,7 @@ func readRegular(path string, check func(fs.FileInfo) error) ([]byte, error) {
 func othersWrite(path string, info fs.FileInfo) error {
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s: others may write to it (mode %04o); `chmod go-w %s` takes that away",
-			path, info.Mode().Perm(), quote(path))
+			path, info.Mode().Perm(), instance.Quote(path))
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Getuid() {
 		return fmt.Errorf("%s: belongs to another user (uid %d)", path, stat.Uid)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"testr/internal/instance"
 )
 
 // fill gives t what the settings say.
@@ -39,7 +41,7 @@ func (r *resolver) fill(t *Target, s *settings, h hop) error {
 		return err
 	}
 	if command := s.get("proxycommand", "none"); !strings.EqualFold(command, "none") && !h.given {
-		words := map[byte]string{'h': quote(t.HostName), 'p': quote(t.Port), 'r': quote(t.User), 'n': quote(t.Alias)}
+		words := map[byte]string{'h': instance.Quote(t.HostName), 'p': instance.Quote(t.Port), 'r': instance.Quote(t.User), 'n': instance.Quote(t.Alias)}
 		if t.command, err = expandTokens(command, words); err != nil {
 			return fmt.Errorf("ProxyCommand: %w", err)
 		}

@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"testr/internal/instance"
 )
 
 // hostKeys are the keys that known_hosts files have of one host. They are read
@@ -321,7 +323,7 @@ func (k *hostKeys) refused(err error) *Error {
 	case len(refusal.Known) > 0:
 		return t.fail(doing, ErrHostKeyChanged, refusal, fmt.Sprintf("somebody may be posing as the host; "+
 			"if it was set up anew, forget its old key with `ssh-keygen -R %s -f %s`",
-			quote(name), quote(refusal.Known[0].File)))
+			instance.Quote(name), instance.Quote(refusal.Known[0].File)))
 	case refusal.Reason != "":
 		return t.fail(doing, ErrHostKeyUnknown, refusal, "ask whoever signs the host's keys for a new certificate")
 	}
@@ -333,13 +335,13 @@ func (k *hostKeys) refused(err error) *Error {
 func (t *Target) sshCommand() string {
 	command := "ssh "
 	if t.o.ConfigFile != "" {
-		command += "-F " + quote(t.o.ConfigFile) + " "
+		command += "-F " + instance.Quote(t.o.ConfigFile) + " "
 	}
 	if t.givenPort != "" {
 		command += "-p " + t.givenPort + " "
 	}
 	if t.givenUser != "" {
-		return command + quote(t.givenUser+"@"+t.Alias)
+		return command + instance.Quote(t.givenUser+"@"+t.Alias)
 	}
-	return command + quote(t.Alias)
+	return command + instance.Quote(t.Alias)
 }

@@ -408,17 +408,6 @@ func TestMatchPattern(t *testing.T) {
 	}
 }
 
-func TestQuote(t *testing.T) {
-	for s, want := range map[string]string{
-		"": "''", "w1.example:22": "w1.example:22", "a b": "'a b'", "it's": `'it'\''s'`,
-		"$(id)": "'$(id)'", "~root": "'~root'", "*": "'*'",
-	} {
-		if got := quote(s); got != want {
-			t.Errorf("quote(%q) is %q; want %q", s, got, want)
-		}
-	}
-}
-
 // FuzzResolve: no configuration and no name makes Resolve panic or hang, and
 // what it gives is nothing that a shell or ssh would take for something else.
 func FuzzResolve(f *testing.F) {

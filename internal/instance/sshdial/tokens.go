@@ -72,16 +72,6 @@ func expandVariables(s string) (string, error) {
 	}
 }
 
-// quote returns a word of the shell that stands for s and nothing else. s has no
-// NUL.
-func quote(s string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.,:/@%+"
-	if s != "" && strings.Trim(s, plain) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // checkName is an error if a host's or a user's name could be taken for
 // something else: an option, or a piece of a shell command. OpenSSH refuses the
 // same ones.

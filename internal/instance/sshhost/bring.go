@@ -158,9 +158,9 @@ func (l *life) sendTo(ctx context.Context, args []string, f *os.File, size int64
 	p.begin(ctx, l)
 	problem := make(chan string, 1)
 	go func() {
-		var t tail
+		var t instance.Tail
 		_, _ = io.Copy(&t, p.Stderr())
-		problem <- t.after("")
+		problem <- said("", &t)
 	}()
 	out, short := bufio.NewReaderSize(p.Stdout(), 16), false
 	if answer, _ := out.ReadString('\n'); answer == "want\n" {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"testr/internal/instance"
 )
 
 // maxLine is how long a line of the keeper may be, and how much of what it
@@ -30,7 +32,7 @@ type keeper struct {
 	life    *life
 	session *session
 	lines   *bufio.Reader
-	trouble tail
+	trouble instance.Tail
 
 	said chan struct{} // has one when there is something to send
 	gone chan struct{} // closed when listen ends
@@ -93,7 +95,7 @@ func (s *session) exec(request string) error {
 func (l *life) keeperScript(base string) string {
 	bases := "base /tmp\nbase \"$HOME/.cache/testr\"\n"
 	if base != "" {
-		bases = "base " + quote(base) + "\n"
+		bases = "base " + instance.Quote(base) + "\n"
 	}
 	made := ""
 	if l.host.cfg.MakeDirectory {
@@ -135,7 +137,7 @@ func (k *keeper) hear(ctx context.Context) error {
 		case err != nil && len(trouble) > 0:
 			return fmt.Errorf("make a directory on %s %s", l.host.cfg.Host, strings.Join(trouble, "; "))
 		case err != nil:
-			return fmt.Errorf("run a shell on %s: it has ended%s", l.host.cfg.Host, k.trouble.after(": "))
+			return fmt.Errorf("run a shell on %s: it has ended%s", l.host.cfg.Host, said(": ", &k.trouble))
 		}
 		switch verb {
 		case "trouble":
@@ -183,7 +185,7 @@ func (k *keeper) askClock(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			return fmt.Errorf("ask for the time: %w%s", err, k.trouble.after(": "))
+			return fmt.Errorf("ask for the time: %w%s", err, said(": ", &k.trouble))
 		case verb != "clock":
 			continue
 		}
@@ -344,7 +346,7 @@ func (k *keeper) listen() {
 	case <-k.session.on.conn.Lost():
 		k.life.fail(k.session.on.conn.Err())
 	case <-time.After(time.Second):
-		k.life.fail(fmt.Errorf("the keeper of its commands has ended%s", k.trouble.after(": ")))
+		k.life.fail(fmt.Errorf("the keeper of its commands has ended%s", said(": ", &k.trouble)))
 	}
 }
 
@@ -366,32 +368,15 @@ func (k *keeper) end() error {
 		return nil
 	}
 	if !k.bye {
-		return fmt.Errorf("its keeper has ended before it was done%s", k.trouble.after(": "))
+		return fmt.Errorf("its keeper has ended before it was done%s", said(": ", &k.trouble))
 	}
 	return nil
 }
 
-// tail keeps the end of what is written to it. Any goroutine may use it.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, b...)
-	if n := len(t.b) - maxLine; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
-	}
-	return len(b), nil
-}
-
-// after is the text in one line behind a prefix, or nothing if there is none.
-func (t *tail) after(prefix string) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	text := strings.Join(strings.Fields(string(t.b)), " ")
+// said is what a remote shell has said of its trouble, on one line behind a
+// prefix; empty if that is nothing.
+func said(prefix string, t *instance.Tail) string {
+	text := strings.Join(strings.Fields(t.String()), " ")
 	if text == "" {
 		return ""
 	}

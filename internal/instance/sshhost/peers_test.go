@@ -275,7 +275,7 @@ func TestPeersNoDirectory(t *testing.T) {
 	dial := sshDial(l.Home, machine.Name, time.Second)
 	mounted := func(mount string) func(context.Context) (Conn, error) {
 		return change(dial, func(request string) string {
-			return "exec unshare -m /bin/sh -c " + quote(mount+"; eval \"$1\"") + " sh " + quote(request)
+			return "exec unshare -m /bin/sh -c " + instance.Quote(mount+"; eval \"$1\"") + " sh " + instance.Quote(request)
 		})
 	}
 	for _, tt := range tests {

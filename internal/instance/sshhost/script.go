@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"testr/internal/instance"
 )
 
 // keeperScript is what the keeper does.
@@ -30,21 +32,6 @@ const keeperVariable = "TESTR_KEEPER"
 // variableName is what a shell can export.
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// quote makes a string one word of a POSIX shell, whatever is in it but NUL.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
-// quoteAll quotes words and puts a space between them.
-func quoteAll(words []string) string {
-	var b strings.Builder
-	for i, word := range words {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(quote(word))
-	}
-	return b.String()
-}
-
 // bootstrap is a request that has a POSIX shell read a script from the
 // beginning of its input, and run it; what follows there is for the script. It
 // means the same to any login shell, shows nobody anything, and has no limit.
@@ -57,7 +44,7 @@ func bootstrap(script string) (request, input string) {
 }
 
 // assign is a shell's assignment.
-func assign(name, value string) string { return name + "=" + quote(value) + "\n" }
+func assign(name, value string) string { return name + "=" + instance.Quote(value) + "\n" }
 
 // launch is the script that becomes a command.
 func launch(l *life, key string, p *program) string {
@@ -73,7 +60,7 @@ func launch(l *life, key string, p *program) string {
 		name, value, _ := strings.Cut(variable, "=")
 		b.WriteString("export " + assign(name, value))
 	}
-	b.WriteString("}\nset -- " + quoteAll(p.args) + "\n")
+	b.WriteString("}\nset -- " + instance.Quote(p.args...) + "\n")
 	b.WriteString(commandScript)
 	return b.String()
 }

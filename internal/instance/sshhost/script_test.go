@@ -34,7 +34,7 @@ func TestQuote(t *testing.T) {
 		}
 		words = append(words, string(b))
 	}
-	out, err := exec.Command("/bin/sh", "-c", "printf '%s\\0' "+quoteAll(words)).Output()
+	out, err := exec.Command("/bin/sh", "-c", "printf '%s\\0' "+instance.Quote(words...)).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func (b *bridge) serve(ctx context.Context, t *there, conn net.Conn) error {
 		return err
 	}
 	var copying sync.WaitGroup
-	var stderr tail
+	var stderr instance.Tail
 	copying.Go(func() { _, _ = io.Copy(&stderr, p.Stderr()) })
 	copying.Go(func() {
 		_, _ = io.Copy(p.Stdin(), in)
@@ -121,7 +121,7 @@ func (b *bridge) serve(ctx context.Context, t *there, conn net.Conn) error {
 	case err != nil:
 		return err
 	case !status.Success():
-		return errors.New(status.String() + stderr.explain())
+		return errors.New(status.String() + explain(&stderr))
 	case writeErr != nil:
 		return fmt.Errorf("rsync here has gone: %w", writeErr)
 	}

@@ -88,7 +88,7 @@ func (s *syncer) byRsync(ctx context.Context, p *plan) error {
 	case code == 0:
 		return nil
 	}
-	err = fmt.Errorf("rsync: exit status %d%s", code, stderr.explain())
+	err = fmt.Errorf("rsync: exit status %d%s", code, explain(stderr))
 	if thereErr != nil {
 		err = fmt.Errorf("%w; rsync there: %w", err, thereErr)
 	}
@@ -100,7 +100,7 @@ func (s *syncer) byRsync(ctx context.Context, p *plan) error {
 
 // runRsync runs rsync here, and counts what it sends. The error means that it
 // did not run; its process group has ended.
-func (s *syncer) runRsync(ctx context.Context, socket string, names []byte) (int, *tail, error) {
+func (s *syncer) runRsync(ctx context.Context, socket string, names []byte) (int, *instance.Tail, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	args := append(slices.Clone(rsyncOptions), "--rsh="+quoteRsh(append(slices.Clone(s.options.Rsh), socket)),
@@ -113,7 +113,7 @@ func (s *syncer) runRsync(ctx context.Context, socket string, names []byte) (int
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 10 * time.Second
-	stderr := &tail{}
+	stderr := &instance.Tail{}
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(names), stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"testr/internal/instance"
 )
 
 // gitLocal are the variables that tell git which repository it works on. A
@@ -44,13 +46,13 @@ func git(ctx context.Context, dir string, stdin []byte, args ...string) ([]byte,
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	var stdout bytes.Buffer
-	var stderr tail
+	var stderr instance.Tail
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &stdout, &stderr
 	switch err := cmd.Run(); {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, fmt.Errorf("git %s in %s: %w%s", args[0], dir, err, stderr.explain())
+		return nil, fmt.Errorf("git %s in %s: %w%s", args[0], dir, err, explain(&stderr))
 	}
 	return stdout.Bytes(), nil
 }

@@ -37,7 +37,7 @@ type hold struct {
 	release chan struct{} // closed when the script may end
 
 	ended  chan struct{} // closed when stderr, status and err are set
-	stderr tail
+	stderr instance.Tail
 	status instance.ExitStatus
 	err    error
 
@@ -75,7 +75,7 @@ func (h *hold) failure() error {
 	if h.err != nil {
 		return fmt.Errorf("lock the directory: %w", h.err)
 	}
-	return fmt.Errorf("lock the directory: %s%s", h.status, h.stderr.explain())
+	return fmt.Errorf("lock the directory: %s%s", h.status, explain(&h.stderr))
 }
 
 // broken explains an error of talking to the script: by the end of the sync, if

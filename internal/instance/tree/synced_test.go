@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"testr/internal/instance"
 )
 
 func TestParseSynced(t *testing.T) {
@@ -118,18 +120,18 @@ func TestTail(t *testing.T) {
 		{"hostile", []string{"\x1b[31m\xff\u202e"}, ": \uFFFD[31m\uFFFD\uFFFD"},
 		{"remedy", []string{"tar: x: No space left on device\n"},
 			": tar: x: No space left on device (free some space there)"},
-		{"much", []string{strings.Repeat("x", 10_000) + "y"}, ": … " + strings.Repeat("x", tailSize-1) + "y"},
-		{"much in pieces", slices.Repeat([]string{"xxxx"}, 1000), ": … " + strings.Repeat("x", tailSize)},
+		{"much", []string{strings.Repeat("x", 10_000) + "y"}, ": … " + strings.Repeat("x", 4<<10-1) + "y"},
+		{"much in pieces", slices.Repeat([]string{"xxxx"}, 2000), ": … " + strings.Repeat("x", 4<<10)},
 	}
 	for _, tt := range tests {
-		var got tail
+		var got instance.Tail
 		for _, write := range tt.writes {
 			if n, err := io.WriteString(&got, write); err != nil || n != len(write) {
 				t.Errorf("%s: got %d, %v", tt.name, n, err)
 			}
 		}
-		if got.explain() != tt.want {
-			t.Errorf("%s: got %q; want %q", tt.name, got.explain(), tt.want)
+		if explain(&got) != tt.want {
+			t.Errorf("%s: got %q; want %q", tt.name, explain(&got), tt.want)
 		}
 	}
 }

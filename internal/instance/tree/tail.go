@@ -3,32 +3,14 @@ package tree
 import (
 	"strings"
 	"unicode"
+
+	"testr/internal/instance"
 )
-
-// tailSize is how much is kept of what a command writes to standard error.
-const tailSize = 2 << 10
-
-// tail keeps the end of what is written to it. It is for one goroutine at a
-// time.
-type tail struct {
-	b   []byte
-	cut bool
-}
-
-// Write keeps the end of b.
-func (t *tail) Write(b []byte) (int, error) {
-	t.b = append(t.b, b[max(0, len(b)-tailSize):]...)
-	if extra := len(t.b) - tailSize; extra > 0 || len(b) > tailSize {
-		t.b = append(t.b[:0], t.b[max(0, extra):]...)
-		t.cut = true
-	}
-	return len(b), nil
-}
 
 // explain is what a command said, on one line, to stand behind the message that
 // it failed; with a remedy where one is known. It is empty if it said nothing.
-func (t *tail) explain() string {
-	text := strings.ToValidUTF8(string(t.b), "\uFFFD")
+func explain(t *instance.Tail) string {
+	text := strings.ToValidUTF8(t.String(), "\uFFFD")
 	var lines []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(strings.Map(printable, line))
@@ -40,7 +22,7 @@ func (t *tail) explain() string {
 		return ""
 	}
 	said := strings.Join(lines, "; ")
-	if t.cut {
+	if t.Cut() {
 		said = "… " + said
 	}
 	for _, r := range remedies {

@@ -61,7 +61,7 @@ func (t *there) run(ctx context.Context, j job) error {
 		return fmt.Errorf("%s: %w", j.what, err)
 	}
 	var reading sync.WaitGroup
-	var stderr tail
+	var stderr instance.Tail
 	reading.Go(func() { _, _ = io.Copy(&stderr, p.Stderr()) })
 	var readErr error
 	reading.Go(func() {
@@ -94,11 +94,11 @@ func (t *there) run(ctx context.Context, j job) error {
 	case waitErr != nil:
 		err = waitErr
 	case !status.Success():
-		err = errors.New(status.String() + stderr.explain())
+		err = errors.New(status.String() + explain(&stderr))
 	case readErr != nil:
 		err = readErr
 	case pipe.err != nil:
-		err = fmt.Errorf("it ended before it had read everything: %w%s", pipe.err, stderr.explain())
+		err = fmt.Errorf("it ended before it had read everything: %w%s", pipe.err, explain(&stderr))
 	default:
 		return nil
 	}
