@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,20 +21,23 @@ var impatient = []string{"Host *", " ServerAliveInterval 1", " ServerAliveCountM
 // elsewhere, the run ends well, and the loss is in it, with which tests moved.
 func TestHostLost(t *testing.T) {
 	t.Parallel()
+	restart := func(t *testing.T, h *lab.Host) { t.Helper(); check(t, h.StartSSHD(context.WithoutCancel(t.Context()))) }
+	kill := func(t *testing.T, h *lab.Host) { t.Helper(); crash(t, h) }
 	for _, tt := range []struct {
 		name string
+		more string // of the sections
 		ssh  []string
-		more string // of each section
 		lose func(*testing.T, *lab.Host)
 		heal func(*testing.T, *lab.Host)
 		why  string
 	}{
-		{"link cut", nil, "", cut, heal, "no answer for 15s"}, // F6 with the usual patience
-		{"packets vanish", impatient, "", blackhole, unhole, "no answer for 2s"},
-		{"sshd stopped", impatient, "", func(t *testing.T, h *lab.Host) { check(t, h.StopSessions()) },
+		{"link cut", "", nil, cut, heal, "no answer for 15s"}, // F6 with the usual patience
+		{"packets vanish", "", impatient, blackhole, unhole, "no answer for 2s"},
+		{"packets vanish before a relay", "relay=yes", impatient, blackhole, unhole, "no answer for 2s"},
+		{"sshd stopped", "", impatient, func(t *testing.T, h *lab.Host) { check(t, h.StopSessions()) },
 			func(t *testing.T, h *lab.Host) { check(t, h.ContinueSessions()) }, "no answer for 2s"},
-		{"sshd killed", nil, "", crashed, restart, "the host has closed the connection"},
-		{"sshd of a relay killed", nil, "relay=yes", crashed, restart, "the host has closed the connection"},
+		{"sshd killed", "", nil, kill, restart, "the host has closed the connection"},
+		{"sshd killed before a relay", "relay=yes", nil, kill, restart, "the host has closed the connection"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -43,6 +47,7 @@ func TestHostLost(t *testing.T) {
 			p.want(0, "init")
 			b := p.start("run", "--parallel")
 			held := p.awaitHolding(1, names(l)...)
+			t.Cleanup(func() { tt.heal(t, l.Hosts[1]) })
 			tt.lose(t, l.Hosts[1])
 			p.write("go.host1", "") // these two have what the lost one will leave
 			p.write("go.host3", "")
@@ -52,7 +57,7 @@ func TestHostLost(t *testing.T) {
 				t.Fatalf("got exit status %d; want 0\n%s%s", res.status, res.out, res.err)
 			}
 			last := p.want(0, "last")
-			moved := regexp.MustCompile(`(?m)^\d tests? moved when instance host2 was lost \(` + held["host2"][0])
+			moved := regexp.MustCompile(`(?m)^\d tests? moved when instance host2 was lost \(.*` + held["host2"][0])
 			wantText(t, res.out, moved.FindString(last.out), "Ran 12 tests", "PASSED (id=0)")
 			wantText(t, res.err, "testr: warning: instance host2 was lost: ssh host2 (root@", tt.why)
 			wantOnce(t, res.err, "instance host2")
@@ -64,7 +69,6 @@ func TestHostLost(t *testing.T) {
 			}
 			wantText(t, last.err, "instance host2 was lost: ")
 			p.write("go.host2", "")
-			tt.heal(t, l.Hosts[1])
 		})
 	}
 }
@@ -76,12 +80,45 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func cut(t *testing.T, h *lab.Host)       { t.Helper(); check(t, h.Cut(t.Context())) }
-func heal(t *testing.T, h *lab.Host)      { t.Helper(); check(t, h.Heal(t.Context())) }
+func cut(t *testing.T, h *lab.Host) { t.Helper(); check(t, h.Cut(t.Context())) }
+func heal(t *testing.T, h *lab.Host) {
+	t.Helper()
+	check(t, h.Heal(context.WithoutCancel(t.Context())))
+}
 func blackhole(t *testing.T, h *lab.Host) { t.Helper(); check(t, h.Blackhole(t.Context(), true)) }
-func unhole(t *testing.T, h *lab.Host)    { t.Helper(); check(t, h.Blackhole(t.Context(), false)) }
-func crashed(t *testing.T, h *lab.Host)   { t.Helper(); crash(t, h) }
-func restart(t *testing.T, h *lab.Host)   { t.Helper(); check(t, h.StartSSHD(t.Context())) }
+func unhole(t *testing.T, h *lab.Host) {
+	t.Helper()
+	check(t, h.Blackhole(context.WithoutCancel(t.Context()), false))
+}
+
+// TestDeafAtTheEnd: a host that says nothing when the run is over changes no
+// verdict.
+func TestDeafAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, more := range []string{"", "relay=yes"} {
+		t.Run(more, func(t *testing.T) {
+			t.Parallel()
+			l, p := newLab(t, 2, lab.Options{}, map[string]string{"tests": holders(2)})
+			p.addSSH(l, impatient...)
+			p.write(".testr.conf", streaming+p.sections(l, more))
+			p.want(0, "init")
+			b := p.start("run", "--parallel")
+			p.awaitHolding(1, names(l)...)
+			p.write("go.host2", "")
+			await(t, "the end of the worker", func() bool { return len(living(p)) == 1 })
+			check(t, l.Hosts[1].StopSessions())
+			t.Cleanup(func() { check(t, l.Hosts[1].ContinueSessions()) })
+			p.write("go", "")
+			res := b.wait()
+			if res.status != 0 {
+				t.Errorf("got exit status %d; want 0\n%s%s", res.status, res.out, res.err)
+			}
+			if n := strings.Count(res.err, "instance host2"); n > 1 || strings.Contains(res.err, "error") {
+				t.Errorf("got this on stderr; want a warning at most:\n%s", res.err)
+			}
+		})
+	}
+}
 
 // crash kills what a host has of sshd, as a crash of the host would.
 func crash(t *testing.T, hosts ...*lab.Host) {

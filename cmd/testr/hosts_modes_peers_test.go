@@ -125,7 +125,8 @@ func TestPlanOnHosts(t *testing.T) {
 // TestListOnHosts: the tests of hosts are listed there.
 func TestListOnHosts(t *testing.T) {
 	t.Parallel()
-	l, p := newLab(t, 2, lab.Options{}, map[string]string{"tests": "m.A.test_1\nm.A.test_'; touch pwned; $(touch pwned)\n"})
+	l, p := newLab(t, 2, lab.Options{}, map[string]string{
+		"tests": "m.A.test_1\nm.A.test_'; touch pwned; $(touch pwned)\n"})
 	p.write(".testr.conf", streaming)
 	want := p.want(0, "list-tests").out
 	for _, more := range []string{"", "relay=yes"} {
@@ -239,7 +240,8 @@ func TestBuiltInOnHosts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := newProject(t, tt.files)
-			p.env = append(p.env, "HOME="+l.Home, "GOCACHE="+goEnv(t, "GOCACHE"), "GOPATH="+goEnv(t, "GOPATH"), "GREETING=it's $HOME")
+			p.env = append(p.env, "HOME="+l.Home, "GOCACHE="+goEnv(t, "GOCACHE"), "GOPATH="+goEnv(t, "GOPATH"),
+				"GREETING=it's $HOME")
 			p.cleanUp()
 			p.write(".testr.conf", tt.conf)
 			p.want(0, "init")

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -18,8 +20,7 @@ func (e *environment) passphrase(ctx context.Context) func(prompt string) ([]byt
 		return nil
 	}
 	return func(prompt string) ([]byte, error) {
-		_, _ = fmt.Fprint(e.errWriter(), prompt+": ")
-		answer, err := readPassword(ctx, int(stdin.Fd()))
+		answer, err := readUnseen(ctx, stdin, func() { _, _ = fmt.Fprint(e.errWriter(), prompt+": ") })
 		_, _ = fmt.Fprintln(e.errWriter())
 		if err != nil {
 			return nil, fmt.Errorf("read the passphrase: %w", err)
@@ -31,27 +32,57 @@ func (e *environment) passphrase(ctx context.Context) func(prompt string) ([]byt
 	}
 }
 
-// readPassword reads a line that the terminal doesn't show. A read can't be taken
-// back: when ctx ends, its goroutine is left behind until the terminal gives it
-// something, or the program ends.
-func readPassword(ctx context.Context, fd int) ([]byte, error) {
+// readUnseen asks, and reads a line that the terminal doesn't show. A read can't
+// be taken back: when ctx ends, its goroutine is left behind until the terminal
+// gives it something, or the program ends.
+func readUnseen(ctx context.Context, tty *os.File, ask func()) (answer []byte, err error) {
+	fd := int(tty.Fd())
 	before, err := term.GetState(fd)
 	if err = errors.Join(err, context.Cause(ctx)); err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, term.Restore(fd, before)) }()
+	// From before it asks: who types at once is not shown, either.
+	silent, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err == nil {
+		silent.Lflag = silent.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+		silent.Iflag |= unix.ICRNL
+		err = unix.IoctlSetTermios(fd, unix.TCSETS, silent)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ask()
 	type result struct {
 		answer []byte
 		err    error
 	}
 	read := make(chan result, 1)
 	go func() {
-		answer, err := term.ReadPassword(fd)
+		answer, err := readLine(tty)
 		read <- result{answer, err}
 	}()
 	select {
 	case r := <-read:
 		return r.answer, r.err
 	case <-ctx.Done():
-		return nil, errors.Join(context.Cause(ctx), term.Restore(fd, before))
+		return nil, context.Cause(ctx)
+	}
+}
+
+// readLine reads a line, without its newline, and nothing behind it.
+func readLine(r io.Reader) (line []byte, err error) {
+	for one := make([]byte, 1); ; {
+		n, err := r.Read(one)
+		switch {
+		case n > 0 && one[0] == '\n':
+			return line, nil
+		case n > 0:
+			line = append(line, one[0])
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return line, nil
+		case err != nil:
+			return line, err
+		}
 	}
 }

@@ -42,7 +42,8 @@ type TextOptions struct {
 // Text shows a run's events as text. It is an event.Sink; like every Sink it
 // belongs to one goroutine, which also has to call Tick, Summary and Close. It
 // keeps nothing of the events that it was given but the host of each slot, which
-// tests moved from instances that were lost, and of the files of tests in progress at most 4 MiB a test and 64 MiB in all.
+// tests moved from instances that were lost, and of the files of tests in progress
+// at most 4 MiB a test and 64 MiB in all.
 type Text struct {
 	w      io.Writer
 	opts   TextOptions

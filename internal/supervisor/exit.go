@@ -183,7 +183,8 @@ func (l *loop) giveUp(s *slot, now time.Time) {
 	}
 	s.retired = true
 	if s.Name != "" && !every(l.slots, func(s *slot) bool { return s.retired }) { // else the run's end says it
-		l.tell(s, fmt.Sprintf("instance %s gets no more tests: its workers end before they begin one: %s", s.Name, l.lastExit), now)
+		l.tell(s, fmt.Sprintf("instance %s gets no more tests: its workers end before they begin one: %s",
+			s.Name, l.lastExit), now)
 	}
 	l.fallBack(now)
 }

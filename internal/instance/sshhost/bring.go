@@ -87,8 +87,7 @@ func (l *life) bring(ctx context.Context, file string) error {
 		if ours {
 			t.err = l.send(ctx, file)
 			if t.err != nil {
-				var lost *instance.LostError
-				if !errors.As(t.err, &lost) { // which says all of this itself
+				if _, ok := errors.AsType[*instance.LostError](t.err); !ok { // which says all of this itself
 					t.err = fmt.Errorf("bring %s to %s: %w", file, l.host.cfg.Name, t.err)
 				}
 				l.mu.Lock()
