@@ -96,8 +96,13 @@ class Hangs(unittest.TestCase):
 `
 
 func TestPodmanRecipe(t *testing.T) { t.Parallel(); testRecipe(t, podmanEngine(t)) }
-func TestSlurmRecipe(t *testing.T)  { t.Parallel(); testRecipe(t, slurmEngine(t)) }
-func TestSSHRecipe(t *testing.T)    { t.Parallel(); testRecipe(t, sshEngine(t)) }
+func TestSlurmRecipe(t *testing.T) {
+	t.Parallel()
+	e := slurmEngine(t)
+	testRecipe(t, e)
+	t.Run("queue", func(t *testing.T) { testSlurmQueue(t, e) })
+}
+func TestSSHRecipe(t *testing.T) { t.Parallel(); testRecipe(t, sshEngine(t)) }
 
 // TestRecipesAreClean: shellcheck finds nothing in the scripts.
 func TestRecipesAreClean(t *testing.T) {
@@ -245,4 +250,29 @@ func testRecipeKill(t *testing.T, e *engine) {
 	r.want(1, "run", "test_fails")
 	r.wantNothingLeft()
 	wantText(t, r.want(0, "instances", "list").out, "No instances")
+}
+
+// Jobs that wait in the queue are taken out of it, whoever loses patience.
+func testSlurmQueue(t *testing.T, e *engine) {
+	r := newRecipe(t, e, 3, slowly())
+	conf := strings.Replace(r.read(".testr.conf"), "--time=8:00:00", "--begin=now+1hour", 1)
+	r.write(".testr.conf", conf+"provision_timeout=1\n")
+	res := r.want(3, "run", "--parallel", "--force-init")
+	wantText(t, res.err, "instance_provision", "which provision_timeout allows")
+	r.wantNothingLeft()
+	for _, tt := range []struct {
+		signal          syscall.Signal
+		status, dispose int // of testr, and of giving back what it has left
+	}{{syscall.SIGINT, 130, 0}, {syscall.SIGKILL, 128 + int(syscall.SIGKILL), 3}} {
+		r.write(".testr.conf", conf)
+		b := r.start("run", "--parallel")
+		await(t, "jobs in the queue", func() bool { return len(r.instances()) == 3 })
+		b.signal(tt.signal)
+		if res := b.wait(); res.status != tt.status {
+			t.Errorf("%v: got exit status %d; want %d\n%s", tt.signal, res.status, tt.status, res.err)
+		}
+		// A hook that was killed might have got more than it has said.
+		r.want(tt.dispose, "instances", "dispose")
+		r.wantNothingLeft()
+	}
 }
