@@ -264,7 +264,7 @@ func hostsOf(t *testing.T, last string) map[string]int {
 	if m == nil {
 		return n
 	}
-	for _, part := range strings.Split(m[1], ", ") {
+	for part := range strings.SplitSeq(m[1], ", ") {
 		i := strings.LastIndexByte(part, ' ')
 		number, err := strconv.Atoi(part[i+1:])
 		if err != nil {

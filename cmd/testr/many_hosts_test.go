@@ -66,7 +66,8 @@ test_list_option=--list
 // section is an [instance NAME] with that many slots which runs commands where
 // the place is: the hosts have its files.
 func (p place) section(name string, slots int, more string) string {
-	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nslots=%d\n%s\n", name, p.dir, os.Getenv("PATH"), slots, more)
+	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nslots=%d\n%s\n", name, p.dir, os.Getenv("PATH"), slots,
+		more)
 }
 
 // meet runs the tests of a newManyPlace. It returns how long it took until all

@@ -39,8 +39,7 @@ func (s *session) choose(ctx context.Context, m mode) (c choice, err error) {
 			c.pending = true
 			c.list = func(ctx context.Context) (supervisor.Listing, error) {
 				listing, err := s.list(ctx)
-				var none *noneError
-				if errors.As(err, &none) { // why is in the run already
+				if _, ok := errors.AsType[*noneError](err); ok { // why is in the run already
 					err = fmt.Errorf("list tests: %w", errNone)
 				}
 				listing.Tests, listing.Duplicates = s.narrow(listing.Tests), s.narrow(listing.Duplicates)

@@ -48,8 +48,7 @@ func (s *session) sshGroup(c config.Instance) *group {
 // among others. It is a *supervisor.AbsentError if what is wrong may pass.
 func absent(name string, err error) error {
 	text := err.Error()
-	var lost *instance.LostError
-	if errors.As(err, &lost) { // it was never there, or that it was lost is known
+	if lost, ok := errors.AsType[*instance.LostError](err); ok { // it was never there, or that it was lost is known
 		text = strings.Replace(text, lost.Error(), lost.Err.Error(), 1)
 	}
 	if prefix := "instance " + name + ": "; !strings.HasPrefix(text, prefix) {
@@ -158,8 +157,7 @@ func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
 
 // passing reports whether what is wrong with a host may pass by itself.
 func passing(err error) bool {
-	var lost *instance.LostError
-	if !errors.As(err, &lost) {
+	if _, ok := errors.AsType[*instance.LostError](err); !ok {
 		return false
 	}
 	for _, lasting := range []error{sshdial.ErrHostKeyUnknown, sshdial.ErrHostKeyChanged,
