@@ -18,17 +18,45 @@ func (e *environment) passphrase(ctx context.Context) func(prompt string) ([]byt
 		return nil
 	}
 	return func(prompt string) ([]byte, error) {
-		_, _ = fmt.Fprint(e.errWriter(), prompt+": ")
-		answer, err := readPassword(ctx, int(stdin.Fd()))
-		_, _ = fmt.Fprintln(e.errWriter())
-		if err != nil {
-			return nil, fmt.Errorf("read the passphrase: %w", err)
+		answers := make(chan answer, 1)
+		ask := func() {
+			if ctx.Err() != nil {
+				return
+			}
+			var a answer
+			_, _ = fmt.Fprint(e.errWriter(), prompt+": ")
+			a.text, a.err = readPassword(ctx, int(stdin.Fd()))
+			_, _ = fmt.Fprintln(e.errWriter())
+			answers <- a
 		}
-		if len(answer) == 0 {
-			return nil, errors.New("no passphrase was given")
+		if f := e.follower.Load(); f != nil {
+			f.alone(ctx, ask)
+		} else {
+			ask()
 		}
-		return answer, nil
+		select {
+		case a := <-answers:
+			return a.passphrase()
+		default: // nobody was asked before the end came
+			return nil, fmt.Errorf("read the passphrase: %w", context.Cause(ctx))
+		}
 	}
+}
+
+// answer is what a person said.
+type answer struct {
+	text []byte
+	err  error
+}
+
+func (a answer) passphrase() ([]byte, error) {
+	switch {
+	case a.err != nil:
+		return nil, fmt.Errorf("read the passphrase: %w", a.err)
+	case len(a.text) == 0:
+		return nil, errors.New("no passphrase was given")
+	}
+	return a.text, nil
 }
 
 // readPassword reads a line that the terminal doesn't show. A read can't be taken
@@ -39,18 +67,14 @@ func readPassword(ctx context.Context, fd int) ([]byte, error) {
 	if err = errors.Join(err, context.Cause(ctx)); err != nil {
 		return nil, err
 	}
-	type result struct {
-		answer []byte
-		err    error
-	}
-	read := make(chan result, 1)
+	read := make(chan answer, 1)
 	go func() {
-		answer, err := term.ReadPassword(fd)
-		read <- result{answer, err}
+		text, err := term.ReadPassword(fd)
+		read <- answer{text, err}
 	}()
 	select {
-	case r := <-read:
-		return r.answer, r.err
+	case a := <-read:
+		return a.text, a.err
 	case <-ctx.Done():
 		return nil, errors.Join(context.Cause(ctx), term.Restore(fd, before))
 	}
