@@ -71,6 +71,8 @@ func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Req
 		_, _ = fmt.Fprintf(env.errWriter(), "seed %d\n", req.Seed)
 	}
 	f := newFollower(env, o.record.stream, req.Config.FilterTags, o.parallel)
+	env.follower.Store(f)
+	defer env.follower.Store(nil)
 	over := func() {}
 	req.Begun = func(w *repo.RunWriter) {
 		over = env.signals.pausing(ctx)
@@ -80,7 +82,7 @@ func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Req
 	if _, isTerminal := terminal(env.stdout); isTerminal && f.text != nil {
 		req.Status = f.tell
 		req.Announce = func(shell string) {
-			if !f.begun.Load() { // from then on the status line tells what goes on
+			if !f.begun() { // from then on the status line tells what goes on
 				env.announce(shell)
 			}
 		}

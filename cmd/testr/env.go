@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/term"
@@ -25,6 +26,7 @@ type environment struct {
 	quiet          bool     // no summaries
 	rest           []string // what stood after "--"
 	signals        *signals
+	follower       atomic.Pointer[follower] // of the run that is under way; nil without one
 }
 
 func newEnvironment(stdin io.Reader, stdout, stderr io.Writer) *environment {
@@ -32,10 +34,24 @@ func newEnvironment(stdin io.Reader, stdout, stderr io.Writer) *environment {
 	e.log = hclog.New(&hclog.LoggerOptions{
 		Name:        "testr",
 		Level:       logLevel(),
-		Output:      e.errWriter(),
+		Output:      logWriter{e},
 		DisableTime: true,
 	})
 	return e
+}
+
+// logWriter is where the log goes: among what is shown of a run, as long as there
+// is one, and to stderr else.
+type logWriter struct{ env *environment }
+
+// Write never fails: nobody could be told.
+func (w logWriter) Write(b []byte) (int, error) {
+	if f := w.env.follower.Load(); f != nil {
+		f.tellLines(string(b))
+	} else {
+		_, _ = w.env.errWriter().Write(b)
+	}
+	return len(b), nil
 }
 
 // logLevel is what TESTR_LOG says, else what a user would want to know.

@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"testr/internal/event"
 	"testr/internal/lab"
 	"testr/internal/protocol"
+	"testr/internal/repo"
 )
 
 // startLab makes hosts. In the end of the test nothing runs there any more that
@@ -255,6 +259,24 @@ func keepers(t *testing.T, h *lab.Host) (dirs []string) {
 		}
 	}
 	return dirs
+}
+
+// events are those of a run.
+func (p *project) events(run int) (all []event.Event) {
+	p.t.Helper()
+	r, err := repo.OpenReadOnly(p.dir)
+	check(p.t, err)
+	defer func() { check(p.t, r.Close()) }()
+	cursor, err := r.Replay(run)
+	check(p.t, err)
+	for {
+		batch, err := cursor.Next(p.t.Context())
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		check(p.t, err)
+		all = append(all, batch...)
+	}
 }
 
 // hostsOf tells how many tests ran on each host, as "last" shows it.

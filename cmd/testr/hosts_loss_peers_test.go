@@ -3,13 +3,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"testr/internal/event"
 	"testr/internal/lab"
 )
 
@@ -244,6 +248,12 @@ func TestStranger(t *testing.T) {
 	p.want(0, "init")
 	b := p.start("run", "--parallel")
 	held := p.awaitHolding(1, names(l)...)
+	logins := func() int {
+		log, err := os.ReadFile(filepath.Join(l.Hosts[1].Dir, "sshd.log"))
+		check(t, err)
+		return bytes.Count(log, []byte("Accepted publickey"))
+	}
+	before := logins()
 	check(t, l.Hosts[1].NewHostKey(t.Context()))
 	check(t, l.Hosts[1].KillSessions(t.Context()))
 	b.awaitSaid("the host's key has changed")
@@ -256,6 +266,19 @@ func TestStranger(t *testing.T) {
 	wantOnce(t, res.err, "has changed")
 	if got := p.holding()["host2"]; len(got) != len(held["host2"]) {
 		t.Errorf("got the tests %q on host2; want those from before its key has changed, %q", got, held["host2"])
+	}
+	if after := logins(); before == 0 || after != before {
+		t.Errorf("got %d logins on host2, %d before its key has changed; want no more, and some", after, before)
+	}
+	lost := false
+	for _, e := range p.events(0) {
+		lost = lost || e.Kind == event.KindWorkerExited && e.Worker == 1
+		if lost && e.Kind == event.KindSent && e.Worker == 1 {
+			t.Errorf("got %q sent to the stranger", e.Tests)
+		}
+	}
+	if !lost {
+		t.Error("got no end of the worker on host2")
 	}
 }
 

@@ -20,22 +20,50 @@ func (e *environment) passphrase(ctx context.Context) func(prompt string) ([]byt
 		return nil
 	}
 	return func(prompt string) ([]byte, error) {
-		answer, err := readUnseen(ctx, stdin, func() { _, _ = fmt.Fprint(e.errWriter(), prompt+": ") })
-		_, _ = fmt.Fprintln(e.errWriter())
-		if err != nil {
-			return nil, fmt.Errorf("read the passphrase: %w", err)
+		answers := make(chan answer, 1)
+		ask := func() {
+			if ctx.Err() != nil {
+				return
+			}
+			var a answer
+			a.text, a.err = readUnseen(ctx, stdin, func() { _, _ = fmt.Fprint(e.errWriter(), prompt+": ") })
+			_, _ = fmt.Fprintln(e.errWriter())
+			answers <- a
 		}
-		if len(answer) == 0 {
-			return nil, errors.New("no passphrase was given")
+		if f := e.follower.Load(); f != nil {
+			f.alone(ctx, ask)
+		} else {
+			ask()
 		}
-		return answer, nil
+		select {
+		case a := <-answers:
+			return a.passphrase()
+		default: // nobody was asked before the end came
+			return nil, fmt.Errorf("read the passphrase: %w", context.Cause(ctx))
+		}
 	}
+}
+
+// answer is what a person said.
+type answer struct {
+	text []byte
+	err  error
+}
+
+func (a answer) passphrase() ([]byte, error) {
+	switch {
+	case a.err != nil:
+		return nil, fmt.Errorf("read the passphrase: %w", a.err)
+	case len(a.text) == 0:
+		return nil, errors.New("no passphrase was given")
+	}
+	return a.text, nil
 }
 
 // readUnseen asks, and reads a line that the terminal doesn't show. A read can't
 // be taken back: when ctx ends, its goroutine is left behind until the terminal
 // gives it something, or the program ends.
-func readUnseen(ctx context.Context, tty *os.File, ask func()) (answer []byte, err error) {
+func readUnseen(ctx context.Context, tty *os.File, ask func()) (text []byte, err error) {
 	fd := int(tty.Fd())
 	before, err := term.GetState(fd)
 	if err = errors.Join(err, context.Cause(ctx)); err != nil {
@@ -53,18 +81,14 @@ func readUnseen(ctx context.Context, tty *os.File, ask func()) (answer []byte, e
 		return nil, err
 	}
 	ask()
-	type result struct {
-		answer []byte
-		err    error
-	}
-	read := make(chan result, 1)
+	read := make(chan answer, 1)
 	go func() {
-		answer, err := readLine(tty)
-		read <- result{answer, err}
+		text, err := readLine(tty)
+		read <- answer{text, err}
 	}()
 	select {
-	case r := <-read:
-		return r.answer, r.err
+	case a := <-read:
+		return a.text, a.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -337,7 +337,7 @@ func TestSilencePaused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			srv := server(t, lab.ServerOptions{})
-			h := host(t, srv, Config{Silence: time.Second})
+			h := host(t, srv, Config{Silence: 3 * time.Second})
 			i := instancetest.One(t, h)
 			p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "echo"))
 			pid := instancetest.PID(t, p)
@@ -349,7 +349,7 @@ func TestSilencePaused(t *testing.T) {
 			select {
 			case <-p.(*process).done:
 				t.Fatal("it was ended")
-			case <-time.After(4 * time.Second):
+			case <-time.After(8 * time.Second):
 			}
 			srv.Resume()
 			if err := tt.goOn(h, p); err != nil {
