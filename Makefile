@@ -41,9 +41,9 @@ peers: ## install the Debian packages that the tests marked "peers" need
 lab: peers ## start 3 hosts with sshd on this machine, as root, and say how to use them
 	@$(GO) run ./internal/lab/cmd/lab
 
-# The tests that stand beside the hosts, the batch system and the containers of internal/lab.
-LAB_TESTS = $$(sed -n 's/^func \(Test[A-Za-z]*\)(.*/\1/p' \
-	cmd/testr/hosts_*peers_test.go cmd/testr/recipes_*peers_test.go | paste -s -d '|')
+# The tests of runs over hosts, a batch system and containers of internal/lab.
+LAB_TESTS = $$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' cmd/testr/recipes_*_test.go \
+	$$(grep -l '"testr/internal/lab"' cmd/testr/*_test.go) | sort -u | paste -s -d '|')
 
 .PHONY: lab-test
 lab-test: peers ## run the tests of runs over many machines: hosts, Slurm, Podman
