@@ -151,8 +151,7 @@ func (l *loop) notStarted(s *slot, err error, now time.Time) {
 		}
 		return
 	}
-	var lost *instance.LostError
-	if errors.As(err, &lost) {
+	if lost, ok := errors.AsType[*instance.LostError](err); ok {
 		l.away(s, lost, now)
 		return
 	}

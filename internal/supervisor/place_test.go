@@ -152,7 +152,8 @@ func TestAbsent(t *testing.T) {
 		if *tries != 8 {
 			t.Errorf("got %d tries; want 8, after 0, 1, 5, 10 seconds and so on", *tries)
 		}
-		if got := rec.of(event.KindWarning); !slices.Equal(got, []string{"open: instance desktop: try 1: connection refused"}) {
+		want := []string{"open: instance desktop: try 1: connection refused"}
+		if got := rec.of(event.KindWarning); !slices.Equal(got, want) {
 			t.Errorf("got warnings %q; want the first reason alone", got)
 		}
 	})
