@@ -11,6 +11,7 @@ import (
 
 	"testr/internal/instance"
 	"testr/internal/relay"
+	"testr/internal/runner"
 )
 
 func newRelayCommand(env *environment) *cli.Command {
@@ -45,14 +46,7 @@ func runRelay(ctx context.Context, env *environment) error {
 	machine := &instance.Local{Dir: env.here, Guardian: []string{self, guardianCommand}}
 	server := &relay.Server{Provider: machine, Version: version()}
 	err = server.Serve(ctx, env.stdin, env.stdout)
-	left, closing := machine.Close()
-	for _, p := range left.First {
-		env.log.Warn("LEAK: killed a process that outlived its worker", "pid", p.PID, "command", p.Command)
-	}
-	if more := left.Count - len(left.First); more > 0 {
-		env.log.Warn("LEAK: killed more of them", "count", more)
-	}
-	return errors.Join(err, closing)
+	return errors.Join(err, runner.CloseMachine(machine, env.log))
 }
 
 // isTerminal reports whether a stream is a terminal.

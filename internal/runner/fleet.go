@@ -41,13 +41,23 @@ type attempt struct {
 	err    error
 }
 
+// over reports whether an attempt has come to something.
+func (a *attempt) over() bool {
+	select {
+	case <-a.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // get returns the places of a group, which it gets if nobody has done so yet, or
-// if lost is how they were got before they were lost. When ctx ends it returns at
-// once, and whatever is going on goes on until the session is closed.
+// if lost is how they were got before they were lost, or not got. When ctx ends it
+// returns at once, and whatever is going on goes on until the session is closed.
 func (s *session) get(ctx context.Context, g *group, lost *attempt) (*attempt, error) {
 	g.mu.Lock()
 	a := g.attempt
-	if a == nil || a == lost {
+	if a == nil || a == lost && a.over() {
 		a = &attempt{done: make(chan struct{})}
 		g.attempt = a
 		s.providing.Go(func() {
@@ -58,15 +68,12 @@ func (s *session) get(ctx context.Context, g *group, lost *attempt) (*attempt, e
 	g.mu.Unlock()
 	select {
 	case <-a.done:
-		return a, a.err
 	case <-ctx.Done():
+		if !a.over() { // what is known by now is told
+			return a, context.Cause(ctx)
+		}
 	}
-	select {
-	case <-a.done: // what is known by now is told
-		return a, a.err
-	default:
-		return a, context.Cause(ctx)
-	}
+	return a, a.err
 }
 
 // form settles which groups there are. Without --parallel it is the first slot
@@ -193,27 +200,18 @@ func (s *session) where(ctx context.Context, without []*group) (*group, instance
 	return s.firstThere(ctx, groups)
 }
 
-// tries is how often a group is tried whose places are not there and may come;
-// firstPause comes after the first time, and each later one is four times as
-// long.
-const (
-	tries      = 3
-	firstPause = time.Second
-	// longTry is how long a try may take before it is the last one.
-	longTry = 10 * time.Second
-)
-
-// insist is get for who can't do without the group: it gives it some time to
-// come.
+// insist is get for who can't do without the group: it gives it as much time to
+// come as a run does that has nothing else.
 func (s *session) insist(ctx context.Context, g *group) (a *attempt, err error) {
-	for try := 1; ; try++ {
+	for missed := supervisor.Absence(0); ; {
 		begun := time.Now()
 		a, err = s.get(ctx, g, a)
+		missed.Miss(time.Since(begun))
 		var absent *supervisor.AbsentError
-		if err == nil || try == tries || ctx.Err() != nil || !errors.As(err, &absent) || time.Since(begun) > longTry {
+		if err == nil || missed.Enough() || ctx.Err() != nil || !errors.As(err, &absent) {
 			return a, err
 		}
-		pause := time.NewTimer(firstPause << (2 * (try - 1)))
+		pause := time.NewTimer(missed.Pause())
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"testr/internal/event"
 	"testr/internal/instance"
 	"testr/internal/instance/sshdial"
@@ -160,18 +162,19 @@ func (s *session) close() error {
 // newMachine is this machine, with a directory and variables of its own.
 func (s *session) newMachine(dir string, env []string) *instance.Local {
 	m := &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
-	s.atEnd(func() error { return s.closeMachine(m) })
+	s.atEnd(func() error { return CloseMachine(m, s.req.Log) })
 	return m
 }
 
-// closeMachine ends what the workers left behind, and tells of it.
-func (s *session) closeMachine(m *instance.Local) error {
+// CloseMachine ends what workers left behind on this machine, and tells the log of
+// it. The error is that of m.Close.
+func CloseMachine(m *instance.Local, log hclog.Logger) error {
 	left, err := m.Close()
 	for _, p := range left.First {
-		s.req.Log.Warn("LEAK: killed a process that outlived its worker", "pid", p.PID, "command", p.Command)
+		log.Warn("LEAK: killed a process that outlived its worker", "pid", p.PID, "command", p.Command)
 	}
 	if more := left.Count - len(left.First); more > 0 {
-		s.req.Log.Warn("LEAK: killed more of them", "count", more)
+		log.Warn("LEAK: killed more of them", "count", more)
 	}
 	return err
 }

@@ -74,7 +74,7 @@ type slot struct {
 	retryAt    time.Time // when its instance is tried again; zero for at once
 	triedAt    time.Time // when its place was opened, or begun to be, last
 	lost       bool      // its place was, and is not there again
-	misses     int       // how often in a row its place was not there
+	misses     Absence   // how often in a row its place was not there
 	why        error     // what it was the last time
 	retired    bool
 	buried     bool // retired for good: its instance is no more

@@ -42,18 +42,33 @@ const (
 	// firstRetry is how long an instance that was lost is left alone before it
 	// is tried again; each further time in a row is four times as long.
 	firstRetry = 500 * time.Millisecond
+)
+
+// Absence counts how often in a row a place was not there.
+type Absence int
+
+const (
 	// maxMisses is how often a place that is not there is tried, at least. While
 	// there are others it is tried for as long as the run goes on.
-	maxMisses = 3
+	maxMisses Absence = 3
 	// longTry is how long a try may take before it counts for all of them: most
 	// of them don't, for what refuses does so at once.
 	longTry = 10 * time.Second
 )
 
-// absence is how long a place is left alone that was not there for that many
-// times.
-func absence(misses int) time.Duration {
-	switch misses {
+// Miss counts one more time, of a try that took so long.
+func (a *Absence) Miss(took time.Duration) {
+	if *a++; took >= longTry {
+		*a = max(*a, maxMisses)
+	}
+}
+
+// Enough reports whether a place need not be tried any more.
+func (a Absence) Enough() bool { return a >= maxMisses }
+
+// Pause is how long the place is left alone before it is tried again.
+func (a Absence) Pause() time.Duration {
+	switch a {
 	case 1:
 		return time.Second
 	case 2:
@@ -101,10 +116,8 @@ func (l *loop) takePlace(o opened, now time.Time) {
 		if s.misses == 0 && !s.lost { // else people know that it is gone
 			l.tell(s, o.err.Error(), now)
 		}
-		if s.misses++; now.Sub(s.triedAt) >= longTry {
-			s.misses = max(s.misses, maxMisses)
-		}
-		s.why, s.retryAt = o.err, now.Add(absence(s.misses))
+		s.misses.Miss(now.Sub(s.triedAt))
+		s.why, s.retryAt = o.err, now.Add(s.misses.Pause())
 		l.wake(s.retryAt)
 	default:
 		s.retired = true
@@ -127,7 +140,7 @@ func (l *loop) despair(now time.Time) {
 	for _, s := range l.slots {
 		switch {
 		case s.retired:
-		case s.misses < maxMisses || s.opening:
+		case !s.misses.Enough() || s.opening:
 			return
 		default:
 			absent = append(absent, s)
