@@ -7,6 +7,8 @@ LINT    := $(GO) tool -modfile=tools/go.mod golangci-lint
 # What tests run, and with what more: make test PKG=./internal/repo/ GOTESTFLAGS=-v
 PKG         ?= ./...
 GOTESTFLAGS ?=
+# How long the tests of a package may take before they are taken for hung.
+TIMEOUT     ?= 40m
 # How long each fuzz target runs.
 FUZZTIME    ?= 60s
 
@@ -27,11 +29,11 @@ run: build ## build testr and run this repository's own tests through it, in par
 .PHONY: test
 test: peers ## set up what the tests need and run all of them, with the race detector
 	$(GO) vet -tags peers ./...
-	$(GO) test -race -tags peers $(GOTESTFLAGS) $(PKG)
+	$(GO) test -race -tags peers -timeout $(TIMEOUT) $(GOTESTFLAGS) $(PKG)
 
 .PHONY: race
 race: ## run the tests that need only Go, with the race detector
-	$(GO) test -race $(GOTESTFLAGS) $(PKG)
+	$(GO) test -race -timeout $(TIMEOUT) $(GOTESTFLAGS) $(PKG)
 
 .PHONY: peers
 peers: ## install the Debian packages that the tests marked "peers" need
@@ -47,8 +49,8 @@ LAB_TESTS = $$(sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' cmd/testr/recipes_
 
 .PHONY: lab-test
 lab-test: peers ## run the tests of runs over many machines: hosts, Slurm, Podman
-	$(GO) test -race -tags peers $(GOTESTFLAGS) ./internal/lab/
-	$(GO) test -race -tags peers -run "^($(LAB_TESTS))\$$" $(GOTESTFLAGS) ./cmd/testr/
+	$(GO) test -race -tags peers -timeout $(TIMEOUT) $(GOTESTFLAGS) ./internal/lab/
+	$(GO) test -race -tags peers -timeout $(TIMEOUT) -run "^($(LAB_TESTS))\$$" $(GOTESTFLAGS) ./cmd/testr/
 
 .PHONY: bench
 bench: ## run the benchmarks

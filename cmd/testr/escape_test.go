@@ -28,7 +28,7 @@ const hostileBytes = hostile + "\x9b2J\xff\xc3"
 
 // ours are the sequences that testr itself writes to a terminal: the status
 // line's and colours; and the line ends that the terminal makes of newlines.
-var ours = regexp.MustCompile("\r\x1b\\[K|\x1b\\[(0|31|32)m|\r\n")
+var ours = regexp.MustCompile("\r\x1b\\[K|\x1b\\[(0|31|32|33)m|\r\n")
 
 // wantHarmless wants that text does nothing to a terminal.
 func wantHarmless(t *testing.T, what, shown string) {
@@ -208,6 +208,8 @@ func TestTerminal(t *testing.T) {
 		{"last --subunit", 2, ""},
 		{"failing --subunit", 2, ""},
 		{"subunit to-json", 0, hostileStream(t)},
+		{"doctor", 0, ""},
+		{"doctor " + hostile, 2, ""},
 		{"relay", 2, ""}, // nor does it come from one
 		{"relay " + hostile, 2, ""},
 		{"worker " + hostile, 2, ""},

@@ -20,10 +20,12 @@ const (
 	// they end when nothing has come for quietLooks looks, between which the
 	// server has answered each time, or after maxLooks with something new every
 	// time, or when there has been more than can have been on its way: what fits
-	// a window, what the server reads on for the next, and a pipe.
+	// a window, what the server reads on for the next, and a pipe. A server that is
+	// very busy may answer and not get to the pipe for a while, and 2 MiB take 16 s
+	// at a megabit a second.
 	lookTime   = 50 * time.Millisecond
-	quietLooks = 4
-	maxLooks   = 60
+	quietLooks = 20
+	maxLooks   = 400
 	maxOnWay   = 6 << 20
 )
 
