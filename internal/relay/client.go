@@ -13,15 +13,13 @@ import (
 	"testr/internal/instance"
 )
 
-// The time that a relay has to do what it does at once if all is well. After it
-// the relay is given up.
-const (
-	// endPatience is from the end of its channel to its own.
-	endPatience = 15 * time.Second
-	// cancelPatience is from asking it to end a command, which may have 10 s of
-	// grace, to the command's end.
-	cancelPatience = 40 * time.Second
-)
+// limits are the time that a relay has to do what it does at once if all is well.
+// After it the relay is given up.
+type limits struct {
+	hello  time.Duration // from the start of its process to its saying what it is
+	end    time.Duration // from the end of its channel to its own
+	cancel time.Duration // from asking it to end a command, which may have 10 s of grace, to the command's end
+}
 
 // Options are what a Client needs to know beside the relay itself. Name and
 // Cancel are required.
@@ -64,8 +62,7 @@ type Client struct {
 	lost     chan struct{} // closed when the relay is gone, for whatever reason
 	done     chan struct{} // closed when everything has ended
 	commands sync.WaitGroup
-
-	endPatience, cancelPatience time.Duration
+	limits   limits
 
 	// What the goroutine that reads the channel alone uses.
 	partial assembler
@@ -95,14 +92,15 @@ type Hello struct {
 // has said what it is. From then on p is the client's, which reads and writes its
 // three files and waits for it.
 //
-// The error, of a relay that does not come up by the end of ctx, speaks another
-// version, or is none, is a *instance.LostError, with the relay's stderr. The
-// process has ended then.
+// The error, of a relay that does not come up within a minute and by the end of
+// ctx, speaks another version, or is none, is a *instance.LostError, with the
+// relay's stderr. The process has ended then. What the relay needs had better be
+// there before its process is started.
 func New(ctx context.Context, p instance.Process, o Options) (*Client, error) {
-	return newClient(ctx, p, o, endPatience, cancelPatience)
+	return newClient(ctx, p, o, limits{hello: time.Minute, end: 15 * time.Second, cancel: 40 * time.Second})
 }
 
-func newClient(ctx context.Context, p instance.Process, o Options, end, cancel time.Duration) (*Client, error) {
+func newClient(ctx context.Context, p instance.Process, o Options, allow limits) (*Client, error) {
 	c := &Client{
 		options: o,
 		process: p,
@@ -112,14 +110,18 @@ func newClient(ctx context.Context, p instance.Process, o Options, end, cancel t
 		done:    make(chan struct{}),
 		slots:   make(map[int]*Process),
 
-		endPatience: end, cancelPatience: cancel,
+		limits: allow,
 	}
 	c.out.put(message(noSlot, nameHello, helloMessage{Relay: speaks}))
 	go c.follow()
+	limit := time.NewTimer(allow.hello)
+	defer limit.Stop()
 	select {
 	case <-c.greeted:
 		return c, nil
 	case <-c.lost:
+	case <-limit.C:
+		c.giveUp(fmt.Errorf("the relay has not said what it is within %v", allow.hello))
 	case <-ctx.Done():
 		c.giveUp(fmt.Errorf("wait for the relay there: %w", context.Cause(ctx)))
 	}
@@ -146,7 +148,7 @@ func (c *Client) follow() {
 	case <-c.lost:
 	}
 	c.out.close()
-	timer := time.NewTimer(c.endPatience)
+	timer := time.NewTimer(c.limits.end)
 	defer timer.Stop()
 	select {
 	case e := <-waited:
@@ -230,7 +232,7 @@ func (c *Client) lostBy(why error) error {
 // unwritten is told that the relay takes nothing any more. It ends then, as a
 // rule, and how it ended says more.
 func (c *Client) unwritten(err error) {
-	timer := time.NewTimer(c.endPatience)
+	timer := time.NewTimer(c.limits.end)
 	defer timer.Stop()
 	select {
 	case <-c.lost:
@@ -303,7 +305,7 @@ func (c *Client) Close() error {
 	c.closing = true
 	c.mu.Unlock()
 	c.out.close()
-	timer := time.NewTimer(c.endPatience)
+	timer := time.NewTimer(c.limits.end)
 	defer timer.Stop()
 	select {
 	case <-c.done:

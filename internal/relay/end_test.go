@@ -268,7 +268,8 @@ func TestRelayStuck(t *testing.T) {
 	const soon = 50 * time.Millisecond
 	start := func() (*Client, instance.Instance, context.CancelFunc, *Process) {
 		p, cancel := stuck()
-		c, err := newClient(t.Context(), p, Options{Name: "desktop", Cancel: cancel}, soon, soon)
+		c, err := newClient(t.Context(), p, Options{Name: "desktop", Cancel: cancel},
+			limits{hello: time.Minute, end: soon, cancel: soon})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,6 +291,26 @@ func TestRelayStuck(t *testing.T) {
 		}
 		wantLost(t, c.Close())
 		end()
+	}
+}
+
+// F8: a relay that does not say what it is holds nobody up for good.
+func TestRelaySilent(t *testing.T) {
+	p, cancel := startPiped(func(ctx context.Context, in io.Reader, _ io.Writer) error {
+		go func() { _, _ = io.Copy(io.Discard, in) }()
+		<-ctx.Done()
+		return errors.New("terminated")
+	})
+	_, err := newClient(t.Context(), p, Options{Name: "desktop", Cancel: cancel},
+		limits{hello: 50 * time.Millisecond, end: time.Minute, cancel: time.Minute})
+	wantLost(t, err)
+	if err == nil || !strings.Contains(err.Error(), "has not said what it is within 50ms") {
+		t.Errorf("got %v; want that it said nothing", err)
+	}
+	select {
+	case <-p.done:
+	default:
+		t.Error("the process goes on")
 	}
 }
 

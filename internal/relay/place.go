@@ -130,7 +130,7 @@ func (p *Process) bring(ctx context.Context, cmd instance.Command) {
 // await waits for the end of a command that the relay was told to end, and
 // gives the relay up if it doesn't.
 func (c *Client) await(p *Process, otherwise string) {
-	timer := time.NewTimer(c.cancelPatience)
+	timer := time.NewTimer(c.limits.cancel)
 	defer timer.Stop()
 	select {
 	case <-p.exited:

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"testr/internal/config"
 	"testr/internal/instance"
@@ -129,13 +130,31 @@ func (r *remote) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
+// leavePatience is how long the relays of a host have to end, before what is there
+// is ended without them.
+const leavePatience = 5 * time.Second
+
 // leave ends what is on the host. Whether the relays end well, and were there
 // still, doesn't matter: what they leave the host ends.
 func (r *remote) leave() error {
-	for _, end := range slices.Backward(r.relays) {
-		end()
+	var relays sync.WaitGroup
+	ended := make(chan struct{})
+	for _, end := range r.relays {
+		relays.Go(end)
 	}
-	return r.host.Close()
+	go func() {
+		defer close(ended)
+		relays.Wait()
+	}()
+	patience := time.NewTimer(leavePatience)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+	}
+	err := r.host.Close()
+	<-ended // which they have with the host
+	return err
 }
 
 // dialing is what connections need to know of the user.
@@ -218,6 +237,9 @@ func (r *remote) startRelay(ctx context.Context) error {
 		return err
 	}
 	self := r.session.req.Self
+	if err := r.host.Bring(ctx, self); err != nil { // which takes its time
+		return err
+	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	p, err := made[0].Start(life, instance.Command{Args: []string{r.host.Path(self), "relay"}, Files: []string{self}})
 	if err != nil {
