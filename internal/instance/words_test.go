@@ -12,7 +12,8 @@ import (
 // TestQuote is S1: to a shell, a word that was quoted is that word.
 func TestQuote(t *testing.T) {
 	words := []string{"", "w1.example:22", "a b", "it's", "$(id)", "~root", "*", "a\nb", "-n", `\`, "#", "!", "\x01", "ü"}
-	for word, want := range map[string]string{"": "''", "w1.example:22": "w1.example:22", "it's": `'it'\''s'`, "~root": "'~root'"} {
+	for word, want := range map[string]string{
+		"": "''", "w1.example:22": "w1.example:22", "it's": `'it'\''s'`, "~root": "'~root'"} {
 		if got := instance.Quote(word); got != want {
 			t.Errorf("%q: got %s; want %s", word, got, want)
 		}

@@ -41,7 +41,10 @@ func (r *resolver) fill(t *Target, s *settings, h hop) error {
 		return err
 	}
 	if command := s.get("proxycommand", "none"); !strings.EqualFold(command, "none") && !h.given {
-		words := map[byte]string{'h': instance.Quote(t.HostName), 'p': instance.Quote(t.Port), 'r': instance.Quote(t.User), 'n': instance.Quote(t.Alias)}
+		words := map[byte]string{'h': t.HostName, 'p': t.Port, 'r': t.User, 'n': t.Alias}
+		for token, word := range words {
+			words[token] = instance.Quote(word)
+		}
 		if t.command, err = expandTokens(command, words); err != nil {
 			return fmt.Errorf("ProxyCommand: %w", err)
 		}
