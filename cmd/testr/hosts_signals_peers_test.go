@@ -5,11 +5,13 @@ package main
 import (
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"testr/internal/lab"
 )
@@ -176,4 +178,43 @@ func TestNoReaderOnHosts(t *testing.T) {
 		t.Errorf("got exit status %d; want 1, of the tests\n%s", got, errOut.String())
 	}
 	wantText(t, p.want(1, "last").out, "Ran 54 tests", "failures=2, skips=1")
+}
+
+// TestInterruptUnreached: nobody waits for a host that doesn't answer when the
+// run is to end, or has nothing left to run.
+func TestInterruptUnreached(t *testing.T) {
+	t.Parallel()
+	l, p := newLab(t, 2, lab.Options{}, map[string]string{"tests": "m.A.test_1\n"})
+	p.write(".testr.conf", streaming+p.sections(l))
+	p.want(0, "init")
+	blackhole(t, l.Hosts[1])
+	begun := time.Now()
+	p.want(0, "run", "--parallel") // it runs on the other one
+	p.write(".testr.conf", streaming+p.section("host2"))
+	for _, tt := range []struct {
+		args   string
+		signal syscall.Signal
+		status int
+	}{
+		{"run --parallel", syscall.SIGINT, 130}, {"run --parallel --load-list tests", syscall.SIGTERM, 143},
+		{"list-tests", syscall.SIGINT, 130},
+	} {
+		b := p.start(strings.Fields(tt.args)...)
+		await(t, "an attempt to connect", func() bool { return connecting(t, l.Hosts[1]) })
+		b.signal(tt.signal)
+		if res := b.wait(); res.status != tt.status {
+			t.Errorf("testr %s: got exit status %d; want %d\n%s%s", tt.args, res.status, tt.status, res.out, res.err)
+		}
+	}
+	if took := time.Since(begun); took > 25*time.Second {
+		t.Errorf("got %v; want less than what a host has to answer, 30 s", took)
+	}
+}
+
+// connecting reports whether somebody waits for an answer of a host.
+func connecting(t *testing.T, h *lab.Host) bool {
+	t.Helper()
+	out, err := exec.Command("ss", "-Htn", "state", "syn-sent", "dst", h.Address.String()).Output()
+	check(t, err)
+	return len(out) > 0
 }
