@@ -165,6 +165,8 @@ func (d *double) run(id string) {
 		hang()
 	case has("waits"):
 		waitForGo()
+	case has("takes"):
+		take(id)
 	case has("holds"):
 		hold(id)
 	case has("meets"):
@@ -240,6 +242,12 @@ func leavePID(pid int) {
 func waitForGo() {
 	_ = os.WriteFile("begun", nil, 0o600)
 	waitFor(func() bool { return there("go") })
+}
+
+// take is a test that takes as many milliseconds as its id ends with.
+func take(id string) {
+	ms, _ := strconv.Atoi(id[strings.LastIndexByte(id, '_')+1:])
+	<-time.After(time.Duration(ms) * time.Millisecond)
 }
 
 // hold says, by a file "holds.ID.PLACE", where a test has begun, and lets it end
