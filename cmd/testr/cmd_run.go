@@ -56,14 +56,31 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if o.untilFailure {
 		req.Select, err = runner.Settle(r, req.Select)
 	}
-	for again := true; err == nil && again; again = o.untilFailure {
-		err = runOnce(ctx, env, o, req)
+	if err == nil {
+		err = runAll(ctx, env, o, req)
 	}
 	return env.nothing(err, env.quiet || o.record.stream.subunit)
 }
 
-// runOnce makes one run, and judges it.
-func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Request) error {
+// runAll makes one run, or as many as it takes until one doesn't pass.
+func runAll(ctx context.Context, env *environment, o runOptions, req runner.Request) (err error) {
+	req.Announce, req.Warn, req.Progress = env.announce, env.warn, env.progress
+	runs, err := runner.NewRuns(req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, runs.Close()) }() // whatever happens
+	for again := true; err == nil && again; {
+		again, err = runOnce(ctx, env, o, req, runs)
+	}
+	return err
+}
+
+// runOnce makes one run, and judges it. It closes the runs unless there is to be
+// another one, so that all that is to be told of this one stands before its
+// summary.
+func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Request,
+	runs *runner.Runs) (again bool, err error) {
 	if o.random {
 		if !o.seed.set {
 			req.Seed = newSeed()
@@ -78,17 +95,15 @@ func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Req
 		over = env.signals.pausing(ctx)
 		f.begin(w)
 	}
-	req.Announce, req.Warn, req.Progress = env.announce, f.warn, f.progress
-	if _, isTerminal := terminal(env.stdout); isTerminal && f.text != nil {
+	if f.draws() {
 		req.Status = f.tell
-		req.Announce = func(shell string) {
-			if !f.begun() { // from then on the status line tells what goes on
-				env.announce(shell)
-			}
-		}
 	}
-	res, err := runner.Run(ctx, req)
+	res, err := runs.Next(ctx, req.Turn)
 	over()
+	again = o.untilFailure && err == nil && !res.Interrupted && judge(res.Outcomes.Counts()) == nil
+	if !again {
+		err = errors.Join(err, runs.Close())
+	}
 	stopped := res.Interrupted || err != nil || req.MaxFail > 0
 	err = f.end(req.Repo, res, err)
 	switch {
@@ -97,7 +112,7 @@ func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Req
 	case err == nil:
 		err = judge(res.Outcomes.Counts())
 	}
-	return advise(req, res, stopped, err)
+	return again, advise(req, res, stopped, err)
 }
 
 // advise adds to what a run ended with how to go on from there.
@@ -137,8 +152,11 @@ func (e *environment) nothing(err error, silently bool) error {
 }
 
 // announce shows a command that is about to be started, as testrepository did,
-// but not among the results.
+// but not among the results, nor where a status line tells what goes on.
 func (e *environment) announce(shell string) {
+	if f := e.follower.Load(); f != nil && f.draws() && f.begun() {
+		return
+	}
 	_, _ = fmt.Fprintf(e.errWriter(), "running=%s\n", shell)
 }
 
@@ -167,6 +185,6 @@ func newRequest(ctx context.Context, env *environment, o selectionOptions) (runn
 		return runner.Request{}, fmt.Errorf("find this program: %w", err)
 	}
 	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
-		Passphrase: env.passphrase(ctx), Warn: func(err error) { env.say("warning", err) },
+		Passphrase: env.passphrase(ctx), Warn: env.warn,
 		Kill: env.signals.kill, Inspect: env.signals.inspect, Pause: env.signals.pause}, nil
 }

@@ -47,6 +47,12 @@ func newFollower(env *environment, o streamOptions, filterTags []string, several
 	return f
 }
 
+// draws reports whether there is a status line while the run is shown.
+func (f *follower) draws() bool {
+	_, isTerminal := terminal(f.env.stdout)
+	return isTerminal && f.text != nil
+}
+
 // begin follows a run from its first event.
 func (f *follower) begin(w *repo.RunWriter) {
 	f.mu.Lock()
@@ -183,6 +189,22 @@ func (f *follower) tell(s supervisor.Status) {
 
 // progressEvery is how often people are told how far it is with an instance.
 const progressEvery = 2 * time.Second
+
+// warn tells what went wrong and changed no verdict, beside the run if there is one.
+func (e *environment) warn(err error) {
+	if f := e.follower.Load(); f != nil {
+		f.warn(err)
+	} else {
+		e.say("warning", err)
+	}
+}
+
+// progress tells how far it is with an instance.
+func (e *environment) progress(instance, text string, over bool) {
+	if f := e.follower.Load(); f != nil {
+		f.progress(instance, text, over)
+	}
+}
 
 // progress shows how far it is with an instance, now and then, and its end.
 func (f *follower) progress(instance, text string, over bool) {

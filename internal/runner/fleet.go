@@ -18,15 +18,15 @@ import (
 // that hooks get, or on this machine.
 type group struct {
 	name  string // of the instance in the configuration; empty for this machine
-	count int    // slots
+	count int    // slots; written with mu held
 	relay bool   // they share a route
 	// bounded says that there need not be more of them than there are tests.
 	bounded bool
 	local   bool // they are on this machine, and there at once
 	bare    bool // commands become part of a hook's
 	// provide gets the places, one a slot, or perhaps fewer. What it gets is given
-	// back when the session is closed. It is called again when the places were
-	// lost, but never twice at once.
+	// back when the session is closed, or after the run on this machine. It is called
+	// again when the places were lost, but never twice at once.
 	provide func(ctx context.Context, count int) ([]supervisor.Place, error)
 
 	mu      sync.Mutex
@@ -60,9 +60,10 @@ func (s *session) get(ctx context.Context, g *group, lost *attempt) (*attempt, e
 	if a == nil || a == lost && a.over() {
 		a = &attempt{done: make(chan struct{})}
 		g.attempt = a
+		count := g.count
 		s.providing.Go(func() {
 			defer close(a.done)
-			a.places, a.err = g.provide(s.provisioning, g.count)
+			a.places, a.err = g.provide(s.provisioning, count)
 		})
 	}
 	g.mu.Unlock()
@@ -74,6 +75,15 @@ func (s *session) get(ctx context.Context, g *group, lost *attempt) (*attempt, e
 		}
 	}
 	return a, a.err
+}
+
+// forget forgets the places that end with the run, and those that could not be had.
+func (g *group) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.attempt; a != nil && a.over() && (g.local || a.err != nil) {
+		g.attempt = nil
+	}
 }
 
 // form settles which groups there are. Without --parallel it is the first slot
@@ -134,33 +144,28 @@ func (s *session) section(c config.Instance) *group {
 	return s.sshGroup(c)
 }
 
-// localGroup is this machine, with or without a section that says so.
+// localGroup is this machine, with or without a section that says so. What workers
+// leave behind here ends with their run.
 func (s *session) localGroup(c config.Instance) *group {
-	machine := s.machine
-	if c.Directory != "" || len(c.Env) > 0 {
-		dir := c.Directory
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(s.req.Config.Root, dir)
-		}
-		machine = s.newMachine(dir, c.Env)
+	dir := c.Directory
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(s.req.Config.Root, dir)
 	}
 	count := c.Slots
 	if count == 0 {
 		count = runtime.GOMAXPROCS(0)
 	}
-	return &group{name: c.Name, count: count, local: true, provide: s.provider(machine, c.Setup.Text)}
-}
-
-// provider makes places of what a provider that is there at once has.
-func (s *session) provider(of instance.Provider, setup string) func(context.Context, int) ([]supervisor.Place, error) {
-	return func(ctx context.Context, count int) (places []supervisor.Place, err error) {
-		made, err := of.Provision(ctx, count)
+	provide := func(ctx context.Context, count int) (places []supervisor.Place, err error) {
+		machine := s.newMachine(dir, c.Env)
+		made, err := machine.Provision(ctx, count)
+		s.afterRun(func() error { return CloseMachine(machine, s.req.Log) })
 		for _, i := range made {
-			s.atEnd(i.Close)
-			places = append(places, supervisor.Place{Instance: place{Instance: i, setup: setup}})
+			s.afterRun(i.Close)
+			places = append(places, supervisor.Place{Instance: place{Instance: i, setup: c.Setup.Text}})
 		}
 		return places, err
 	}
+	return &group{name: c.Name, count: count, local: true, provide: provide}
 }
 
 // atEnd has something be done when the session is closed: what was said last
@@ -169,6 +174,13 @@ func (s *session) atEnd(do func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ending = append(s.ending, do)
+}
+
+// afterRun has something be done when the run is over, likewise.
+func (s *session) afterRun(do func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parting = append(s.parting, do)
 }
 
 // atLeaving has a host be left when the session is closed: beside all others,

@@ -113,7 +113,6 @@ type Request struct {
 
 	Isolated bool      // each test gets a process of its own
 	Random   bool      // the order is Seed's
-	Seed     uint64    // any number; only with Random
 	Segments *Segments // what runs after what; nil if everything may run together
 
 	// Timeout, Slow and Retries take the place of what the configuration says,
@@ -126,9 +125,6 @@ type Request struct {
 	Command []string // what the user typed, to be stored
 	Log     hclog.Logger
 
-	// Begun is called once, when the run has a number and before its first
-	// event. What follows the writer sees every event.
-	Begun func(*repo.RunWriter)
 	// Warn is told of what went wrong and changed no verdict. It may be called
 	// from several goroutines.
 	Warn func(error)
@@ -141,13 +137,23 @@ type Request struct {
 	Passphrase func(prompt string) ([]byte, error)
 	// Announce is called with each shell command that is about to be started.
 	Announce func(command string)
-	// Status is called as the run goes on; see supervisor.Config.
-	Status func(supervisor.Status)
 	// Kill, once closed, ends the workers at once. Inspect and Pause are as in
 	// supervisor.Config.
 	Kill    <-chan struct{}
 	Inspect <-chan func([]supervisor.SlotState)
 	Pause   <-chan func()
+
+	Turn
+}
+
+// Turn is what of a request may differ from run to run.
+type Turn struct {
+	Seed uint64 // any number; only with Random
+	// Begun is called once, when the run has a number and before its first
+	// event. What follows the writer sees every event.
+	Begun func(*repo.RunWriter)
+	// Status is called as the run goes on; see supervisor.Config.
+	Status func(supervisor.Status)
 }
 
 // needsIDs are the parts of a request that a test command can only do if it can

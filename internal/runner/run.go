@@ -19,15 +19,39 @@ import (
 	"testr/internal/supervisor"
 )
 
-// Run runs the tests of a request and stores what happens. The error is about our
-// own work, or a *NothingError; what the tests did is in the result, which is
-// there beside an error if something was recorded.
-func Run(ctx context.Context, req Request) (res Result, err error) {
+// Runs makes runs of one request, one after the other, on the same instances. It
+// belongs to one goroutine, which has to close it, whatever it comes to.
+type Runs struct{ session *session }
+
+// NewRuns makes no run yet, and gets no instance.
+func NewRuns(req Request) (*Runs, error) {
 	s, err := newSession(req)
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	return &Runs{s}, nil
+}
+
+// Close gives everything back that the runs had. What could not be given back is
+// told to Request.Warn; the error is about other trouble. Closing again does
+// nothing.
+func (r *Runs) Close() error {
+	if r.session == nil {
+		return nil
+	}
+	s := r.session
+	r.session = nil
+	return s.close()
+}
+
+// Next runs the tests and stores what happens. The error is about our own work, or
+// a *NothingError; what the tests did is in the result, which is there beside an
+// error if something was recorded.
+func (r *Runs) Next(ctx context.Context, turn Turn) (res Result, err error) {
+	s := r.session
+	s.begin(turn)
+	defer func() { err = errors.Join(err, s.leave()) }()
+	req := s.req
 	cfg, err := s.configure(ctx)
 	if ctx.Err() != nil {
 		return Result{Interrupted: true}, nil
@@ -54,6 +78,16 @@ func Run(ctx context.Context, req Request) (res Result, err error) {
 		return res, err // the sink's error is the same one
 	}
 	return res, runErr
+}
+
+// Run makes the one run of a request; see Runs.
+func Run(ctx context.Context, req Request) (res Result, err error) {
+	r, err := NewRuns(req)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return r.Next(ctx, req.Turn)
 }
 
 // List lists the tests that Run would run, in the order of the listing. The error
@@ -91,14 +125,15 @@ func List(ctx context.Context, req Request) (tests []string, err error) {
 	return tests, err
 }
 
-// session is what a run or a listing has while it goes on.
+// session is what runs or a listing have while they go on. But for what groups do
+// to get instances, it belongs to one goroutine; a lister's has it, too, and ends
+// before the supervisor's Run does.
 type session struct {
-	req  Request
-	temp string // directory of our own, for what workers need
+	req  Request // but for its Turn the same for all runs
+	temp string  // directory of our own, for what workers need
 	plan *plan
-	left *left // what the last run left, with --resume
 
-	machine *instance.Local   // this machine, where hooks run, and workers if nothing else is configured
+	machine *instance.Local   // this machine, where hooks run
 	here    instance.Instance // of machine, for testr's own commands
 	groups  []*group          // where workers run
 
@@ -108,13 +143,19 @@ type session struct {
 	shared       sshdial.Shared          // by all connections to hosts
 	mu           sync.Mutex
 	ending       []func() error // what is to be done at the end, the last first; guarded by mu
-	leaving      []func() error // what leaves the hosts before that, all at once; guarded by mu
+	parting      []func() error // what is to be done after a run, the last first; guarded by mu
+	leaving      []func() error // what leaves the hosts in the end, all at once; guarded by mu
 
-	unlisted bool // the test command runs what it finds, whatever that is
+	current // run
+}
+
+// current is what a session knows of the run that goes on.
+type current struct {
+	left     *left // what the last run left, with --resume
+	unlisted bool  // the test command runs what it finds, whatever that is
 	// listing is the whole listing, for the next run; nil if there was none.
 	// torn says that it lacks tests, because something could not be imported or
-	// built. The lister's goroutine sets both, and ends before the supervisor's
-	// Run does.
+	// built. The lister sets both.
 	listing []string
 	torn    bool
 }
@@ -131,10 +172,36 @@ func newSession(req Request) (*session, error) {
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
 	s.atEnd(func() error { return os.RemoveAll(temp) })
 	s.machine = s.newMachine(req.Config.Root, nil)
+	s.atEnd(func() error { return CloseMachine(s.machine, req.Log) })
 	if s.plan, err = newPlan(req, temp); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// begin begins a run.
+func (s *session) begin(turn Turn) { s.req.Turn, s.current = turn, current{} }
+
+// leave ends what is on this machine after a run, and has the next one try again
+// what could not be had. Instances elsewhere stay.
+func (s *session) leave() error {
+	for _, g := range s.groups {
+		g.forget()
+	}
+	s.mu.Lock()
+	parting := s.parting
+	s.parting = nil
+	s.mu.Unlock()
+	return doAll(parting)
+}
+
+// doAll does all of it, the last first.
+func doAll(todo []func() error) error {
+	var errs []error
+	for _, do := range slices.Backward(todo) {
+		errs = append(errs, do())
+	}
+	return errors.Join(errs...)
 }
 
 // close gives everything back, whatever became of the session.
@@ -152,18 +219,13 @@ func (s *session) close() error {
 			s.warn(err)
 		}
 	}
-	errs = nil
-	for _, do := range slices.Backward(s.ending) {
-		errs = append(errs, do())
-	}
-	return errors.Join(errs...)
+	return errors.Join(s.leave(), doAll(s.ending))
 }
 
-// newMachine is this machine, with a directory and variables of its own.
+// newMachine is this machine, with a directory and variables. Whoever gets it
+// closes it.
 func (s *session) newMachine(dir string, env []string) *instance.Local {
-	m := &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
-	s.atEnd(func() error { return CloseMachine(m, s.req.Log) })
-	return m
+	return &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
 }
 
 // CloseMachine ends what workers left behind on this machine, and tells the log of
@@ -233,11 +295,13 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.sweep(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.prepare(ctx, s.several(mode)); err != nil {
-		return nil, err
+	if s.groups == nil {
+		if err := s.sweep(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.prepare(ctx, s.several(mode)); err != nil {
+			return nil, err
+		}
 	}
 	c, err := s.choose(ctx, mode)
 	if err != nil {

@@ -31,6 +31,7 @@ func (s *session) slots(ctx context.Context, tests int, pending bool) (slots []s
 		count := g.count
 		if g.bounded && !pending {
 			count = max(1, min(count, tests))
+			g.need(count)
 		}
 		var there *attempt
 		if g.local {
@@ -57,6 +58,16 @@ func (s *session) slots(ctx context.Context, tests int, pending bool) (slots []s
 		}
 	}
 	return slots, nil
+}
+
+// need says that there need be no more places than so many: what costs something
+// to get is not got in vain.
+func (g *group) need(count int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.local { // which costs nothing, and is got anew for the next run
+		g.count = min(g.count, count)
+	}
 }
 
 // opener gets the place of a group's slot. A group may come to have fewer than
