@@ -44,19 +44,33 @@ func newLab(t *testing.T, hosts int, opts lab.Options, files map[string]string) 
 	t.Helper()
 	l := startLab(t, hosts, opts)
 	p := newProject(t, files)
-	p.env = append(p.env, "HOME="+l.Home)
+	p.env = append(p.env, "HOME="+l.Home, "GORACE="+p.races())
 	p.cleanUp()
 	return l, p
 }
 
-// cleanUp wants that nothing of the project runs any more in the end of the test.
-func (p *project) cleanUp() { p.t.Cleanup(p.wantNobody) }
+// cleanUp wants that nothing of the project runs any more in the end of the test,
+// and that no data race was found, here or on a host.
+func (p *project) cleanUp() {
+	p.t.Cleanup(func() {
+		p.wantNobody()
+		found, err := filepath.Glob(p.path("race.*"))
+		check(p.t, err)
+		for _, name := range found {
+			p.t.Errorf("got a data race:\n%s", p.read(filepath.Base(name)))
+		}
+	})
+}
+
+// races are settings of the race detector: a second for each process, otherwise,
+// and what it finds in a file, wherever the process was.
+func (p *project) races() string { return "atexit_sleep_ms=0 log_path=" + p.path("race") }
 
 // section is one of [instance NAME] that runs the test double where the project
 // is: hosts of the lab have its files.
 func (p *project) section(name string, lines ...string) string {
 	return fmt.Sprintf("[instance %s]\ndirectory=%s\nenv.PATH=%s\nenv.PLACE=%s\n"+
-		"env.GORACE=atexit_sleep_ms=0\n%s\n", name, p.dir, os.Getenv("PATH"), name, strings.Join(lines, "\n"))
+		"env.GORACE=%s\n%s\n", name, p.dir, os.Getenv("PATH"), name, p.races(), strings.Join(lines, "\n"))
 }
 
 // sections are those of all hosts.
