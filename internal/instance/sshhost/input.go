@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // input writes to a command's standard input.
@@ -53,17 +54,39 @@ func (i *input) Write(b []byte) (n int, err error) {
 		case <-i.exited:
 			continue
 		}
-		select {
-		case err := <-i.results:
+		if known, err := i.result(); known {
 			if err != nil {
 				return n, inputError(syscall.EPIPE)
 			}
 			n += len(i.buffer)
-		case <-i.closed: // now the buffer is feed's for good
-		case <-i.exited:
 		}
 	}
 	return n, nil
+}
+
+// lateResult is how long a writer waits for the result of what it has written to
+// a command that has ended meanwhile: perhaps because it had read all of that.
+const lateResult = time.Second
+
+// result is what has become of the piece that feed has. If that is not known, the
+// input has ended, and the buffer is feed's for good.
+func (i *input) result() (known bool, err error) {
+	select {
+	case err := <-i.results:
+		return true, err
+	case <-i.closed:
+		return false, nil
+	case <-i.exited:
+	}
+	limit := time.NewTimer(lateResult)
+	defer limit.Stop()
+	select {
+	case err := <-i.results:
+		return true, err
+	case <-i.closed:
+	case <-limit.C:
+	}
+	return false, nil
 }
 
 func inputError(err error) error {
