@@ -52,12 +52,14 @@ func TestRequestsOfARun(t *testing.T) {
 	p.env = append(p.env, "HOME="+filepath.Join(dir, "home"), "SSH_AUTH_SOCK="+filepath.Join(dir, "agent"), "DISPLAY=:7")
 	p.want(0, "init")
 	b := p.start("run", "--parallel")
-	for name, s := range servers {
-		src := filepath.Join(dir, name, "home", "src")
+	for name, s := range servers { // before one of them could run all that there is
 		await(t, "two tests on "+name+", and a question whether it is there", func() bool {
-			held, _ := filepath.Glob(filepath.Join(src, "holds.*"))
+			held, _ := filepath.Glob(filepath.Join(dir, name, "home", "src", "holds.*"))
 			return len(held) == 2 && asked(s)["keepalive@openssh.com"] > 1
 		})
+	}
+	for name := range servers {
+		src := filepath.Join(dir, name, "home", "src")
 		environment, err := os.ReadFile(filepath.Join(src, "environment"))
 		if err != nil || !strings.Contains(string(environment), "TESTR_KEEPER=") {
 			t.Errorf("%s: got the environment %q, %v", name, environment, err)
