@@ -79,9 +79,9 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	for i := range chaosTests {
 		tests += fmt.Sprintf("m.C%02d.test_%03d_takes_%d\n", i%20, i, 5+c.rand.IntN(196))
 	}
-	// With one of its own, a host doesn't take a connection for alive for minutes.
+	// So a host doesn't take a connection for alive for minutes, or wait for a login.
 	opts := lab.Options{Host: func(int) lab.HostOptions {
-		return lab.HostOptions{Config: []string{"ClientAliveInterval 2", "ClientAliveCountMax 2"},
+		return lab.HostOptions{Config: []string{"ClientAliveInterval 2", "ClientAliveCountMax 2", "LoginGraceTime 20"},
 			MaxSessions: []int{0, 0, 2, 3}[c.rand.IntN(4)]}
 	}}
 	c.lab, c.p = newLab(t, 3, opts, map[string]string{"tests": tests, "provision": provisionScript})
