@@ -186,5 +186,5 @@ func newRequest(ctx context.Context, env *environment, o selectionOptions) (runn
 	}
 	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
 		Passphrase: env.passphrase(ctx), Warn: env.warn,
-		Kill: env.signals.kill, Inspect: env.signals.inspect, Pause: env.signals.pause}, nil
+		Kill: env.signals.kill, Abandon: env.signals.abandon, Inspect: env.signals.inspect, Pause: env.signals.pause}, nil
 }

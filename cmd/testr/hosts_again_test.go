@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"testr/internal/lab"
@@ -86,4 +87,32 @@ instance_dispose=: $INSTANCE_IDS
 	if got := strings.Fields(p.read("asked")); !slices.Equal(got, []string{"4", "2", "1"}) {
 		t.Errorf("got %q instances asked for; want 4, 2 and 1", got)
 	}
+}
+
+// TestThirdSignal: who has no patience with a hook that gives instances back ends
+// that with the third signal. The verdict stands, and the next run gives back what
+// is left.
+func TestThirdSignal(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, map[string]string{"tests": "m.C.test_1\n", ".testr.conf": streaming + `instance_provision=echo one
+instance_execute=: $INSTANCE_ID; $COMMAND
+instance_dispose=echo $INSTANCE_IDS >>disposing; test -e quick || exec sleep 600
+`})
+	p.want(0, "init")
+	b := p.start("run")
+	p.awaitFile("disposing")
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} { // equal ones may become one
+		b.signal(sig)
+	}
+	res := b.wait()
+	if res.status != 0 {
+		t.Errorf("got exit status %d; want 0\n%s", res.status, res.err)
+	}
+	wantText(t, res.err, "testr: warning: dispose of one: instance_dispose: it was ended because nobody waits for it")
+	p.write("quick", "")
+	p.want(0, "run")
+	if got := strings.Fields(p.read("disposing")); !slices.Equal(got, []string{"one", "one", "one"}) {
+		t.Errorf("got %q given back; want it once in vain, and then for each run", got)
+	}
+	wantText(t, p.want(0, "instances", "list").out, "No instances are to be given back.\n")
 }

@@ -27,6 +27,7 @@ func (i interruptedBy) Error() string {
 // signals is what they do to this process. Its goroutine ends with stop.
 type signals struct {
 	kill    chan struct{}                     // closed by the second one that asks for the end
+	abandon chan struct{}                     // closed by the third one
 	inspect chan func([]supervisor.SlotState) // SIGUSR1 asks whatever run goes on
 	states  chan []supervisor.SlotState       // what it answers, to be shown
 	pause   chan func()                       // SIGTSTP stops it, too
@@ -39,10 +40,11 @@ type signals struct {
 // error of the write, not a signal: runs go on without their reader.
 func withSignals() (ctx context.Context, s *signals, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s = &signals{kill: make(chan struct{}), inspect: make(chan func([]supervisor.SlotState), 1),
-		states: make(chan []supervisor.SlotState, 1), pause: make(chan func()),
-		done: make(chan struct{}), joined: make(chan struct{})}
-	ends, others := make(chan os.Signal, 2), make(chan os.Signal, 2)
+	s = &signals{kill: make(chan struct{}), abandon: make(chan struct{}),
+		inspect: make(chan func([]supervisor.SlotState), 1), states: make(chan []supervisor.SlotState, 1),
+		pause: make(chan func()),
+		done:  make(chan struct{}), joined: make(chan struct{})}
+	ends, others := make(chan os.Signal, 3), make(chan os.Signal, 2)
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		if !signal.Ignored(sig) { // as nohup has it
 			signal.Notify(ends, sig)
@@ -59,7 +61,7 @@ func withSignals() (ctx context.Context, s *signals, stop func()) {
 	}
 }
 
-// handle is the goroutine that owns kill.
+// handle is the goroutine that owns kill and abandon.
 func (s *signals) handle(end context.CancelCauseFunc, ends, others <-chan os.Signal) {
 	defer close(s.joined)
 	for count := 0; ; {
@@ -68,8 +70,11 @@ func (s *signals) handle(end context.CancelCauseFunc, ends, others <-chan os.Sig
 			if sig, ok := sig.(syscall.Signal); ok {
 				end(interruptedBy{sig})
 			}
-			if count++; count == 2 {
+			switch count++; count {
+			case 2:
 				close(s.kill)
+			case 3:
+				close(s.abandon)
 			}
 		case sig := <-others:
 			if sig == syscall.SIGUSR1 {

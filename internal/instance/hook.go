@@ -57,6 +57,10 @@ type Hook struct {
 	// Once has Provision not try again what has failed.
 	Once bool
 
+	// Abandon, once closed, ends giving back, as a failure: what is left stays in
+	// the journal. Nil means that nobody does that.
+	Abandon <-chan struct{}
+
 	// Local provides instances that are this machine. It outlives the Hook.
 	Local Provider
 	// Journal keeps the leases. It may be nil without a dispose command.
@@ -189,6 +193,26 @@ func (h *Hook) Close() error {
 	return errors.Join(errs...)
 }
 
+// errAbandoned is why giving back was ended.
+var errAbandoned = errors.New("it was ended because nobody waits for it any more")
+
+// bounded is the context of giving back, which Abandon ends.
+func (h *Hook) bounded() (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-h.Abandon:
+			cancel(errAbandoned)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watch.Wait()
+	}
+}
+
 // giveBack gives instances back that are held or leaked.
 func (h *Hook) giveBack(ids []string) error {
 	if len(ids) == 0 {
@@ -210,7 +234,9 @@ func (h *Hook) giveBack(ids []string) error {
 		return nil
 	}
 	d := Disposer{Local: h.Local, Journal: h.Journal, Env: h.Env, Timeout: h.DisposeTimeout}
-	err := d.dispose(context.Background(), leases)
+	ctx, done := h.bounded()
+	defer done()
+	err := d.dispose(ctx, leases)
 	if failed, ok := errors.AsType[*DisposeError](err); ok {
 		h.mu.Lock()
 		for _, lease := range failed.Leases {

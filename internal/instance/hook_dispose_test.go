@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -271,5 +272,33 @@ func TestDisposerCancelled(t *testing.T) {
 	}
 	if got := l.journal.ids(); len(got) != 2 {
 		t.Errorf("got leases %q; want both", got)
+	}
+}
+
+// Giving back ends when nobody waits for it any more, and what is left is in the
+// journal.
+func TestHookAbandoned(t *testing.T) {
+	abandon := make(chan struct{})
+	l := newLab(t, instance.HookCommands{Provision: counting, Dispose: disposeLogging + "; exec sleep 600"})
+	l.Abandon = abandon
+	l.provision(1, "i-0")
+	go func() {
+		for l.file("disposed") == "" {
+			runtime.Gosched()
+		}
+		close(abandon)
+	}()
+	began := time.Now()
+	err := l.Close()
+	var failed *instance.DisposeError
+	if !errors.As(err, &failed) || time.Since(began) > 30*time.Second {
+		t.Fatalf("got %v after %v; want a DisposeError, soon", err, time.Since(began))
+	}
+	wantText(t, err.Error(), "dispose of i-0: [instance lab] instance_dispose: it was ended because nobody waits")
+	if got := l.journal.ids(); !slices.Equal(got, []string{"i-0"}) {
+		t.Errorf("got %q in the journal; want what is left", got)
+	}
+	if got := l.file("disposed"); got != "i-0\n" {
+		t.Errorf("got %q disposed of; want one try", got)
 	}
 }

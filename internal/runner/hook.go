@@ -40,6 +40,7 @@ func (s *session) newHook(c config.Instance) *instance.Hook {
 		Dir:              s.req.Config.Root,
 		ProvisionTimeout: c.ProvisionTimeout,
 		DisposeTimeout:   c.DisposeTimeout,
+		Abandon:          s.req.Abandon,
 		Local:            s.machine,
 		Journal:          journal{s.req.Repo},
 		Warn:             s.warn,

@@ -137,9 +137,11 @@ type Request struct {
 	Passphrase func(prompt string) ([]byte, error)
 	// Announce is called with each shell command that is about to be started.
 	Announce func(command string)
-	// Kill, once closed, ends the workers at once. Inspect and Pause are as in
+	// Kill, once closed, ends the workers at once. Abandon, once closed, leaves what
+	// is being given back to the next run. Inspect and Pause are as in
 	// supervisor.Config.
 	Kill    <-chan struct{}
+	Abandon <-chan struct{}
 	Inspect <-chan func([]supervisor.SlotState)
 	Pause   <-chan func()
 
