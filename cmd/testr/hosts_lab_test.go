@@ -63,7 +63,8 @@ func (p *project) cleanUp() {
 }
 
 // races are settings of the race detector: a second for each process, otherwise,
-// and what it finds in a file, wherever the process was.
+// and what it finds in a file, wherever the process was. It takes a comma in the name
+// of a test, which is one of the directory, for the end of a setting.
 func (p *project) races() string { return "atexit_sleep_ms=0 log_path=" + p.path("race") }
 
 // section is one of [instance NAME] that runs the test double where the project

@@ -45,9 +45,9 @@ func TestModesOnHosts(t *testing.T) {
 	}{
 		{"streaming", streaming, []string{"run", "--parallel"}, 1, false, "running=test-double --stream\n"},
 		{"batches", batches, []string{"run", "--parallel"}, 1, false, "running=test-double  --load-list /tmp/testr-"},
-		{"batches, one after another", batches, []string{"run"}, 1, true, "running=test-double  --load-list /tmp/testr-"},
+		{"batches one after another", batches, []string{"run"}, 1, true, "running=test-double  --load-list /tmp/testr-"},
 		{"plain", plain, []string{"run"}, 1, true, "running=test-double\n"},
-		{"plain, in vain in parallel", plain, []string{"run", "--parallel"}, 1, true, "--parallel has no effect"},
+		{"plain in vain in parallel", plain, []string{"run", "--parallel"}, 1, true, "--parallel has no effect"},
 		{"once", once, []string{"run", "--parallel"}, 1, true, "running=test-double \n"},
 		{"isolated", streaming, []string{"run", "--parallel", "--isolated"}, 1, false, ""},
 		{"isolated batches", batches, []string{"run", "--parallel", "--isolated"}, 1, false, ""},

@@ -60,8 +60,8 @@ func TestInterruptOnHosts(t *testing.T) {
 		{"SIGINT", "", syscall.SIGINT, false, 130, "2 tests not run: interrupted\n"},
 		{"SIGTERM", "", syscall.SIGTERM, false, 143, "2 tests not run: interrupted\n"},
 		{"SIGINT twice", "", syscall.SIGINT, true, 130, "4 tests not run: interrupted\n"},
-		{"SIGINT, relays", "relay=yes", syscall.SIGINT, false, 130, "2 tests not run: interrupted\n"},
-		{"SIGINT twice, relays", "relay=yes", syscall.SIGINT, true, 130, "4 tests not run: interrupted\n"},
+		{"SIGINT with relays", "relay=yes", syscall.SIGINT, false, 130, "2 tests not run: interrupted\n"},
+		{"SIGINT twice with relays", "relay=yes", syscall.SIGINT, true, 130, "4 tests not run: interrupted\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
