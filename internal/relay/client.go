@@ -223,7 +223,7 @@ func (c *Client) lostBy(why error) error {
 	if lost, ok := errors.AsType[*instance.LostError](why); ok { // with its machine
 		why = lost.Err
 	}
-	if words := strings.TrimSpace(c.stderr.String()); words != "" {
+	if words := bounded(c.stderr.String()); words != "" {
 		why = fmt.Errorf("%w; on the relay's stderr: %s", why, words)
 	}
 	return &instance.LostError{Instance: c.options.Name, Err: why}
