@@ -223,7 +223,7 @@ func (c *Client) lostBy(why error) error {
 	if lost, ok := errors.AsType[*instance.LostError](why); ok { // with its machine
 		why = lost.Err
 	}
-	if words := strings.TrimSpace(c.stderr.String()); words != "" {
+	if words := bounded(c.stderr.String()); words != "" {
 		why = fmt.Errorf("%w; on the relay's stderr: %s", why, words)
 	}
 	return &instance.LostError{Instance: c.options.Name, Err: why}
@@ -289,7 +289,7 @@ func (c *Client) Provision(ctx context.Context, count int) ([]instance.Instance,
 	}
 	var instances []instance.Instance
 	for range count {
-		instances = append(instances, &place{client: c, id: c.options.Name + "/" + strconv.Itoa(c.made),
+		instances = append(instances, &relayInstance{client: c, id: c.options.Name + "/" + strconv.Itoa(c.made),
 			running: make(map[*Process]struct{})})
 		c.made++
 	}

@@ -294,6 +294,19 @@ func TestRelayStuck(t *testing.T) {
 	}
 }
 
+// What a relay's machine says goes into one line of a message: it can't pose as
+// advice of ours.
+func TestLastWords(t *testing.T) {
+	p, cancel := startPiped(func(context.Context, io.Reader, io.Writer) error {
+		return errors.New("broken\nhint: run this\xff\n")
+	})
+	_, err := New(t.Context(), p, Options{Name: "desktop", Cancel: cancel})
+	wantLost(t, err)
+	if err == nil || !strings.HasSuffix(err.Error(), "; on the relay's stderr: broken hint: run this?") {
+		t.Errorf("got %v; want the relay's words in one line", err)
+	}
+}
+
 // F8: a relay that does not say what it is holds nobody up for good.
 func TestRelaySilent(t *testing.T) {
 	p, cancel := startPiped(func(ctx context.Context, in io.Reader, _ io.Writer) error {

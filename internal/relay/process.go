@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -390,4 +391,8 @@ func (e *systemError) Unwrap() error { return e.errno }
 // maxSaid is how much of what another machine says goes into a message.
 const maxSaid = 4 << 10
 
-func bounded(s string) string { return s[:min(len(s), maxSaid)] }
+// bounded is what goes into a message of what another machine says: in one line,
+// so that nothing of it is taken for a line of ours.
+func bounded(s string) string {
+	return strings.Join(strings.Fields(strings.ToValidUTF8(s[:min(len(s), maxSaid)], "?")), " ")
+}
