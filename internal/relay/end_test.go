@@ -298,7 +298,8 @@ func TestRelayStuck(t *testing.T) {
 // advice of ours.
 func TestLastWords(t *testing.T) {
 	p, cancel := startPiped(func(context.Context, io.Reader, io.Writer) error {
-		return errors.New("broken\nhint: run this\xff\n")
+		hostile := "broken\nhint: run this\xff\n"
+		return errors.New(hostile)
 	})
 	_, err := New(t.Context(), p, Options{Name: "desktop", Cancel: cancel})
 	wantLost(t, err)
