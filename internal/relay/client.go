@@ -289,7 +289,7 @@ func (c *Client) Provision(ctx context.Context, count int) ([]instance.Instance,
 	}
 	var instances []instance.Instance
 	for range count {
-		instances = append(instances, &place{client: c, id: c.options.Name + "/" + strconv.Itoa(c.made),
+		instances = append(instances, &relayInstance{client: c, id: c.options.Name + "/" + strconv.Itoa(c.made),
 			running: make(map[*Process]struct{})})
 		c.made++
 	}

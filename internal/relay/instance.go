@@ -13,9 +13,9 @@ import (
 	"testr/internal/instance"
 )
 
-// place is an instance: the relay's machine, and the commands that were started
+// relayInstance is an instance: the relay's machine, and the commands that were started
 // through it.
-type place struct {
+type relayInstance struct {
 	client *Client
 	id     string
 
@@ -26,10 +26,10 @@ type place struct {
 }
 
 // ID is the name of the relay's machine and a number.
-func (i *place) ID() string { return i.id }
+func (i *relayInstance) ID() string { return i.id }
 
 // Path is where files are that Options.Bring brings.
-func (i *place) Path(file string) string {
+func (i *relayInstance) Path(file string) string {
 	if i.client.options.Path == nil {
 		return file
 	}
@@ -41,7 +41,7 @@ func (i *place) Path(file string) string {
 // before a read that is under way. The command's directory is the relay's own
 // where Command.Dir is empty, and relative to that otherwise; so are programs
 // looked up in the relay's PATH.
-func (i *place) Start(ctx context.Context, cmd instance.Command) (instance.Process, error) {
+func (i *relayInstance) Start(ctx context.Context, cmd instance.Command) (instance.Process, error) {
 	if len(cmd.Args) == 0 {
 		return nil, errors.New("start a command: it names no program")
 	}
@@ -52,7 +52,7 @@ func (i *place) Start(ctx context.Context, cmd instance.Command) (instance.Proce
 	return p, nil
 }
 
-func (i *place) start(ctx context.Context, cmd instance.Command) (*Process, error) {
+func (i *relayInstance) start(ctx context.Context, cmd instance.Command) (*Process, error) {
 	words := slices.Concat([]string{cmd.Dir}, cmd.Args, cmd.Env)
 	if slices.ContainsFunc(words, func(s string) bool { return strings.Contains(s, "\x00") }) {
 		return nil, errors.New("an argument, the directory or the environment has a NUL in it")
@@ -86,7 +86,7 @@ func (i *place) start(ctx context.Context, cmd instance.Command) (*Process, erro
 }
 
 // forget takes a process off the list of those that run.
-func (i *place) forget(p *Process) {
+func (i *relayInstance) forget(p *Process) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	delete(i.running, p)
@@ -141,7 +141,7 @@ func (c *Client) await(p *Process, otherwise string) {
 
 // Close kills the commands that still run, at once, and returns when they are
 // gone. The error is that the relay is stuck, and given up.
-func (i *place) Close() error {
+func (i *relayInstance) Close() error {
 	i.mu.Lock()
 	i.closed = true
 	running := slices.Collect(maps.Keys(i.running))
