@@ -44,7 +44,7 @@ func (k *keeping) provision(ctx context.Context, count int, used bool) ([]instan
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.made = append(there, more...)
+	k.made = slices.Concat(there, more)
 	return slices.Clone(k.made), err
 }
 

@@ -92,12 +92,11 @@ func (f *Fleet) Close() error {
 }
 
 // use has the fleet be a session's; nil means nobody's.
-func (f *Fleet) use(s *session) error {
+func (f *Fleet) use(s *session) {
 	f.session.Store(s)
 	if s != nil {
 		f.machine.Inherit(s.req.Environ)
 	}
-	return nil
 }
 
 // warn tells of what went wrong and changes no verdict.

@@ -179,7 +179,10 @@ func newSession(req Request, fleet *Fleet) (*session, error) {
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
 	s.atEnd(func() error { return os.RemoveAll(temp) })
 	fleet.use(s)
-	s.atEnd(func() error { return fleet.use(nil) })
+	s.atEnd(func() error {
+		fleet.use(nil)
+		return nil
+	})
 	if s.plan, err = newPlan(req, temp); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
