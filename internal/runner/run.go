@@ -275,7 +275,7 @@ func (s *session) full() bool { return s.req.Select.all() && !s.req.Partial }
 // it should have had; that its command broke off is the only sign.
 func (s *session) partial(o *event.Outcomes, err error) bool {
 	c := o.Counts()
-	if s.torn || s.unlisted && o.Get(event.ReturnCode) != nil {
+	if s.torn || s.unlisted && o.Get("", event.ReturnCode) != nil {
 		return true
 	}
 	return !s.full() || err != nil || o.Interrupted() || c.NotRun > 0 || c.Unaccounted() > 0 || c.InProgress > 0

@@ -148,7 +148,7 @@ func TestDiesBetweenTests(t *testing.T) {
 		worker := stream(func(_ *fakeProcess, id string) (protocol.Status, bool) { return pass, id != "b" })
 		cfg, _ := setup(t, 1, worker, "a", "b", "c")
 		o := check(t, cfg, map[string]string{"a": "success", "b": "success", "c": "success", "process-returncode": "fail"})
-		if o.Get("process-returncode").Runnable {
+		if o.Get("", "process-returncode").Runnable {
 			t.Error("process-returncode is runnable; want a failure that is not")
 		}
 		if got := o.Counts().Verdict(); got != event.Failed {
@@ -387,7 +387,7 @@ func TestHeadStart(t *testing.T) {
 			t.Errorf("took %v; want the listing to cost nothing", took)
 		}
 		for _, id := range []string{"old", "new"} {
-			if test := o.Get(id); test == nil || !test.Asked || test.Status != pass {
+			if test := o.Get("", id); test == nil || !test.Asked || test.Status != pass {
 				t.Errorf("%s: got %+v; want it asked for and passed", id, test)
 			}
 		}
@@ -472,8 +472,8 @@ func TestListingFailsBesideATest(t *testing.T) {
 			return Listing{}, errors.New("no listing")
 		}
 		o, err := Run(t.Context(), cfg)
-		if err == nil || o.Get("a").Status == fail {
-			t.Errorf("got %v and %+v; want an error, and no verdict on the test", err, o.Get("a"))
+		if err == nil || o.Get("", "a").Status == fail {
+			t.Errorf("got %v and %+v; want an error, and no verdict on the test", err, o.Get("", "a"))
 		}
 	})
 }
