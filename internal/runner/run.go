@@ -52,7 +52,9 @@ func (r *Runs) Next(ctx context.Context, turn Turn) (res Result, err error) {
 	s.begin(turn)
 	defer func() { err = errors.Join(err, s.leave()) }()
 	req := s.req
+	revision := askRevision(ctx, req.Config.Root)
 	cfg, err := s.configure(ctx)
+	s.revision = revision()
 	if ctx.Err() != nil {
 		return Result{Interrupted: true}, nil
 	}
@@ -153,6 +155,7 @@ type session struct {
 type current struct {
 	left     *left // what the last run left, with --resume
 	unlisted bool  // the test command runs what it finds, whatever that is
+	revision revision
 	// listing is the whole listing, for the next run; nil if there was none.
 	// torn says that it lacks tests, because something could not be imported or
 	// built. The lister sets both.
@@ -263,7 +266,7 @@ func (s *session) info() repo.RunInfo {
 	if err != nil {
 		host = "unknown"
 	}
-	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Partial: !s.full(),
+	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id, Partial: !s.full(),
 		Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
 }
 
