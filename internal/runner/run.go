@@ -308,7 +308,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		return nil, err
 	}
 	cfg := s.limits(mode)
-	cfg.Tests, cfg.List = c.tests, c.list
+	profile := supervisor.Profile{Tests: c.tests, List: c.list}
 	if err := s.arrange(cfg, c); err != nil {
 		return nil, err
 	}
@@ -319,9 +319,10 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		req.Log.Info("no streaming worker", "reason", s.plan.why)
 	}
 	s.unlisted = mode == modePlain
-	if cfg.Worker, err = s.plan.worker(mode); err != nil {
+	if profile.Worker, err = s.plan.worker(mode); err != nil {
 		return nil, err
 	}
+	cfg.Profiles = []supervisor.Profile{profile}
 	timing, err := req.Repo.Timing(repo.DefaultProfile)
 	if err != nil {
 		return nil, fmt.Errorf("read the durations of earlier runs: %w", err)
