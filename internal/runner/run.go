@@ -168,6 +168,9 @@ func newSession(req Request) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
+	if req.Ask == nil && req.Repo != nil {
+		req.Ask = req.Repo
+	}
 	s := &session{req: req, temp: temp}
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
 	s.atEnd(func() error { return os.RemoveAll(temp) })
