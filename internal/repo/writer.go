@@ -91,6 +91,9 @@ func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
 		return nil, fmt.Errorf("begin a run: %w", err)
 	}
 	w.info = info
+	r.mu.Lock()
+	r.begun = w
+	r.mu.Unlock()
 	r.holder.write(&BusyError{PID: os.Getpid(), Run: info.ID, Since: info.Start, Command: info.Command})
 	go w.commitGroups()
 	return w, nil
@@ -125,7 +128,7 @@ func (r *Repository) begin(tx *bolt.Tx, info *RunInfo) error {
 func (r *Repository) ended() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running = nil
+	r.running, r.begun = nil, nil
 }
 
 // ID returns the run's number.

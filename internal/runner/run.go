@@ -171,6 +171,9 @@ func newSession(req Request) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
+	if req.Ask == nil && req.Repo != nil {
+		req.Ask = req.Repo
+	}
 	s := &session{req: req, temp: temp}
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
 	s.atEnd(func() error { return os.RemoveAll(temp) })
@@ -311,7 +314,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		return nil, err
 	}
 	cfg := s.limits(mode)
-	cfg.Tests, cfg.List = c.tests, c.list
+	profile := supervisor.Profile{Tests: c.tests, List: c.list}
 	if err := s.arrange(cfg, c); err != nil {
 		return nil, err
 	}
@@ -322,9 +325,10 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		req.Log.Info("no streaming worker", "reason", s.plan.why)
 	}
 	s.unlisted = mode == modePlain
-	if cfg.Worker, err = s.plan.worker(mode); err != nil {
+	if profile.Worker, err = s.plan.worker(mode); err != nil {
 		return nil, err
 	}
+	cfg.Profiles = []supervisor.Profile{profile}
 	timing, err := req.Repo.Timing(repo.DefaultProfile)
 	if err != nil {
 		return nil, fmt.Errorf("read the durations of earlier runs: %w", err)
