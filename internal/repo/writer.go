@@ -45,7 +45,8 @@ type RunWriter struct {
 	changed chan struct{} // closed, and replaced, when anything below changes; guarded by mu
 	next    uint64        // guarded by mu, as all that follows
 	pending []event.Event
-	size    int // of pending
+	size    int       // of pending
+	waiting time.Time // since when pending has something
 	stored  uint64
 	recent  []group
 	held    int // size of recent
@@ -158,6 +159,7 @@ func (w *RunWriter) Event(e event.Event) error {
 		return ErrClosed
 	}
 	if len(w.pending) == 0 {
+		w.waiting = time.Now()
 		signal(w.wake)
 	}
 	for _, part := range parts {
@@ -228,7 +230,7 @@ func (w *RunWriter) commitGroups() {
 	timer := time.NewTimer(groupDelay)
 	defer timer.Stop()
 	for range w.wake {
-		timer.Reset(groupDelay)
+		timer.Reset(w.patience())
 		select {
 		case <-w.full:
 		case <-timer.C:
@@ -255,6 +257,14 @@ func (w *RunWriter) commitGroups() {
 			return
 		}
 	}
+}
+
+// patience is how long the group in the making may still wait: its first event may
+// have waited for the commit of the group before it.
+func (w *RunWriter) patience() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(0, groupDelay-time.Since(w.waiting))
 }
 
 // remember notes that a group is on disk, and keeps it for cursors instead of
