@@ -122,6 +122,10 @@ type Request struct {
 	Retries       *int
 	MaxFail       int
 
+	// Environ is the environment of hooks and workers, as KEY=VALUE; nil means
+	// testr's own. Nobody may change it afterwards.
+	Environ []string
+
 	Self    string   // the testr program, which has the built-in workers
 	Command []string // what the user typed, to be stored
 	Log     hclog.Logger
