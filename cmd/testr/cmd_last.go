@@ -50,11 +50,7 @@ func runLast(ctx context.Context, env *environment, o streamOptions) (err error)
 	if err != nil {
 		return err
 	}
-	tally := report.Tally{FilterTags: filterTags}
-	tests, err := r.Tests(info.ID, repo.DefaultProfile, func(t *event.Test) bool {
-		tally.Add(t)
-		return t.Failed() || t.Flaky() || t.NotRun != "" || len(filterTags) > 0 // what a summary is made of
-	})
+	tests, tally, err := testsToSum(r, info.ID, filterTags)
 	if err != nil {
 		return err
 	}
@@ -75,11 +71,26 @@ func runLast(ctx context.Context, env *environment, o streamOptions) (err error)
 		}
 	}
 	info.Counts.Interrupted = info.State == repo.Interrupted
-	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests, Tally: &tally}
+	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests, Tally: tally}
 	if err := summarize(text, r, s); err != nil {
 		return unlessGone(err)
 	}
 	return judge(info.Counts)
+}
+
+// testsToSum are the tests that the summary of a run is made of, and, if these
+// aren't all, where all of them ran.
+func testsToSum(r repo.Queries, run int, filterTags []string) ([]*event.Test, *report.Tally, error) {
+	if len(filterTags) > 0 {
+		tests, err := r.Tests(run, repo.DefaultProfile, 0)
+		return tests, nil, err
+	}
+	tests, err := r.Tests(run, repo.DefaultProfile, repo.ChooseFailed|repo.ChooseFlaky|repo.ChooseNotRun)
+	if err != nil {
+		return nil, nil, err
+	}
+	ran, err := r.Ran(run, repo.DefaultProfile)
+	return tests, &report.Tally{Asked: ran.Asked, Others: ran.Others}, err
 }
 
 // worthShowing is what people are shown of a run: what failed, at first at

@@ -128,7 +128,7 @@ func TestAttempts(t *testing.T) {
 			if diff := cmp.Diff(test.want, o.Counts()); diff != "" {
 				t.Errorf("counts differ (-want +got):\n%s", diff)
 			}
-			a := o.Get("a")
+			a := o.Get("", "a")
 			if a.Attempts != test.attempts || a.Flaky() != test.flaky {
 				t.Errorf("got %d attempts, flaky %v; want %d, %v", a.Attempts, a.Flaky(), test.attempts, test.flaky)
 			}
@@ -140,17 +140,17 @@ func TestAttempts(t *testing.T) {
 // are is where those of all attempts are.
 func TestLastAttempt(t *testing.T) {
 	got := fold(attempt(1, "a", protocol.StatusInProgress, 0), attempt(1, "a", protocol.StatusFail, 5000),
-		attempt(2, "a", protocol.StatusInProgress, 6000), attempt(2, "a", protocol.StatusSuccess, 6007)).Get("a")
+		attempt(2, "a", protocol.StatusInProgress, 6000), attempt(2, "a", protocol.StatusSuccess, 6007)).Get("", "a")
 	if got.Duration != 7e6 || !got.Timed || !got.Start.Equal(at(6000)) || got.FirstSeq != 0 || got.LastSeq != 3 {
 		t.Errorf("got %+v; want 7 ms from 6 s on, events 0 to 3", got)
 	}
 	got = fold(attempt(1, "a", protocol.StatusInProgress, 0), attempt(1, "a", protocol.StatusFail, 5000),
-		attempt(2, "a", protocol.StatusSuccess, 6007)).Get("a")
+		attempt(2, "a", protocol.StatusSuccess, 6007)).Get("", "a")
 	if got.Timed || !got.Start.IsZero() {
 		t.Errorf("got %+v; want no duration for an attempt without a beginning", got)
 	}
 	got = fold(attempt(1, "a", protocol.StatusInProgress, 0), attempt(1, "a", protocol.StatusFail, 5000),
-		attempt(2, "a", protocol.StatusInProgress, 6000)).Get("a")
+		attempt(2, "a", protocol.StatusInProgress, 6000)).Get("", "a")
 	if got.Timed || got.Duration != 0 {
 		t.Errorf("got %+v; want no duration for an attempt without an end", got)
 	}
@@ -166,7 +166,7 @@ func TestDidNotRun(t *testing.T) {
 		t.Errorf("counts differ (-want +got):\n%s", diff)
 	}
 	for id, want := range map[string]bool{"open": true, "waits": true, "never asked for": false} {
-		if got := o.Get(id).DidNotRun(); got != want {
+		if got := o.Get("", id).DidNotRun(); got != want {
 			t.Errorf("%s: got %v; want %v", id, got, want)
 		}
 	}

@@ -61,9 +61,32 @@ func (c Counts) Verdict() Verdict {
 	return Passed
 }
 
+// ByProfile returns the numbers of each profile that has tests, as Counts does
+// those of all; an id that is asked for under two profiles is two tests. It looks at
+// every test.
+func (o *Outcomes) ByProfile() map[string]Counts {
+	all := map[string]*Counts{}
+	for _, t := range o.order {
+		if all[t.Profile] == nil {
+			all[t.Profile] = &Counts{Interrupted: o.interrupted}
+		}
+		all[t.Profile].add(t, +1, o.listed)
+	}
+	counts := make(map[string]Counts, len(all))
+	for profile, c := range all {
+		if o.over {
+			c.Failed += c.InProgress
+		}
+		counts[profile] = *c
+	}
+	return counts
+}
+
 // count adds a test to the counts (n is 1), or takes it out again (-1).
-func (o *Outcomes) count(t *Test, n int) {
-	c := &o.counts
+func (o *Outcomes) count(t *Test, n int) { o.counts.add(t, n, o.listed) }
+
+// add adds a test n times; listed says whether the run says what it was asked for.
+func (c *Counts) add(t *Test, n int, listed bool) {
 	if t.Open {
 		c.InProgress += n
 	}
@@ -82,7 +105,7 @@ func (o *Outcomes) count(t *Test, n int) {
 	if t.Status == protocol.StatusUxSuccess {
 		c.UxSuccess += n
 	}
-	if !t.Asked && o.listed {
+	if !t.Asked && listed {
 		if t.Runnable {
 			c.NotAsked += n
 		}

@@ -60,9 +60,12 @@ type Event struct {
 	Time   time.Time // when the supervisor saw it, by the supervisor's clock
 	Kind   Kind
 	Worker int // slot number, or NoWorker
-	Packet *protocol.Packet
-	Tests  []string
-	Detail string
+	// Profile is the name of the profile that the packet or Tests belong to, or
+	// that the worker runs; empty for the default one, and where it doesn't matter.
+	Profile string
+	Packet  *protocol.Packet
+	Tests   []string
+	Detail  string
 }
 
 // Sink takes a run's events, in order, from one goroutine. An error means that

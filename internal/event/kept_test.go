@@ -34,7 +34,7 @@ func TestKept(t *testing.T) {
 		{"a single one", tags(1, 1<<20), []string{"(1 more tags)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := fold(tagged(status("a", protocol.StatusSuccess, 1), c.tags...)).Get("a").Tags
+			got := fold(tagged(status("a", protocol.StatusSuccess, 1), c.tags...)).Get("", "a").Tags
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -43,13 +43,13 @@ func TestKept(t *testing.T) {
 	e := status("a", protocol.StatusSuccess, 1)
 	e.Packet.Has |= protocol.HasRoute
 	e.Packet.Route = strings.Repeat("ü", 1<<20)
-	if got := fold(e).Get("a").Route; len(got) > 300 || !strings.HasSuffix(got, "…") || !utf8.ValidString(got) {
+	if got := fold(e).Get("", "a").Route; len(got) > 300 || !strings.HasSuffix(got, "…") || !utf8.ValidString(got) {
 		t.Errorf("got a route of %d bytes; want its first ones", len(got))
 	}
-	if got := fold(asked("a"), notRun(strings.Repeat("x", 1<<20), "a")).Get("a").NotRun; len(got) > 1100 {
+	if got := fold(asked("a"), notRun(strings.Repeat("x", 1<<20), "a")).Get("", "a").NotRun; len(got) > 1100 {
 		t.Errorf("got a reason of %d bytes; want its first ones", len(got))
 	}
-	if e.Packet.Route = "0/1"; fold(e).Get("a").Route != "0/1" {
-		t.Errorf("got route %q; want 0/1", fold(e).Get("a").Route)
+	if e.Packet.Route = "0/1"; fold(e).Get("", "a").Route != "0/1" {
+		t.Errorf("got route %q; want 0/1", fold(e).Get("", "a").Route)
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"testr/internal/protocol"
 )
 
-// Outcomes folds a run's events into tests. It is a Sink; like every Sink it
-// belongs to one goroutine.
+// Outcomes folds a run's events into tests, of which an id is a different one under
+// each profile. It is a Sink; like every Sink it belongs to one goroutine.
 type Outcomes struct {
-	tests  map[string]*Test
+	tests  map[name]*Test
 	order  []*Test
-	parts  map[string][]*Test // tests that name another one as their parent, by the latter
+	parts  map[name][]*Test // tests that name another one as their parent, by the latter
 	counts Counts
 	over   bool
 	begun  time.Time // of the first event that has a time
@@ -23,19 +23,23 @@ type Outcomes struct {
 	interrupted bool
 }
 
+// name is what tells tests apart.
+type name struct{ profile, id string }
+
 // NewOutcomes returns an empty fold.
 func NewOutcomes() *Outcomes {
-	return &Outcomes{tests: map[string]*Test{}, parts: map[string][]*Test{}}
+	return &Outcomes{tests: map[name]*Test{}, parts: map[name][]*Test{}}
 }
 
 // Tests returns the tests in the order in which their ids first appeared. The
 // slice and the tests belong to the fold: they change with its next event.
 func (o *Outcomes) Tests() []*Test { return o.order }
 
-// Get returns the test of that id, or nil.
-func (o *Outcomes) Get(id string) *Test { return o.tests[id] }
+// Get returns the test of that id under a profile, or nil.
+func (o *Outcomes) Get(profile, id string) *Test { return o.tests[name{profile, id}] }
 
-// Counts returns the numbers as of the last event, in constant time.
+// Counts returns the numbers of all profiles together as of the last event, in
+// constant time.
 func (o *Outcomes) Counts() Counts {
 	c := o.counts
 	if o.over {
@@ -67,7 +71,7 @@ func (o *Outcomes) Event(e Event) error {
 	case KindAsked: // without Tests: the listing is still to come
 		o.list()
 		for _, id := range e.Tests {
-			o.change(id, func(t *Test) {
+			o.change(name{e.Profile, id}, func(t *Test) {
 				if o.sends {
 					t.disown()
 				}
@@ -77,19 +81,19 @@ func (o *Outcomes) Event(e Event) error {
 	case KindNotRun:
 		reason := kept(e.Detail, maxReason)
 		for _, id := range e.Tests {
-			o.change(id, func(t *Test) { t.NotRun, t.Open = reason, false })
+			o.change(name{e.Profile, id}, func(t *Test) { t.NotRun, t.Open = reason, false })
 		}
 	case KindSent:
 		o.sends = true
 		for _, id := range e.Tests {
-			o.change(id, func(t *Test) {
+			o.change(name{e.Profile, id}, func(t *Test) {
 				t.disown()
 				t.sent, t.worker = e.Time, e.Worker+1
 			})
 		}
 	case KindRequeued:
 		for _, id := range e.Tests {
-			o.leave(id)
+			o.leave(name{e.Profile, id})
 		}
 	case KindInterrupted:
 		o.interrupted = true
@@ -99,21 +103,21 @@ func (o *Outcomes) Event(e Event) error {
 }
 
 // leave notes that nobody runs a test any more, nor what parts of it have begun.
-func (o *Outcomes) leave(id string) {
-	o.change(id, func(t *Test) { t.Open = false })
-	for _, part := range o.parts[id] {
-		if part.Open && part.ParentID == id {
-			o.leave(part.ID)
+func (o *Outcomes) leave(test name) {
+	o.change(test, func(t *Test) { t.Open = false })
+	for _, part := range o.parts[test] {
+		if part.Open && part.ParentID == test.id {
+			o.leave(name{test.profile, part.ID})
 		}
 	}
 }
 
 // change applies f to a test and keeps the counts right.
-func (o *Outcomes) change(id string, f func(*Test)) {
-	t := o.tests[id]
+func (o *Outcomes) change(test name, f func(*Test)) {
+	t := o.tests[test]
 	if t == nil {
-		t = &Test{ID: id}
-		o.tests[id] = t
+		t = &Test{ID: test.id, Profile: test.profile}
+		o.tests[test] = t
 		o.order = append(o.order, t)
 	}
 	o.count(t, -1)
@@ -142,24 +146,26 @@ func (o *Outcomes) packet(e Event) {
 	if p.Has&protocol.HasTestID == 0 {
 		return
 	}
+	test := name{e.Profile, p.TestID}
 	if o.stray(e) {
-		o.change(p.TestID, func(t *Test) { t.mention(e.Seq) })
+		o.change(test, func(t *Test) { t.mention(e.Seq) })
 		return
 	}
 	attempt := 0
 	if p.Status == protocol.StatusInProgress || p.Status.Final() {
 		attempt = AttemptOf(p)
 	}
-	if t := o.tests[p.TestID]; t != nil && t.Attempts > 0 && attempt > t.Attempts {
+	if t := o.tests[test]; t != nil && t.Attempts > 0 && attempt > t.Attempts {
 		o.again(t, attempt)
 	}
-	o.change(p.TestID, func(t *Test) { t.packet(e, attempt) })
+	o.change(test, func(t *Test) { t.packet(e, attempt) })
 	if p.Has&protocol.HasParent == 0 {
 		return
 	}
-	if t := o.tests[p.TestID]; !t.part {
+	if t := o.tests[test]; !t.part {
 		t.part = true
-		o.parts[p.ParentID] = append(o.parts[p.ParentID], t)
+		parent := name{e.Profile, p.ParentID}
+		o.parts[parent] = append(o.parts[parent], t)
 	}
 }
 
@@ -187,7 +193,7 @@ func (o *Outcomes) plausible(e Event) time.Time {
 // worker that the test was not sent to. It may say that the test fails, and not that it
 // passes: that would hide that it never ran.
 func (o *Outcomes) stray(e Event) bool {
-	t, s := o.tests[e.Packet.TestID], e.Packet.Status
+	t, s := o.tests[name{e.Profile, e.Packet.TestID}], e.Packet.Status
 	if t == nil || !o.listed || !o.sends || Fails(s) || !s.Final() && s != protocol.StatusInProgress {
 		return false
 	}
@@ -205,7 +211,8 @@ func (o *Outcomes) again(t *Test, attempt int) {
 		t.Start, t.End, t.Duration, t.Timed, t.Measured = time.Time{}, time.Time{}, 0, false, false
 		o.count(t, +1)
 		var current []*Test // parts that came before the test itself
-		for _, part := range o.parts[t.ID] {
+		parent := name{t.Profile, t.ID}
+		for _, part := range o.parts[parent] {
 			switch {
 			case part.Attempts == attempt:
 				current = append(current, part)
@@ -215,9 +222,9 @@ func (o *Outcomes) again(t *Test, attempt int) {
 			}
 			part.part = false // until it is heard of again
 		}
-		delete(o.parts, t.ID)
+		delete(o.parts, parent)
 		if current != nil {
-			o.parts[t.ID] = current
+			o.parts[parent] = current
 		}
 	}
 }

@@ -129,7 +129,7 @@ func TestDuration(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := fold(test.events...).Get("a")
+			got := fold(test.events...).Get("", "a")
 			if got.Duration != test.want || got.Timed != test.timed || got.Measured != test.measured {
 				t.Errorf("got %v, timed %v, measured %v; want %v, %v, %v",
 					got.Duration, got.Timed, got.Measured, test.want, test.timed, test.measured)

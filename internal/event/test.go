@@ -6,9 +6,10 @@ import (
 	"testr/internal/protocol"
 )
 
-// Test is what a run's events make of one test id.
+// Test is what a run's events make of one test id under one profile.
 type Test struct {
 	ID       string
+	Profile  string // empty for the default one
 	ParentID string
 	Route    string          // where its last packet came from
 	Status   protocol.Status // worst outcome of the last attempt so far; StatusNone without one

@@ -32,6 +32,7 @@ const (
 	isText
 	hasTests
 	hasDetail
+	hasProfile
 
 	hasAll = 1<<iota - 1
 )
@@ -91,6 +92,7 @@ func appendEvent(dst []byte, e event.Event, prev int64) ([]byte, error) {
 	set(isText, e.Packet != nil && e.Packet.Text)
 	set(hasTests, len(e.Tests) > 0)
 	set(hasDetail, e.Detail != "")
+	set(hasProfile, e.Profile != "")
 	dst = append(dst, byte(e.Kind), flags)
 	if flags&hasTime != 0 {
 		dst = binary.AppendVarint(dst, e.Time.UnixNano()-prev)
@@ -112,6 +114,9 @@ func appendEvent(dst []byte, e event.Event, prev int64) ([]byte, error) {
 	}
 	if flags&hasDetail != 0 {
 		dst = appendString(dst, e.Detail)
+	}
+	if flags&hasProfile != 0 {
+		dst = appendString(dst, e.Profile)
 	}
 	return dst, nil
 }
@@ -194,6 +199,9 @@ func (d *decoder) event(prev *int64) event.Event {
 	}
 	if flags&hasDetail != 0 {
 		e.Detail = d.string()
+	}
+	if flags&hasProfile != 0 {
+		e.Profile = d.string()
 	}
 	return e
 }

@@ -197,7 +197,7 @@ func askAll(dir string) error {
 	_, errLeases := r.Leases()
 	errs := []error{err1, err2, err3, err4, err5, errLeases}
 	for _, info := range runs {
-		_, err := r.Tests(info.ID, DefaultProfile, nil)
+		_, err := r.Tests(info.ID, DefaultProfile, 0)
 		_, err6 := r.foldRun(context.Background(), info.ID)
 		err7 := r.Excerpt(info.ID, Wanted{Beside: true}, func(event.Event) error { return nil })
 		errs = append(errs, err, err6, err7)

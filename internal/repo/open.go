@@ -64,6 +64,7 @@ type Repository struct {
 
 	mu       sync.Mutex
 	running  *RunWriter      // guarded by mu
+	begun    *RunWriter      // the same once it is on disk and has its number; guarded by mu
 	verified map[string]bool // parts of the file whose pages were looked at; guarded by mu
 	block    []byte          // what pages were last read into; guarded by mu
 	broken   error           // a panic of bbolt, after which its locks may be held for ever; guarded by mu

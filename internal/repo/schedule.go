@@ -194,7 +194,7 @@ func (r *Repository) Left(run int) (Left, error) {
 		return Left{}, fmt.Errorf("what run %d left: %w", run, err)
 	}
 	left := Left{Whole: info.Counts.Asked > 0}
-	tests, err := r.Tests(run, info.Profiles[0], func(t *event.Test) bool {
+	tests, err := r.tests(run, info.Profiles[0], func(t *event.Test) bool {
 		return t.Asked || !left.Whole && t.Runnable && t.Settled()
 	})
 	for _, t := range tests {

@@ -101,7 +101,7 @@ func comparePeerFailing(t *testing.T, p peer, id int, events []event.Event) {
 	var failing []event.Event
 	var ids []string
 	for _, e := range events {
-		test := all.Get(e.Packet.TestID)
+		test := all.Get("", e.Packet.TestID)
 		if test == nil || !test.Failed() {
 			continue
 		}

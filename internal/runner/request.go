@@ -105,6 +105,7 @@ func (s *Selection) filter(ids []string) []string {
 type Request struct {
 	Config *config.Config
 	Repo   *repo.Repository // for listing it may be nil, unless NeedsRepository says otherwise
+	Ask    repo.Queries     // what the selection asks about failing tests and earlier runs; nil means Repo
 	Select Selection
 
 	Parallel    bool

@@ -19,12 +19,12 @@ type left struct {
 // what it left.
 func (s *session) takeUp() (err error) {
 	if like := s.req.Select.Like; like != nil {
-		s.req.Select.Like, err = like.settle(s.req.Repo)
+		s.req.Select.Like, err = like.settle(s.req.Ask)
 	}
 	if !s.req.Select.Resume {
 		return err
 	}
-	r := s.req.Repo
+	r := s.req.Ask
 	info, err := r.Latest()
 	if errors.Is(err, repo.ErrNoRuns) {
 		return fmt.Errorf("resume the last run: %w", err)

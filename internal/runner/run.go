@@ -59,7 +59,9 @@ func (r *Runs) Next(ctx context.Context, turn Turn) (res Result, err error) {
 	s.begin(turn)
 	defer func() { err = errors.Join(err, s.leave()) }()
 	req := s.req
+	revision := askRevision(ctx, req.Config.Root)
 	cfg, err := s.configure(ctx)
+	s.revision = revision()
 	if ctx.Err() != nil {
 		return Result{Interrupted: true}, nil
 	}
@@ -159,6 +161,7 @@ type session struct {
 type current struct {
 	left     *left // what the last run left, with --resume
 	unlisted bool  // the test command runs what it finds, whatever that is
+	revision revision
 	// listing is the whole listing, for the next run; nil if there was none.
 	// torn says that it lacks tests, because something could not be imported or
 	// built. The lister sets both.
@@ -174,6 +177,9 @@ func newSession(req Request, fleet *Fleet) (*session, error) {
 	temp, err := os.MkdirTemp("", "testr-")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
+	}
+	if req.Ask == nil && req.Repo != nil {
+		req.Ask = req.Repo
 	}
 	s := &session{req: req, temp: temp, fleet: fleet}
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
@@ -266,7 +272,7 @@ func (s *session) info() repo.RunInfo {
 	if err != nil {
 		host = "unknown"
 	}
-	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Partial: !s.full(),
+	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id, Partial: !s.full(),
 		Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
 }
 
@@ -278,7 +284,7 @@ func (s *session) full() bool { return s.req.Select.all() && !s.req.Partial }
 // it should have had; that its command broke off is the only sign.
 func (s *session) partial(o *event.Outcomes, err error) bool {
 	c := o.Counts()
-	if s.torn || s.unlisted && o.Get(event.ReturnCode) != nil {
+	if s.torn || s.unlisted && o.Get("", event.ReturnCode) != nil {
 		return true
 	}
 	return !s.full() || err != nil || o.Interrupted() || c.NotRun > 0 || c.Unaccounted() > 0 || c.InProgress > 0
@@ -311,7 +317,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		return nil, err
 	}
 	cfg := s.limits(mode)
-	cfg.Tests, cfg.List = c.tests, c.list
+	profile := supervisor.Profile{Tests: c.tests, List: c.list}
 	if err := s.arrange(cfg, c); err != nil {
 		return nil, err
 	}
@@ -322,9 +328,10 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		req.Log.Info("no streaming worker", "reason", s.plan.why)
 	}
 	s.unlisted = mode == modePlain
-	if cfg.Worker, err = s.plan.worker(mode); err != nil {
+	if profile.Worker, err = s.plan.worker(mode); err != nil {
 		return nil, err
 	}
+	cfg.Profiles = []supervisor.Profile{profile}
 	timing, err := req.Repo.Timing(repo.DefaultProfile)
 	if err != nil {
 		return nil, fmt.Errorf("read the durations of earlier runs: %w", err)

@@ -189,7 +189,7 @@ func TestLoadDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if test := res.Outcomes.Get(event.ParserID); test == nil || !test.Failed() {
+		if test := res.Outcomes.Get("", event.ParserID); test == nil || !test.Failed() {
 			t.Errorf("got %+v; want a failure of %s", test, event.ParserID)
 		}
 	}

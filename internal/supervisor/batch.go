@@ -17,7 +17,7 @@ func (l *loop) feedBatch(s *slot, now time.Time) {
 		return
 	}
 	ids := testIDs(its)
-	b, err := l.cfg.Worker.Batch(s.Instance, ids)
+	b, err := l.profile.Worker.Batch(s.Instance, ids)
 	if err != nil {
 		l.stop(fmt.Errorf("start a batch of %d tests: %w", len(ids), err))
 		return

@@ -43,7 +43,7 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 	broke := l.lost(p, how, now)
 	switch {
 	case clean || p.killed && l.stopping() || broke || p.failed:
-	case p.begun+p.settled > 0 || l.cfg.Worker.Plain != nil:
+	case p.begun+p.settled > 0 || l.profile.Worker.Plain != nil:
 		l.emitFailure(p, event.ReturnCode, returnCode(e, how), now)
 	}
 	l.judge(s, p, how, now)
@@ -158,7 +158,7 @@ func (l *loop) notStarted(s *slot, err error, now time.Time) {
 	s.fruitless++
 	l.last, l.lastExit = nil, err.Error()
 	l.warn(fmt.Sprintf("start worker %s: %v", s.Route, err), now)
-	if l.cfg.Worker.Plain != nil {
+	if l.profile.Worker.Plain != nil {
 		l.stop(fmt.Errorf("start the test command: %w", err))
 		return
 	}
@@ -192,7 +192,7 @@ func (l *loop) giveUp(s *slot, now time.Time) {
 // fallBack goes over to batches if all slots were given up without a single
 // test begun, and there are batches.
 func (l *loop) fallBack(now time.Time) {
-	if l.began || l.batches || l.cfg.Worker.Batch == nil || l.opening > 0 {
+	if l.began || l.batches || l.profile.Worker.Batch == nil || l.opening > 0 {
 		return
 	}
 	retired := func(s *slot) bool { return s.retired }

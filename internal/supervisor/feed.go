@@ -26,7 +26,7 @@ func (l *loop) feedAll(now time.Time) {
 func (l *loop) feed(s *slot, now time.Time) {
 	switch p := s.proc; {
 	case s.retired || s.waits || s.opening || !s.retryAt.IsZero():
-	case l.cfg.Worker.Plain != nil:
+	case l.profile.Worker.Plain != nil:
 		l.feedPlain(s, now)
 	case l.batches:
 		if p == nil {
@@ -44,7 +44,7 @@ func (l *loop) feedPlain(s *slot, now time.Time) {
 		s.retired = true
 		return
 	}
-	l.startCommand(s, l.cfg.Worker.Plain, now)
+	l.startCommand(s, l.profile.Worker.Plain, now)
 	s.retired = true // it is not started again
 }
 
@@ -68,7 +68,7 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 		}
 		return
 	}
-	if s.proc == nil && !l.startCommand(s, l.cfg.Worker.Stream, now) {
+	if s.proc == nil && !l.startCommand(s, l.profile.Worker.Stream, now) {
 		return
 	}
 	ids := testIDs(its)
@@ -182,7 +182,7 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 	p := &process{slot: s, inst: inst, started: now, free: now, cancel: cancel, done: b.Done,
 		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"},
 		errTail: instance.Tail{Limit: 4 << 10}, recent: instance.Tail{Limit: 1 << 10}}
-	if l.cfg.Worker.Plain == nil && !l.batches {
+	if l.profile.Worker.Plain == nil && !l.batches {
 		p.outbox = make(chan *protocol.Packet, outboxSize(max(l.cfg.LookAhead, scheduler.MaxAhead)))
 	}
 	s.proc = p

@@ -16,6 +16,7 @@ import (
 // and listed.
 type loop struct {
 	cfg      Config
+	profile  Profile
 	queue    *scheduler.Queue
 	outcomes *event.Outcomes
 	slots    []*slot
@@ -99,13 +100,14 @@ func newLoop(cfg Config) *loop {
 	}
 	l := &loop{
 		cfg:      cfg,
+		profile:  cfg.Profiles[0],
 		changed:  true,
 		outcomes: event.NewOutcomes(),
 		inbox:    make(chan message, 64),
 		opened:   make(chan opened, len(cfg.Slots)),
 		told:     map[string]string{},
 		moves:    map[string]int{},
-		batches:  cfg.Worker.Stream == nil,
+		batches:  cfg.Profiles[0].Worker.Stream == nil,
 		attempts: map[string]int{},
 		retrying: map[string]bool{},
 		deaths:   map[string]int{},
@@ -193,21 +195,21 @@ func (l *loop) step(ctx context.Context, interrupt *<-chan struct{}) {
 
 func (l *loop) begin(ctx context.Context) {
 	now := time.Now()
-	if l.cfg.Worker.Plain != nil {
+	if l.profile.Worker.Plain != nil {
 		return
 	}
-	if l.cfg.List == nil {
-		l.note(event.KindAsked, l.cfg.Tests, "", now)
-		l.add(l.cfg.Tests, now)
+	if l.profile.List == nil {
+		l.note(event.KindAsked, l.profile.Tests, "", now)
+		l.add(l.profile.Tests, now)
 		l.queue.ListingDone()
 		return
 	}
 	l.note(event.KindAsked, nil, "", now)
-	l.add(l.cfg.Tests, now)
+	l.add(l.profile.Tests, now)
 	l.listed = make(chan listResult, 1)
 	listed := l.listed
 	l.wg.Go(func() {
-		listing, err := l.cfg.List(ctx)
+		listing, err := l.profile.List(ctx)
 		listed <- listResult{listing, err}
 	})
 }
@@ -241,8 +243,8 @@ func (l *loop) takeListing(ctx context.Context, r listResult, now time.Time) {
 		listed[id] = true
 	}
 	var stale, fresh []string
-	remembered := make(map[string]bool, len(l.cfg.Tests))
-	for _, id := range l.cfg.Tests {
+	remembered := make(map[string]bool, len(l.profile.Tests))
+	for _, id := range l.profile.Tests {
 		remembered[id] = true
 		if !listed[id] {
 			stale = append(stale, id)

@@ -68,7 +68,7 @@ func (l *loop) watch(p *process, now time.Time) {
 			p.kill(errOverdue)
 		})
 	}
-	if len(p.open) > 0 || len(p.sent) == 0 || l.cfg.Worker.Plain != nil {
+	if len(p.open) > 0 || len(p.sent) == 0 || l.profile.Worker.Plain != nil {
 		return
 	}
 	since := p.free

@@ -175,7 +175,7 @@ func (l *loop) hopeful() bool {
 	if l.stopping() {
 		return false
 	}
-	if l.cfg.Worker.Plain != nil {
+	if l.profile.Worker.Plain != nil {
 		return !l.slots[0].retired
 	}
 	return l.queue.Counts().Remaining() > 0
@@ -213,7 +213,7 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 	s := p.slot
 	requeued, begun, _ := l.queue.Lost(s.index, now)
 	switch {
-	case l.cfg.Worker.Plain != nil:
+	case l.profile.Worker.Plain != nil:
 		l.stop(lost)
 		return
 	case l.stopping():
@@ -276,7 +276,7 @@ func (l *loop) away(s *slot, lost *instance.LostError, now time.Time) {
 // bury notes that a slot's instance is no more, and why.
 func (l *loop) bury(s *slot, err error, now time.Time) {
 	s.buried = true
-	if l.cfg.Worker.Plain != nil {
+	if l.profile.Worker.Plain != nil {
 		l.stop(fmt.Errorf("start the test command: %w", err))
 		return
 	}

@@ -165,7 +165,7 @@ func (l *loop) begun(p *process, id string, now time.Time) {
 		}
 		return
 	}
-	if !l.queue.Started(p.slot.index, item(id), now) && l.cfg.Worker.Plain == nil {
+	if !l.queue.Started(p.slot.index, item(id), now) && l.profile.Worker.Plain == nil {
 		return
 	}
 	if i := p.indexSent(id); i >= 0 {

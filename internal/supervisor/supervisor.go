@@ -19,6 +19,8 @@ import (
 type Slot struct {
 	Route string // route code of what runs here
 	Name  string // what people call the instance; several slots may share one. Empty means this machine
+	// Profiles are the names of the profiles that it can run; nil means all.
+	Profiles []string
 	// Place is where its workers run, if that is there from the beginning.
 	Place
 	// Open gets the place if it isn't; nil means that it is. It is called in a
@@ -28,6 +30,22 @@ type Slot struct {
 	// after the place was lost, unless that was too often, and after an
 	// *AbsentError for as long as there are other places, three times at least.
 	Open func(context.Context) (Place, error)
+}
+
+// Profile is tests and the workers that run them under one profile. A test that
+// is in several profiles is run in each of them.
+type Profile struct {
+	Name   string   // as events have it; "" for the default
+	Tags   []string // what its workers' packets get, where they don't have it
+	Worker Worker
+
+	// Tests are the tests to run; Run doesn't list any others. With List set,
+	// they are what is remembered of the last listing: a head start.
+	Tests []string
+	// List lists the tests to run, beside the first ones of Tests; nil means
+	// that Tests is all. Its error ends the run. It is called in a goroutine of
+	// its own, while those of other profiles are.
+	List func(context.Context) (Listing, error)
 }
 
 // Place is where workers run.
@@ -70,15 +88,9 @@ type Refused struct {
 
 // Config is what Run needs to know. Zero values mean what they say they mean.
 type Config struct {
-	Slots  []Slot
-	Worker Worker
-
-	// Tests are the tests to run; Run doesn't list any others. With List set,
-	// they are what is remembered of the last listing: a head start.
-	Tests []string
-	// List lists the tests to run, beside the first ones of Tests; nil means
-	// that Tests is all. Its error ends the run.
-	List func(context.Context) (Listing, error)
+	Slots []Slot
+	// Profiles are what is to be run; at least one, and no two of one name.
+	Profiles []Profile
 
 	// Group, Estimate, Order, Segment and Concurrency are the queue's; see
 	// scheduler.Options.
