@@ -273,8 +273,8 @@ func (s *session) info() repo.RunInfo {
 	if err != nil {
 		host = "unknown"
 	}
-	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id, Partial: !s.full(),
-		Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
+	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id,
+		Partial: !s.full(), Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
 }
 
 // full reports whether the run is to have everything that there is.
