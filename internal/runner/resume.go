@@ -36,7 +36,7 @@ func (s *session) takeUp() (err error) {
 		return hint(fmt.Errorf("run %d does not say what it was asked for", info.ID),
 			"only what was begun by testr run, and listed its tests, can be resumed")
 	}
-	found, err := r.Left(info.ID)
+	found, err := r.Left(info.ID, repo.DefaultProfile)
 	if err != nil {
 		return err
 	}
