@@ -55,7 +55,7 @@ func (l Like) settle(r repo.Queries) (*Like, error) {
 // tests are those that were run, in the order in which they began. The run has a
 // number.
 func (l Like) tests(r repo.Queries) ([]string, error) {
-	tests, err := r.Schedule(l.Run, l.Route)
+	tests, err := r.Schedule(l.Run, repo.DefaultProfile, l.Route)
 	if err == nil && len(tests) == 0 {
 		err = fmt.Errorf("%w: nothing was run in run %d", ErrNoMatch, l.Run)
 	}

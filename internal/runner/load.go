@@ -128,12 +128,12 @@ func (s *storer) finish(ctx context.Context, err error) (Result, error) {
 		}
 		return Result{Interrupted: interrupted}, err
 	}
-	end := repo.End{State: repo.Finished, Partial: s.info.Partial, Time: time.Now()}
+	end := repo.End{State: repo.Finished, Time: time.Now()}
 	if interrupted && err == nil {
 		err = s.event(event.Event{Kind: event.KindInterrupted, Detail: context.Cause(ctx).Error()})
 	}
 	if err != nil || interrupted {
-		end.State, end.Partial = repo.Interrupted, true
+		end.State = repo.Interrupted
 	}
 	res := Result{Run: s.writer.ID(), Recorded: true, Interrupted: interrupted}
 	if _, err := s.writer.Close(end); err != nil {

@@ -45,7 +45,7 @@ func leftBy(r repo.Queries, info repo.RunInfo) (*left, error) {
 		return nil, hint(fmt.Errorf("run %d does not say what it was asked for", info.ID),
 			"only what was begun by testr run, and listed its tests, can be resumed")
 	}
-	found, err := r.Left(info.ID)
+	found, err := r.Left(info.ID, repo.DefaultProfile)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,8 @@ func (r *Runs) Next(ctx context.Context, turn Turn) (res Result, err error) {
 		req.Begun(w)
 	}
 	outcomes, runErr := supervisor.Run(ctx, *cfg)
-	end := repo.End{State: repo.Finished, Partial: s.partial(outcomes, runErr), Time: time.Now(), Listing: s.listing}
+	end := repo.End{State: repo.Finished, Time: time.Now(), Profiles: map[string]repo.ProfileEnd{
+		repo.DefaultProfile: {Partial: s.partial(outcomes, runErr), Listing: s.listing}}}
 	if outcomes.Interrupted() || runErr != nil {
 		end.State = repo.Interrupted
 	}
