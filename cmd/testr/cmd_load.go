@@ -57,7 +57,7 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	f := newFollower(env, o.record.stream, filterTags, len(streams) > 1)
 	info := repo.RunInfo{Start: time.Now(), Partial: o.record.partial, Command: os.Args[1:]}
-	res, err := runner.Load(ctx, r, streams, info, f.begin)
+	res, err := runner.Load(ctx, r.Repository, streams, info, f.begin)
 	err = f.end(r, res, err)
 	switch {
 	case res.Interrupted:
