@@ -16,6 +16,7 @@ import (
 	"testr/internal/repo"
 	"testr/internal/scheduler"
 	"testr/internal/supervisor"
+	"testr/internal/tempdir"
 )
 
 // Runs makes runs of one request, one after the other, on the same instances. It
@@ -174,22 +175,22 @@ func newSession(req Request, fleet *Fleet) (*session, error) {
 	if err := req.Config.CheckRun(); err != nil {
 		return nil, err
 	}
-	temp, err := os.MkdirTemp("", "testr-")
+	temp, err := tempdir.Make()
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary directory: %w", err)
+		return nil, err
 	}
 	if req.Ask == nil && req.Repo != nil {
 		req.Ask = req.Repo
 	}
-	s := &session{req: req, temp: temp, fleet: fleet}
+	s := &session{req: req, temp: temp.Path(), fleet: fleet}
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
-	s.atEnd(func() error { return os.RemoveAll(temp) })
+	s.atEnd(temp.Remove)
 	fleet.use(s)
 	s.atEnd(func() error {
 		fleet.use(nil)
 		return nil
 	})
-	if s.plan, err = newPlan(req, temp); err != nil {
+	if s.plan, err = newPlan(req, s.temp); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -272,8 +273,8 @@ func (s *session) info() repo.RunInfo {
 	if err != nil {
 		host = "unknown"
 	}
-	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id, Partial: !s.full(),
-		Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
+	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id,
+		Partial: !s.full(), Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
 }
 
 // full reports whether the run is to have everything that there is.
