@@ -64,7 +64,7 @@ func sample(t *testing.T, crashed bool) []byte {
 // used returns how many bytes of a repository's file are in use.
 func used(t *testing.T, dir string) (size int64) {
 	t.Helper()
-	r, err := open(dir, filepath.Join(dir, DirName, FileName), true)
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), true, lockTimeout)
 	if err == nil {
 		err = r.view(func(tx *bolt.Tx) error {
 			size = tx.Size()

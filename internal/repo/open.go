@@ -27,6 +27,7 @@ const (
 	formatVersion = 1
 
 	lockTimeout = time.Second
+	oneTry      = time.Millisecond // bbolt tries every 50 ms; zero would be for ever
 
 	// growBy is how much room the file gets at a time: holes, at first.
 	growBy = 4 << 20
@@ -148,7 +149,12 @@ func syncDir(dir string) error {
 // The error is a *NotFoundError, *BusyError, *FormatError or *DamagedError
 // where one of them fits.
 func Open(dir string) (*Repository, error) {
-	r, err := open(dir, filepath.Join(dir, DirName, FileName), false)
+	return openFor(dir, lockTimeout)
+}
+
+// openFor is Open, which waits that long for another process.
+func openFor(dir string, wait time.Duration) (*Repository, error) {
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), false, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -170,9 +176,14 @@ func Open(dir string) (*Repository, error) {
 // do so at once, but none while another has it open for writing: that is a
 // *BusyError. A run that a crash left unfinished is closed first, as Open
 // does; where the repository can't be written, in a copy that nobody else sees.
-func OpenReadOnly(dir string) (*Repository, error) {
+func OpenReadOnly(dir string) (*Repository, error) { return openReadOnly(dir, lockTimeout) }
+
+// TryReadOnly is OpenReadOnly for who can ask somebody else: it waits for nobody.
+func TryReadOnly(dir string) (*Repository, error) { return openReadOnly(dir, oneTry) }
+
+func openReadOnly(dir string, wait time.Duration) (*Repository, error) {
 	path := filepath.Join(dir, DirName, FileName)
-	r, err := open(dir, path, true)
+	r, err := open(dir, path, true, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +194,7 @@ func OpenReadOnly(dir string) (*Repository, error) {
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	w, err := Open(dir)
+	w, err := openFor(dir, wait)
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return openCopy(dir, path)
@@ -193,7 +204,7 @@ func OpenReadOnly(dir string) (*Repository, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return open(dir, path, true)
+	return open(dir, path, true, wait)
 }
 
 // openCopy closes the unfinished run of a repository that can't be written in
@@ -213,7 +224,7 @@ func openCopy(dir, path string) (*Repository, error) {
 		_ = os.Remove(tmp.Name())
 		return nil, fmt.Errorf("copy the repository: %w", classify(err))
 	}
-	r, err := open(dir, tmp.Name(), false)
+	r, err := open(dir, tmp.Name(), false, lockTimeout)
 	_ = os.Remove(tmp.Name())
 	if err != nil {
 		return nil, err
@@ -225,8 +236,9 @@ func openCopy(dir, path string) (*Repository, error) {
 	return r, nil
 }
 
-// open opens the file and looks at its format; nothing more.
-func open(dir, path string, readOnly bool) (*Repository, error) {
+// open opens the file and looks at its format; nothing more. It waits that long
+// for another process.
+func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
@@ -239,9 +251,9 @@ func open(dir, path string, readOnly bool) (*Repository, error) {
 		return nil, &DamagedError{path, "it is empty"}
 	}
 	r := &Repository{path: path, readOnly: readOnly, codec: newCodec(), verified: map[string]bool{}}
-	err = r.openDB(initialMap)
+	err = r.openDB(initialMap, wait)
 	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
-		err = r.openDB(0)
+		err = r.openDB(0, wait)
 	}
 	switch {
 	case err == nil:
@@ -259,10 +271,10 @@ func open(dir, path string, readOnly bool) (*Repository, error) {
 	return r, nil
 }
 
-func (r *Repository) openDB(mapSize int) error {
+func (r *Repository) openDB(mapSize int, wait time.Duration) error {
 	return r.guard(func() (err error) {
 		r.db, err = bolt.Open(r.path, 0o600, &bolt.Options{
-			Timeout:         lockTimeout,
+			Timeout:         wait,
 			FreelistType:    bolt.FreelistMapType,
 			InitialMmapSize: mapSize,
 			ReadOnly:        r.readOnly,

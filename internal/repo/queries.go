@@ -65,11 +65,11 @@ type Ran struct {
 
 // Ran counts the tests of a run that is over and a profile by where they ran last.
 func (r *Repository) Ran(run int, profile string) (Ran, error) {
-	ran := Ran{Asked: map[string]int{}, Others: map[string]int{}}
 	blocks, err := r.columns(run, profile)
 	if err != nil {
-		return ran, fmt.Errorf("where tests of run %d ran: %w", run, err)
+		return Ran{}, fmt.Errorf("where tests of run %d ran: %w", run, err)
 	}
+	ran := Ran{Asked: map[string]int{}, Others: map[string]int{}}
 	for _, c := range blocks {
 		for i, flags := range c.flags {
 			route := c.texts[c.routes[i]]
