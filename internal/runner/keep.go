@@ -16,6 +16,7 @@ import (
 	"testr/internal/instance"
 	"testr/internal/instance/sshdial"
 	"testr/internal/repo"
+	"testr/internal/supervisor"
 )
 
 // FleetConfig is what a Fleet needs to know beside the requests of its runs.
@@ -245,4 +246,10 @@ func (f *Fleet) Instances() (all []Kept) {
 		}
 	}
 	return all
+}
+
+// Spoils reports whether a run's error says that its instances had better not be
+// kept for another one.
+func Spoils(err error) bool {
+	return errors.Is(err, supervisor.ErrNoWorkers) || errors.Is(err, errNone)
 }
