@@ -192,6 +192,7 @@ func (q *Queue) open(e *entry) {
 func (q *Queue) unsettle(e *entry) {
 	q.left += e.estimate()
 	e.class.stock.segment.open++
+	e.class.stock.profile.open++
 	if e.length == unknown {
 		e.class.open++
 	}
@@ -202,6 +203,7 @@ func (q *Queue) unsettle(e *entry) {
 func (q *Queue) close(e *entry) {
 	q.left -= e.estimate()
 	e.class.stock.segment.open--
+	e.class.stock.profile.open--
 	if e.length == unknown {
 		e.class.open--
 	}

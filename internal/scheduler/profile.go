@@ -7,6 +7,7 @@ type profile struct {
 	name    string
 	number  int
 	listed  bool // nothing more will be added
+	open    int  // items that are neither done nor abandoned, of all segments
 	waiting int  // items that nobody has, of all segments
 	sent    int  // items that somebody has and has not begun
 }
@@ -61,8 +62,30 @@ func (q *Queue) team(names []string) *team {
 		}
 	}
 	t := &team{names: names}
+	for _, p := range q.profiles {
+		t.posts = append(t.posts, post{can: names == nil || slices.Contains(names, p.name)})
+	}
 	q.teams = append(q.teams, t)
 	return t
+}
+
+// Restrict changes which profiles the worker can run, as Options.Profiles would
+// answer: one of them has shown that it can't be run there. A worker that is of
+// a profile has to be lost first: until then nothing changes, and it returns false.
+func (q *Queue) Restrict(worker int, profiles []string) bool {
+	w := q.worker(worker)
+	if w == nil || w.profile != nil {
+		return false
+	}
+	there := w.present
+	q.exit(w)
+	w.team = q.team(profiles)
+	if there {
+		q.enter(w)
+	}
+	q.balanced.segment = nil
+	q.stale()
+	return true
 }
 
 // can says whether the worker can run the profile.

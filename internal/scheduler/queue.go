@@ -246,6 +246,17 @@ func (q *Queue) ListingDone(profiles ...string) {
 // Counts returns how many items are in which state.
 func (q *Queue) Counts() Counts { return q.counts }
 
+// Left returns how many items of a profile nobody has, somebody has and has not
+// begun, and somebody has begun.
+func (q *Queue) Left(profile string) (waiting, sent, begun int) {
+	for _, p := range q.profiles {
+		if p.name == profile {
+			return p.waiting, p.sent, p.open - p.waiting - p.sent
+		}
+	}
+	return 0, 0, 0
+}
+
 // Outstanding returns the items that are neither done nor abandoned, in the
 // order of adding. It looks at every item.
 func (q *Queue) Outstanding() []Item {
