@@ -22,7 +22,7 @@ func newListTestsCommand(env *environment) *cli.Command {
 order of the test command's own listing. Of several profiles one has to be chosen, or
 all are listed with --json, in the form that --load-list takes.`,
 		Flags: append(o.flags(),
-			&cli.BoolFlag{Name: "json", Destination: &json, Usage: "write JSON, with the tests of each profile"}),
+			jsonFlag(&json)),
 		Action: func(c *cli.Context) error {
 			o.filters = c.Args().Slice()
 			return runListTests(c.Context, env, o, json)
@@ -61,7 +61,7 @@ func runListTests(ctx context.Context, env *environment, o selectionOptions, jso
 	var none *runner.NothingError
 	switch {
 	case errors.As(err, &none) && json:
-		return unlessGone(writeProfileForm(env, nothingOf(req)))
+		return writeProfileForm(env, nothingOf(req))
 	case errors.As(err, &none):
 		_, _ = fmt.Fprintln(env.errWriter(), none.Reason)
 		return nil
@@ -73,7 +73,7 @@ func runListTests(ctx context.Context, env *environment, o selectionOptions, jso
 		for i, l := range listed {
 			profiles[i] = profileTests{l.Profile, l.Tests}
 		}
-		return unlessGone(writeProfileForm(env, profiles))
+		return writeProfileForm(env, profiles)
 	}
 	_, isTerminal := terminal(env.stdout)
 	return unlessGone(report.WriteIDs(env.stdout, listed[0].Tests, isTerminal))

@@ -42,10 +42,7 @@ func writeProfileForm(env *environment, profiles []profileTests) error {
 			profiles[i].Tests = []string{}
 		}
 	}
-	encoder := json.NewEncoder(env.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(profileForm{1, profiles})
+	return writeDocument(env, profileForm{documentVersion, profiles})
 }
 
 // readList reads the file of --load-list: test ids, one a line, or, if it begins
@@ -126,8 +123,8 @@ func profileList(data []byte, cfg *config.Config) ([]profileTests, error) {
 	if err := json.Unmarshal(data, &form); err != nil {
 		return nil, fmt.Errorf("read it as JSON: %w", err)
 	}
-	if form.Version != 1 {
-		return nil, fmt.Errorf("it has version %d; want 1", form.Version)
+	if form.Version != documentVersion {
+		return nil, fmt.Errorf("it has version %d; want %d", form.Version, documentVersion)
 	}
 	profiles := []profileTests{}
 	for _, p := range form.Profiles {

@@ -12,20 +12,17 @@ import (
 
 // profileOptions choose among the profiles of the configuration.
 type profileOptions struct {
-	names names
+	names nameList
 	all   bool
 }
 
 func (o *profileOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.GenericFlag{Name: "profile", Value: &o.names,
-			Usage: "under the profile `NAME`; may be given several times (default: \"profiles\" of the configuration, else all)"},
+			Usage: "under the profile `NAME`; may be given several times (default: what the configuration says, or all)"},
 		&cli.BoolFlag{Name: "all-profiles", Destination: &o.all, Usage: "under all profiles"},
 	}
 }
-
-// chosen reports whether somebody chose.
-func (o *profileOptions) chosen() bool { return o.all || len(o.names) > 0 }
 
 // choose returns the profiles that were chosen, or nil if nobody did.
 func (o *profileOptions) choose(cfg *config.Config) ([]config.Profile, error) {
@@ -44,12 +41,12 @@ func (o *profileOptions) choose(cfg *config.Config) ([]config.Profile, error) {
 	return profiles, nil
 }
 
-// names is an option that may be given several times. What it has is not taken apart
+// nameList is an option that may be given several times. What it has is not taken apart
 // at commas: those stand in names of profiles that have no section.
-type names []string
+type nameList []string
 
 // Set adds a name.
-func (n *names) Set(s string) error {
+func (n *nameList) Set(s string) error {
 	if s == "" {
 		return errors.New("want a name")
 	}
@@ -58,7 +55,7 @@ func (n *names) Set(s string) error {
 }
 
 // String is empty: the option shows no default.
-func (n *names) String() string { return "" }
+func (n *nameList) String() string { return "" }
 
 // chooseOne is the error of a command that is about one profile, where there are
 // several to choose from.

@@ -111,7 +111,8 @@ func TestChoose(t *testing.T) {
 
 func TestProfileErrors(t *testing.T) {
 	const names = "(a profile's name has no commas, white space or control characters)"
-	const tags = "(write tags with white space between, such as tags=py34 postgres; without the option it is the profile's name)"
+	const tags = "(write tags with white space between, such as tags=py34 postgres; " +
+		"without the option it is the profile's name)"
 	for _, test := range []struct{ name, text, want string }{
 		{"no name", "[profile]\n", ".testr.conf:1: section [profile] has no name (write [profile NAME])"},
 		{"reserved", "[profile Default]\n", ".testr.conf:1: section [profile Default]: the name is that of the profile " +
@@ -132,8 +133,8 @@ func TestProfileErrors(t *testing.T) {
 			`.testr.conf:2: option "tags": "b\x00" has a comma or a control character in it ` + tags},
 		{"worker's tag", "[profile a]\ntags=b worker-0\n",
 			`.testr.conf:2: option "tags": "worker-0" is a tag that testr gives to the events of a worker (choose another one)`},
-		{"broken tags", "[profile a]\ntags=%(b)s\n", `.testr.conf:2: option "tags": "%(b)s" refers to an option that is not set ` +
-			`(set "b" in [DEFAULT], or write %%(b)s for the text itself)`},
+		{"broken tags", "[profile a]\ntags=%(b)s\n",
+			`.testr.conf:2: option "tags": "%(b)s" refers to an option that is not set (set "b" in [DEFAULT], or write %%(b)s for the text itself)`},
 		{"unknown option", "[profile x]\ntest_comand=y\nenv.X=1\n",
 			`.testr.conf:2: option "test_comand" is not known in [profile x]; did you mean "test_command"?`},
 		{"variable", "[profile x]\nenv.1=y\n", `.testr.conf:2: option "env.1": "1" is no name of a variable ` + variableRule},

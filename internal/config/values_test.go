@@ -59,7 +59,8 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (limits{c.Profiles[0].Timeout, c.Profiles[0].Slow, c.Profiles[0].Retries}); got != test.want || len(c.Warnings) > 0 {
+		p := c.Profiles[0]
+		if got := (limits{p.Timeout, p.Slow, p.Retries}); got != test.want || len(c.Warnings) > 0 {
 			t.Errorf("%q: got %+v, %v; want %+v", test.text, got, c.Warnings, test.want)
 		}
 	}
@@ -74,7 +75,8 @@ func TestParallelClass(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.Profiles[0].ParallelClass != want || c.Profiles[0].Grouped() != want {
-			t.Errorf("parallel_class=%s: got %v, grouped %v; want %v", text, c.Profiles[0].ParallelClass, c.Profiles[0].Grouped(), want)
+			t.Errorf("parallel_class=%s: got %v, grouped %v; want %v", text, c.Profiles[0].ParallelClass,
+				c.Profiles[0].Grouped(), want)
 		}
 	}
 	c, err := loadText(t, "[DEFAULT]\nparallel_class=true\ngroup_regex=.*\n")

@@ -139,7 +139,8 @@ func (d *doctor) worker(ctx context.Context, p *profile) {
 		c.Detail = "in batches: " + p.plan.why
 	default:
 		c.Outcome = CheckWarning
-		c.Detail = "one process runs all tests, whatever --parallel says: the test command can't run selected tests; " + p.plan.why
+		c.Detail = "one process runs all tests, whatever --parallel says: the test command can't run selected tests; " +
+			p.plan.why
 		c.Fix = "put $LISTOPT and $IDOPTION into test_command"
 	}
 	if shell := p.command(m); shell != "" && c.Outcome != CheckProblem {
@@ -217,7 +218,8 @@ func (d *doctor) afterwards() {
 			d.tell(Check{Name: checkListing, Outcome: CheckProblem, Detail: p.said("no place can list the tests")})
 		default:
 			d.tell(Check{Name: checkListing, Outcome: CheckWarning,
-				Detail: p.said("the tests were not listed: no place for that could be used, or none without bringing the source tree")})
+				Detail: p.said("the tests were not listed: no place for that could be used, " +
+					"or none without bringing the source tree")})
 		}
 	}
 	d.slots()

@@ -155,12 +155,10 @@ func (p *patient) works(ctx context.Context, at place, more string) {
 
 // ofWorker tells of a check of a profile's worker. Fix is what to do; it may be empty.
 func (p *patient) ofWorker(pr *profile, outcome CheckOutcome, fix, format string, args ...any) {
-	c := Check{Instance: p.name, Name: checkWorker, Outcome: outcome, Detail: pr.said(fmt.Sprintf(format, args...)), Fix: fix}
-	if c.Line = pr.commandLine(); outcome == CheckOK {
-		c.Line = 0
-	}
-	if c.Line > 0 {
-		c.File = p.session.req.Config.File
+	c := Check{Instance: p.name, Name: checkWorker, Outcome: outcome, Fix: fix,
+		Detail: pr.said(fmt.Sprintf(format, args...))}
+	if outcome != CheckOK {
+		c.File, c.Line = p.session.req.Config.File, pr.commandLine()
 	}
 	p.tell(c)
 }

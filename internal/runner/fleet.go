@@ -138,7 +138,8 @@ func (s *session) checkGroups(together bool) error {
 		return config.Errors{err}
 	}
 	if !together {
-		return config.Errors{{File: c.File, Msg: "no instance can run all of these profiles: " + strings.Join(names(s.profiles), ", "),
+		return config.Errors{{File: c.File,
+			Msg:  "no instance can run all of these profiles: " + strings.Join(names(s.profiles), ", "),
 			Hint: "run them with --parallel, or choose some with --profile"}}
 	}
 	return nil

@@ -142,7 +142,7 @@ func List(ctx context.Context, req Request) (listed []Listed, err error) {
 		listed = append(listed, Listed{p.Name, tests})
 	}
 	if !some {
-		return nil, cmp.Or(nothing, error(ErrNoMatch))
+		return nil, cmp.Or(nothing, ErrNoMatch)
 	}
 	return listed, nil
 }
@@ -299,19 +299,8 @@ func (s *session) info() repo.RunInfo {
 // configure settles which tests are run by which workers. The error is a
 // *NothingError if there is nothing to do.
 func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
-	for _, p := range s.profiles {
-		if _, err := p.plan.mode(true); err != nil { // whatever the repository says
-			return nil, err
-		}
-	}
-	if err := s.takeUp(); err != nil {
+	if err := s.settleModes(); err != nil {
 		return nil, err
-	}
-	for _, p := range s.profiles {
-		var err error
-		if p.mode, err = p.plan.mode(p.known()); err != nil {
-			return nil, err
-		}
 	}
 	if s.groups == nil {
 		if err := s.sweep(ctx); err != nil {
@@ -357,6 +346,24 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// settleModes settles how the tests of each profile are given to workers.
+func (s *session) settleModes() (err error) {
+	for _, p := range s.profiles {
+		if _, err := p.plan.mode(true); err != nil { // whatever the repository says
+			return err
+		}
+	}
+	if err := s.takeUp(); err != nil {
+		return err
+	}
+	for _, p := range s.profiles {
+		if p.mode, err = p.plan.mode(p.known()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // chooseAll settles what is to run of each profile. Those that have nothing are no
