@@ -41,6 +41,15 @@ func (o *profileOptions) choose(cfg *config.Config) ([]config.Profile, error) {
 	return profiles, nil
 }
 
+var errName = errors.New("want a name")
+
+func parseName(s string) (string, error) {
+	if s == "" {
+		return "", errName
+	}
+	return s, nil
+}
+
 // nameList is an option that may be given several times. What it has is not taken apart
 // at commas: those stand in names of profiles that have no section.
 type nameList []string
@@ -48,7 +57,7 @@ type nameList []string
 // Set adds a name.
 func (n *nameList) Set(s string) error {
 	if s == "" {
-		return errors.New("want a name")
+		return errName
 	}
 	*n = append(*n, s)
 	return nil
