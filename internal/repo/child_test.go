@@ -27,6 +27,7 @@ var children = map[string]func(dir string) int{
 	"limit": childLimit,
 	"hold":  childHold,
 	"query": childQuery,
+	"open":  childOpen,
 }
 
 // child is a command that runs the test binary as one of the children.
