@@ -7,7 +7,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"testr/internal/repo"
 	"testr/internal/report"
 	"testr/internal/runner"
 )
@@ -33,17 +32,21 @@ func runListTests(ctx context.Context, env *environment, o selectionOptions) (er
 	if err != nil {
 		return err
 	}
-	if o.failing || req.NeedsRepository() {
-		open := env.openToRead
-		if req.NeedsRepository() {
-			open = func() (*repo.Repository, error) { return env.openToWrite(false) }
-		}
-		r, err := open()
+	switch {
+	case req.NeedsRepository():
+		r, err := env.openToWrite(false)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()
-		req.Repo = r
+		req.Repo = r.Repository
+	case o.failing:
+		r, err := env.openToRead(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.Close()) }()
+		req.Ask = r
 	}
 	req.Announce = env.announce
 	tests, err := runner.List(ctx, req)

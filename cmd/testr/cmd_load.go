@@ -25,8 +25,8 @@ func newLoadCommand(env *environment) *cli.Command {
 		Name:      "load",
 		Usage:     "store subunit streams as a run",
 		ArgsUsage: "[FILE...]",
-		Description: `Reads subunit version 2 streams from files, or one from stdin, and stores them as one
-run. Of several streams, each is kept apart by its place, like a worker.
+		Description: `Reads subunit streams, of version 2 or 1, from files, or one from stdin, and stores them
+as one run. Of several streams, each is kept apart by its place, like a worker.
 
 The exit status is 0 if all tests in it passed, 1 if some failed.`,
 		Flags: o.record.flags(),
@@ -57,7 +57,7 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	f := newFollower(env, o.record.stream, filterTags, len(streams) > 1)
 	info := repo.RunInfo{Start: time.Now(), Partial: o.record.partial, Command: os.Args[1:]}
-	res, err := runner.Load(ctx, r, streams, info, f.begin)
+	res, err := runner.Load(ctx, r.Repository, streams, info, f.begin)
 	err = f.end(r, res, err)
 	switch {
 	case res.Interrupted:

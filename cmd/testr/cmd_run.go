@@ -52,7 +52,7 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	req.Repo = r
+	req.Repo = r.Repository
 	if o.untilFailure {
 		req.Select, err = runner.Settle(r, req.Select)
 	}

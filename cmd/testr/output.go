@@ -123,14 +123,14 @@ func unlessGone(err error) error {
 	return err
 }
 
-// replay gives an output all events of a run that is over.
-func replay(ctx context.Context, r *repo.Repository, run int, out output) error {
-	cursor, err := r.Replay(run)
+// replay gives an output all events of a run, to its end.
+func replay(ctx context.Context, r repo.Queries, run int, out output) error {
+	events, err := r.Follow(run, 0)
 	if err != nil {
 		return err
 	}
 	for {
-		batch, err := cursor.Next(ctx)
+		batch, err := events.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -154,7 +154,7 @@ func summaryOf(run int, o *event.Outcomes) report.Summary {
 }
 
 // summarize prints the last lines of a run, which compare it with the one before.
-func summarize(out *textOutput, r *repo.Repository, s report.Summary) error {
+func summarize(out *textOutput, r repo.Queries, s report.Summary) error {
 	previous, err := r.Run(s.RunID - 1)
 	switch {
 	case err == nil:

@@ -63,6 +63,10 @@ type Config struct {
 	ProvisionTimeout time.Duration // 0 for as long as they like
 	DisposeTimeout   time.Duration // never 0
 
+	// InstanceIdle is how long a supervisor that stays keeps instances that it has
+	// no run for; 0 for no longer than the run.
+	InstanceIdle time.Duration
+
 	// Warnings is what a person should know of, in the order of the lines.
 	Warnings []*Error
 

@@ -46,7 +46,7 @@ worker_command=serve $LISTOPT
 		Worker:             WorkerStream, WorkerLine: 10,
 		WorkerCommand:    Value{"serve $LISTOPT", 11},
 		Slow:             time.Minute,
-		ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute,
+		ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute, InstanceIdle: 10 * time.Minute,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("config differs (-want +got):\n%s", diff)

@@ -10,8 +10,10 @@ import (
 	"unicode"
 )
 
-// How long hooks may take where the file doesn't say otherwise.
+// How long hooks may take, and instances are kept, where the file doesn't say
+// otherwise.
 const (
+	DefaultInstanceIdle     = 10 * time.Minute
 	DefaultProvisionTimeout = 10 * time.Minute
 	DefaultDisposeTimeout   = 2 * time.Minute
 )

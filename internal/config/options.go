@@ -12,7 +12,7 @@ var options = []string{
 	"test_command", "test_id_option", "test_id_list_default", "test_list_option", "test_run_concurrency",
 	"filter_tags", "group_regex", "instance_provision", "instance_execute", "instance_dispose",
 	"worker", "worker_command", "parallel_class", "timeout", "slow", "retries",
-	"provision_timeout", "dispose_timeout",
+	"provision_timeout", "dispose_timeout", "instance_idle",
 }
 
 // The options of [DEFAULT] that are recognised only.
@@ -59,6 +59,7 @@ func (l *loader) load() {
 	l.variables()
 	c.ProvisionTimeout = l.duration("provision_timeout", DefaultProvisionTimeout)
 	c.DisposeTimeout = l.disposeTimeout()
+	c.InstanceIdle = l.duration("instance_idle", DefaultInstanceIdle)
 	l.instances()
 	l.defaultHooks()
 	l.names()

@@ -133,7 +133,7 @@ func BenchmarkQuery(b *testing.B) {
 	}{
 		{"Latest", func(r *Repository) error { _, err := r.Latest(); return err }},
 		{"Failing", func(r *Repository) error { _, err := r.Failing(DefaultProfile); return err }},
-		{"Tests", func(r *Repository) error { _, err := r.Tests(9, DefaultProfile, nil); return err }},
+		{"Tests", func(r *Repository) error { _, err := r.Tests(9, DefaultProfile, 0); return err }},
 		{"Slowest", func(r *Repository) error { _, err := r.Slowest(9, DefaultProfile, 10); return err }},
 		{"Excerpt", func(r *Repository) error {
 			return r.Excerpt(9, Wanted{Beside: true}, func(event.Event) error { return nil })

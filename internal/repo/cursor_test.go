@@ -77,7 +77,7 @@ func countCopy(t *testing.T, dir string, run int) uint64 {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := open("", path, true)
+	r, err := open("", path, true, lockTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func sample(t *testing.T, crashed bool) []byte {
 // used returns how many bytes of a repository's file are in use.
 func used(t *testing.T, dir string) (size int64) {
 	t.Helper()
-	r, err := open(dir, filepath.Join(dir, DirName, FileName), true)
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), true, lockTimeout)
 	if err == nil {
 		err = r.view(func(tx *bolt.Tx) error {
 			size = tx.Size()
@@ -242,7 +242,7 @@ func askAll(dir string) (all answers) {
 func (a *answers) run(r *Repository, id int) {
 	for _, profile := range []string{DefaultProfile, "other"} {
 		var all []event.Test
-		tests, err := r.Tests(id, profile, nil)
+		tests, err := r.Tests(id, profile, 0)
 		for _, t := range tests {
 			all = append(all, *t)
 		}

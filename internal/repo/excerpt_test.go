@@ -54,7 +54,7 @@ func TestExcerpt(t *testing.T) {
 	r := newRepo(t)
 	store(t, r, RunInfo{}, End{}, events...)
 	stored := replay(t, r, 0)
-	tests, err := r.Tests(0, DefaultProfile, nil)
+	tests, err := r.Tests(0, DefaultProfile, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

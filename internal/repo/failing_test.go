@@ -218,7 +218,7 @@ func TestManyTests(t *testing.T) {
 	if parts := info.Events - uint64(len(events)); parts < 2 || info.Counts.Tests != n {
 		t.Errorf("got %d events that ask for %d tests", parts, info.Counts.Tests)
 	}
-	tests, err := r.Tests(0, DefaultProfile, nil)
+	tests, err := r.Tests(0, DefaultProfile, 0)
 	if err != nil || len(tests) != n {
 		t.Fatalf("got %d tests, %v; want %d", len(tests), err, n)
 	}

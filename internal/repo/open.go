@@ -27,6 +27,7 @@ const (
 	formatVersion = 2
 
 	lockTimeout = time.Second
+	oneTry      = time.Millisecond // bbolt tries every 50 ms; zero would be for ever
 
 	// growBy is how much room the file gets at a time: holes, at first.
 	growBy = 4 << 20
@@ -69,6 +70,7 @@ type Repository struct {
 	known    *catalog        // what was read last; guarded by mu
 	stamped  stamp           // of known; guarded by mu
 	running  *RunWriter      // guarded by mu
+	begun    *RunWriter      // the same once it is on disk and has its number; guarded by mu
 	verified map[string]bool // parts of the file whose pages were looked at; guarded by mu
 	block    []byte          // what pages were last read into; guarded by mu
 	broken   error           // a panic of bbolt, after which its locks may be held for ever; guarded by mu
@@ -152,7 +154,12 @@ func syncDir(dir string) error {
 // The error is a *NotFoundError, *BusyError, *FormatError or *DamagedError
 // where one of them fits.
 func Open(dir string) (*Repository, error) {
-	r, err := open(dir, filepath.Join(dir, DirName, FileName), false)
+	return openFor(dir, lockTimeout)
+}
+
+// openFor is Open, which waits that long for another process.
+func openFor(dir string, wait time.Duration) (*Repository, error) {
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), false, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -175,9 +182,14 @@ func Open(dir string) (*Repository, error) {
 // *BusyError. A file of an older format becomes one of this, and a run that a crash
 // left unfinished is closed first, as Open does; where the repository can't be
 // written, in a copy that nobody else sees.
-func OpenReadOnly(dir string) (*Repository, error) {
+func OpenReadOnly(dir string) (*Repository, error) { return openReadOnly(dir, lockTimeout) }
+
+// TryReadOnly is OpenReadOnly for who can ask somebody else: it waits for nobody.
+func TryReadOnly(dir string) (*Repository, error) { return openReadOnly(dir, oneTry) }
+
+func openReadOnly(dir string, wait time.Duration) (*Repository, error) {
 	path := filepath.Join(dir, DirName, FileName)
-	r, err := open(dir, path, true)
+	r, err := open(dir, path, true, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +202,7 @@ func OpenReadOnly(dir string) (*Repository, error) {
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	w, err := Open(dir)
+	w, err := openFor(dir, wait)
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return openCopy(dir, path)
@@ -200,7 +212,7 @@ func OpenReadOnly(dir string) (*Repository, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return open(dir, path, true)
+	return open(dir, path, true, wait)
 }
 
 // settle brings a file that was just opened for writing to the form that everything
@@ -231,7 +243,7 @@ func openCopy(dir, path string) (*Repository, error) {
 		_ = os.Remove(tmp.Name())
 		return nil, fmt.Errorf("copy the repository: %w", classify(err))
 	}
-	r, err := open(dir, tmp.Name(), false)
+	r, err := open(dir, tmp.Name(), false, lockTimeout)
 	_ = os.Remove(tmp.Name())
 	if err != nil {
 		return nil, err
@@ -243,8 +255,9 @@ func openCopy(dir, path string) (*Repository, error) {
 	return r, nil
 }
 
-// open opens the file and looks at its format; nothing more.
-func open(dir, path string, readOnly bool) (*Repository, error) {
+// open opens the file and looks at its format; nothing more. It waits that long
+// for another process.
+func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
@@ -257,9 +270,9 @@ func open(dir, path string, readOnly bool) (*Repository, error) {
 		return nil, &DamagedError{path, "it is empty"}
 	}
 	r := &Repository{path: path, readOnly: readOnly, codec: newCodec(), verified: map[string]bool{}}
-	err = r.openDB(initialMap)
+	err = r.openDB(initialMap, wait)
 	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
-		err = r.openDB(0)
+		err = r.openDB(0, wait)
 	}
 	switch {
 	case err == nil:
@@ -277,10 +290,10 @@ func open(dir, path string, readOnly bool) (*Repository, error) {
 	return r, nil
 }
 
-func (r *Repository) openDB(mapSize int) error {
+func (r *Repository) openDB(mapSize int, wait time.Duration) error {
 	return r.guard(func() (err error) {
 		r.db, err = bolt.Open(r.path, 0o600, &bolt.Options{
-			Timeout:         lockTimeout,
+			Timeout:         wait,
 			FreelistType:    bolt.FreelistMapType,
 			InitialMmapSize: mapSize,
 			ReadOnly:        r.readOnly,

@@ -13,14 +13,26 @@ import (
 	"testr/internal/event"
 )
 
-// Latest returns the last run; the error is ErrNoRuns where there is none.
+// Latest returns the last run that is over; the error is ErrNoRuns where there is
+// none.
 func (r *Repository) Latest() (RunInfo, error) {
 	var info RunInfo
-	err := r.view(func(tx *bolt.Tx) (err error) {
-		info, err = r.latest(tx)
-		return err
+	err := r.view(func(tx *bolt.Tx) error {
+		c, err := r.catalog(tx)
+		if err != nil {
+			return err
+		}
+		for _, ref := range slices.Backward(c.runs) { // the last one may go on
+			if info, err = r.described(tx, ref); err != nil || info.State != Running {
+				return err
+			}
+		}
+		return ErrNoRuns
 	})
-	return info, err
+	if err != nil {
+		return RunInfo{}, err
+	}
+	return info, nil
 }
 
 // Run returns the run of that number; the error is ErrNoRun if it isn't there.
@@ -69,10 +81,14 @@ func (r *Repository) Profiles() ([]Profile, error) {
 }
 
 // Tests returns what a run that is over says of a profile's tests, in the order
-// in which they first appeared; none if the run doesn't cover the profile. Want,
-// if it isn't nil, chooses among them: what it is asked about has no ids yet.
-// Tests may share their lists of tags.
-func (r *Repository) Tests(run int, profile string, want func(*event.Test) bool) ([]*event.Test, error) {
+// in which they first appeared; none if the run doesn't cover the profile. Tests
+// may share their lists of tags.
+func (r *Repository) Tests(run int, profile string, choose Choice) ([]*event.Test, error) {
+	return r.tests(run, profile, choose.wants)
+}
+
+// tests returns the wanted tests of a run: what want is asked about has no ids yet.
+func (r *Repository) tests(run int, profile string, want func(*event.Test) bool) ([]*event.Test, error) {
 	blocks, err := r.columns(run, profile)
 	if err != nil {
 		return nil, fmt.Errorf("tests of run %d: %w", run, err)
@@ -81,7 +97,7 @@ func (r *Repository) Tests(run int, profile string, want func(*event.Test) bool)
 	t := new(event.Test) // most are often not wanted
 	for _, c := range blocks {
 		for i := range c.ids {
-			if c.test(i, t); want == nil || want(t) {
+			if c.test(i, t); want(t) {
 				rows.add(t, c, i)
 				t = new(event.Test)
 			}

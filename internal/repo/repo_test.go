@@ -248,7 +248,7 @@ func checkEvents(t *testing.T, r *Repository, events []event.Event) {
 	for _, e := range events {
 		f.take(e)
 	}
-	tests, err := r.Tests(0, DefaultProfile, nil)
+	tests, err := r.Tests(0, DefaultProfile, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

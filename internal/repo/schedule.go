@@ -197,7 +197,7 @@ func (r *Repository) Left(run int, profile string) (Left, error) {
 	}
 	of, _ := info.Profile(profile)
 	left := Left{Whole: of.Counts.Asked > 0}
-	tests, err := r.Tests(run, profile, func(t *event.Test) bool {
+	tests, err := r.tests(run, profile, func(t *event.Test) bool {
 		return t.Asked || !left.Whole && t.Runnable && t.Settled()
 	})
 	for _, t := range tests {

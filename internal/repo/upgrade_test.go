@@ -50,7 +50,7 @@ func tell(t *testing.T, r *Repository) string {
 	for _, i := range runs {
 		say("run", i.ID, i.State, i.Start, i.End, i.Partial, i.Listed, i.Command, i.Selection, i.Host, i.Revision,
 			i.Profiles, i.Events, i.Counts, i.Span)
-		tests, err := r.Tests(i.ID, DefaultProfile, nil)
+		tests, err := r.Tests(i.ID, DefaultProfile, 0)
 		say("tests", len(tests), err)
 		for _, x := range tests {
 			say("", x.ID, x.ParentID, x.Status, x.Open, x.Runnable, x.Asked, x.NotRun, x.Attempts, x.Duration, x.FirstSeq,

@@ -52,7 +52,8 @@ type RunWriter struct {
 	changed chan struct{} // closed, and replaced, when anything below changes; guarded by mu
 	next    uint64        // guarded by mu, as all that follows
 	pending []event.Event
-	size    int // of pending
+	size    int       // of pending
+	waiting time.Time // since when pending has something
 	stored  uint64
 	recent  []group
 	held    int // size of recent
@@ -102,6 +103,9 @@ func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
 		return nil, fmt.Errorf("begin a run: %w", err)
 	}
 	w.info = info
+	r.mu.Lock()
+	r.begun = w
+	r.mu.Unlock()
 	r.holder.write(&BusyError{PID: os.Getpid(), Run: info.ID, Since: info.Start, Command: info.Command})
 	go w.commitGroups()
 	return w, nil
@@ -137,7 +141,7 @@ func (r *Repository) begin(tx *bolt.Tx, info *RunInfo) error {
 func (r *Repository) ended() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running = nil
+	r.running, r.begun = nil, nil
 }
 
 // ID returns the run's number.
@@ -170,6 +174,7 @@ func (w *RunWriter) Event(e event.Event) error {
 		return ErrClosed
 	}
 	if len(w.pending) == 0 {
+		w.waiting = time.Now()
 		signal(w.wake)
 	}
 	for _, part := range parts {
@@ -240,7 +245,7 @@ func (w *RunWriter) commitGroups() {
 	timer := time.NewTimer(groupDelay)
 	defer timer.Stop()
 	for range w.wake {
-		timer.Reset(groupDelay)
+		timer.Reset(w.patience())
 		select {
 		case <-w.full:
 		case <-timer.C:
@@ -267,6 +272,14 @@ func (w *RunWriter) commitGroups() {
 			return
 		}
 	}
+}
+
+// patience is how long the group in the making may still wait: its first event may
+// have waited for the commit of the group before it.
+func (w *RunWriter) patience() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(0, groupDelay-time.Since(w.waiting))
 }
 
 // remember notes that a group is on disk, and keeps it for cursors instead of

@@ -27,8 +27,8 @@ type Summary struct {
 	// never ended, which are flaky, which the filter tags leave out, and why some
 	// did not run.
 	Tests []*event.Test
-	// Tally has all tests of the run that ran; nil means that Tests are all. It
-	// tells how many ran on which host.
+	// Tally tells how many tests ran on which host; nil means that Tests are all of
+	// the run.
 	Tally *Tally
 	// Previous is the run before; nil means that there is none to compare with.
 	Previous *Previous

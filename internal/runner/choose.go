@@ -195,7 +195,7 @@ func (s *session) knownTests() (tests []string, err error) {
 	sel := &s.req.Select
 	switch {
 	case sel.Like != nil:
-		if tests, err = sel.Like.tests(s.req.Repo); err != nil {
+		if tests, err = sel.Like.tests(s.req.Ask); err != nil {
 			return nil, err
 		}
 	case s.left != nil:
@@ -203,7 +203,7 @@ func (s *session) knownTests() (tests []string, err error) {
 			return nil, s.left.nothing()
 		}
 	case sel.Failing:
-		if tests, err = sel.failing(s.req.Repo); err != nil {
+		if tests, err = sel.failing(s.req.Ask); err != nil {
 			return nil, err
 		}
 	default:
@@ -217,7 +217,7 @@ func (s *session) knownTests() (tests []string, err error) {
 
 // failing are the tests of the failing set, of those that are in the list if
 // there is one.
-func (s *Selection) failing(r *repo.Repository) (tests []string, err error) {
+func (s *Selection) failing(r repo.Queries) (tests []string, err error) {
 	failing, err := r.Failing(repo.DefaultProfile)
 	if err != nil {
 		return nil, fmt.Errorf("read the failing tests: %w", err)
@@ -239,7 +239,7 @@ func (s *Selection) failing(r *repo.Repository) (tests []string, err error) {
 
 // Settle returns a selection that stays the same whatever is run: the tests that
 // fail now, the run that is the last one now.
-func Settle(r *repo.Repository, sel Selection) (settled Selection, err error) {
+func Settle(r repo.Queries, sel Selection) (settled Selection, err error) {
 	if sel.Failing {
 		if sel.List, err = sel.failing(r); err != nil {
 			return sel, err

@@ -110,7 +110,7 @@ func Doctor(ctx context.Context, c Checkup) (diagnosis Diagnosis, err error) {
 	if s == nil {
 		return d.diagnosis, context.Cause(ctx)
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(), s.fleet.Close()) }()
 	d.session = s
 	if err := d.examine(ctx); err != nil {
 		return d.diagnosis, err
@@ -132,7 +132,7 @@ type doctor struct {
 
 // open makes the session that a run would have. It is nil if there can be none.
 func (d *doctor) open(req Request) *session {
-	s, err := newSession(req)
+	s, err := newSession(req, fleetOf(req))
 	if err != nil {
 		if mistakes, ok := errors.AsType[config.Errors](err); ok {
 			d.mistakes(mistakes)
@@ -153,7 +153,7 @@ func withoutPlace(err error, cfg *config.Config, line int) string {
 // examine looks at what a run would use.
 func (d *doctor) examine(ctx context.Context) error {
 	s := d.session
-	made, err := s.machine.Provision(ctx, 1)
+	made, err := s.fleet.machine.Provision(ctx, 1)
 	if err != nil {
 		return err
 	}

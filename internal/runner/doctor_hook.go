@@ -40,8 +40,8 @@ func examineHook(ctx context.Context, p *patient) {
 			"the hooks were not tried: what they get has to be noted in the repository, so that it is given back")
 		return
 	}
-	w := &watch{Provider: s.machine}
-	hook := s.newHook(p.conf)
+	w := &watch{Provider: s.fleet.machine}
+	hook := s.fleet.newHook(p.conf)
 	hook.Local, hook.Once = w, true
 	hook.Warn = func(err error) { p.warn(checkProvision, optionProvision, fixOf(err), "%v", err) }
 	if hook.ProvisionTimeout == 0 {

@@ -24,8 +24,8 @@ type group struct {
 	bounded bool
 	local   bool // they are on this machine, and there at once
 	bare    bool // commands become part of a hook's
-	// provide gets the places, one a slot, or perhaps fewer. What it gets is given
-	// back when the session is closed, or after the run on this machine. It is called
+	// provide gets the places, one a slot, or perhaps fewer. What it gets is the
+	// fleet's to give back, or, on this machine, given back after the run. It is called
 	// again when the places were lost, but never twice at once.
 	provide func(ctx context.Context, count int) ([]supervisor.Place, error)
 
@@ -181,14 +181,6 @@ func (s *session) afterRun(do func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.parting = append(s.parting, do)
-}
-
-// atLeaving has a host be left when the session is closed: beside all others,
-// each of which may be far away, and before what atEnd was told.
-func (s *session) atLeaving(do func() error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaving = append(s.leaving, do)
 }
 
 // where is a group, and an instance of it, on which something is done that any of

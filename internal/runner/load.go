@@ -15,9 +15,9 @@ import (
 	"testr/internal/repo"
 )
 
-// ErrNoPackets means that a stream has text, but not one whole packet of
-// version 2.
-var ErrNoPackets = errors.New("no subunit version 2 packet in it")
+// ErrNoPackets means that a stream has text, but neither one whole packet of
+// version 2 nor a test of version 1.
+var ErrNoPackets = errors.New("no subunit packet in it, of version 2 or 1")
 
 // ErrEmpty means that the streams have nothing in them.
 var ErrEmpty = errors.New("there is nothing in the stream")
@@ -28,7 +28,7 @@ type Stream struct {
 	Reader io.Reader
 }
 
-// Load stores streams as one run. A single one is stored as it is, but that
+// Load stores streams, of version 2 or 1, as one run. A single one is stored as it is, but that
 // packets without a time get that of the packet before them, or now; of
 // several, each packet gets the stream's number as its route and tag, like that
 // of a worker. Text beside packets becomes packets. Memory does not grow with
@@ -143,8 +143,9 @@ func (s *storer) finish(ctx context.Context, err error) (Result, error) {
 	return res, err
 }
 
-// streamReader takes the packets from one stream. Until the first whole packet
-// its text is spooled, since a stream that has none is not one of ours.
+// streamReader takes the packets from one stream. Until the first whole packet,
+// or the first test of version 1, its text is spooled, since a stream that has none is
+// not one of ours.
 type streamReader struct {
 	number  int
 	several bool
@@ -158,7 +159,7 @@ type streamReader struct {
 
 func (s *streamReader) read(from io.Reader) error {
 	defer s.held.close()
-	r := protocol.NewReader(from)
+	r := protocol.NewAnyReader(from)
 	for {
 		p, err := r.ReadPacket()
 		var corrupt *protocol.CorruptError

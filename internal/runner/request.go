@@ -105,6 +105,7 @@ func (s *Selection) filter(ids []string) []string {
 type Request struct {
 	Config *config.Config
 	Repo   *repo.Repository // for listing it may be nil, unless NeedsRepository says otherwise
+	Ask    repo.Queries     // what the selection asks about failing tests and earlier runs; nil means Repo
 	Select Selection
 
 	Parallel    bool
@@ -120,6 +121,10 @@ type Request struct {
 	Timeout, Slow *time.Duration
 	Retries       *int
 	MaxFail       int
+
+	// Environ is the environment of hooks and workers, as KEY=VALUE; nil means
+	// testr's own. Nobody may change it afterwards.
+	Environ []string
 
 	Self    string   // the testr program, which has the built-in workers
 	Command []string // what the user typed, to be stored

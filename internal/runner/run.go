@@ -13,35 +13,43 @@ import (
 
 	"testr/internal/event"
 	"testr/internal/instance"
-	"testr/internal/instance/sshdial"
 	"testr/internal/repo"
 	"testr/internal/scheduler"
 	"testr/internal/supervisor"
+	"testr/internal/tempdir"
 )
 
 // Runs makes runs of one request, one after the other, on the same instances. It
 // belongs to one goroutine, which has to close it, whatever it comes to.
-type Runs struct{ session *session }
+type Runs struct {
+	session *session
+	own     *Fleet // nil if the instances are somebody else's
+}
 
 // NewRuns makes no run yet, and gets no instance.
 func NewRuns(req Request) (*Runs, error) {
-	s, err := newSession(req)
+	own := fleetOf(req)
+	s, err := newSession(req, own)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, own.Close())
 	}
-	return &Runs{s}, nil
+	return &Runs{s, own}, nil
 }
 
-// Close gives everything back that the runs had. What could not be given back is
-// told to Request.Warn; the error is about other trouble. Closing again does
-// nothing.
+// Close gives everything back that the runs had, or leaves it to the Fleet whose
+// runs they are. What could not be given back is told to Request.Warn; the error
+// is about other trouble. Closing again does nothing.
 func (r *Runs) Close() error {
 	if r.session == nil {
 		return nil
 	}
 	s := r.session
 	r.session = nil
-	return s.close()
+	err := s.close()
+	if r.own != nil {
+		err = errors.Join(err, r.own.Close())
+	}
+	return err
 }
 
 // Next runs the tests and stores what happens. The error is about our own work, or
@@ -52,7 +60,9 @@ func (r *Runs) Next(ctx context.Context, turn Turn) (res Result, err error) {
 	s.begin(turn)
 	defer func() { err = errors.Join(err, s.leave()) }()
 	req := s.req
+	revision := askRevision(ctx, req.Config.Root)
 	cfg, err := s.configure(ctx)
+	s.revision = revision()
 	if ctx.Err() != nil {
 		return Result{Interrupted: true}, nil
 	}
@@ -94,11 +104,12 @@ func Run(ctx context.Context, req Request) (res Result, err error) {
 // List lists the tests that Run would run, in the order of the listing. The error
 // is a *NothingError if there are none, and that is all right.
 func List(ctx context.Context, req Request) (tests []string, err error) {
-	s, err := newSession(req)
+	r, err := NewRuns(req)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, r.Close()) }()
+	s := r.session
 	if req.Select.known() {
 		return s.knownTests()
 	}
@@ -134,18 +145,16 @@ type session struct {
 	temp string  // directory of our own, for what workers need
 	plan *plan
 
-	machine *instance.Local   // this machine, where hooks run
-	here    instance.Instance // of machine, for testr's own commands
-	groups  []*group          // where workers run
+	fleet  *Fleet            // what is there for longer, perhaps
+	here   instance.Instance // of the fleet's machine, for testr's own commands
+	groups []*group          // where workers run
 
 	provisioning context.Context         // ends what groups do to get instances
 	cancel       context.CancelCauseFunc // of provisioning
 	providing    sync.WaitGroup          // of those who do
-	shared       sshdial.Shared          // by all connections to hosts
 	mu           sync.Mutex
 	ending       []func() error // what is to be done at the end, the last first; guarded by mu
 	parting      []func() error // what is to be done after a run, the last first; guarded by mu
-	leaving      []func() error // what leaves the hosts in the end, all at once; guarded by mu
 
 	current // run
 }
@@ -154,6 +163,7 @@ type session struct {
 type current struct {
 	left     *left // what the last run left, with --resume
 	unlisted bool  // the test command runs what it finds, whatever that is
+	revision revision
 	// listing is the whole listing, for the next run; nil if there was none.
 	// torn says that it lacks tests, because something could not be imported or
 	// built. The lister sets both.
@@ -161,20 +171,27 @@ type current struct {
 	torn    bool
 }
 
-func newSession(req Request) (*session, error) {
+// newSession makes a session that has the fleet until it is closed.
+func newSession(req Request, fleet *Fleet) (*session, error) {
 	if err := req.Config.CheckRun(); err != nil {
 		return nil, err
 	}
-	temp, err := os.MkdirTemp("", "testr-")
+	temp, err := tempdir.Make()
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary directory: %w", err)
+		return nil, err
 	}
-	s := &session{req: req, temp: temp}
+	if req.Ask == nil && req.Repo != nil {
+		req.Ask = req.Repo
+	}
+	s := &session{req: req, temp: temp.Path(), fleet: fleet}
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
-	s.atEnd(func() error { return os.RemoveAll(temp) })
-	s.machine = s.newMachine(req.Config.Root, nil)
-	s.atEnd(func() error { return CloseMachine(s.machine, req.Log) })
-	if s.plan, err = newPlan(req, temp); err != nil {
+	s.atEnd(temp.Remove)
+	fleet.use(s)
+	s.atEnd(func() error {
+		fleet.use(nil)
+		return nil
+	})
+	if s.plan, err = newPlan(req, s.temp); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -205,28 +222,20 @@ func doAll(todo []func() error) error {
 	return errors.Join(errs...)
 }
 
-// close gives everything back, whatever became of the session.
+// close ends everything that the fleet doesn't have, whatever became of the
+// session.
 func (s *session) close() error {
 	s.cancel(errOver)
 	s.providing.Wait()
-	errs := make([]error, len(s.leaving))
-	var left sync.WaitGroup
-	for i, do := range s.leaving {
-		left.Go(func() { errs[i] = do() })
-	}
-	left.Wait()
-	for _, err := range errs {
-		if err != nil { // the tests' verdict stands, and hosts end everything by themselves
-			s.warn(err)
-		}
-	}
 	return errors.Join(s.leave(), doAll(s.ending))
 }
 
 // newMachine is this machine, with a directory and variables. Whoever gets it
 // closes it.
 func (s *session) newMachine(dir string, env []string) *instance.Local {
-	return &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
+	m := &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
+	m.Inherit(s.req.Environ)
+	return m
 }
 
 // CloseMachine ends what workers left behind on this machine, and tells the log of
@@ -244,12 +253,13 @@ func CloseMachine(m *instance.Local, log hclog.Logger) error {
 
 // sweep gives back what earlier runs left.
 func (s *session) sweep(ctx context.Context) error {
-	return DisposeStale(ctx, s.req.Repo, s.req.Config, s.machine, s.warn)
+	return disposeStale(ctx, s.req.Repo, s.req.Config, s.fleet.machine, s.warn, s.fleet.holds)
 }
 
 // prepare settles where workers run.
 func (s *session) prepare(ctx context.Context, several bool) error {
-	made, err := s.machine.Provision(ctx, 1)
+	s.fleet.match(s.req.Config)
+	made, err := s.fleet.machine.Provision(ctx, 1)
 	if err != nil {
 		return err
 	}
@@ -264,8 +274,8 @@ func (s *session) info() repo.RunInfo {
 	if err != nil {
 		host = "unknown"
 	}
-	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Partial: !s.full(),
-		Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
+	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id,
+		Partial: !s.full(), Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
 }
 
 // full reports whether the run is to have everything that there is.
@@ -309,7 +319,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		return nil, err
 	}
 	cfg := s.limits(mode)
-	cfg.Tests, cfg.List = c.tests, c.list
+	profile := supervisor.Profile{Tests: c.tests, List: c.list}
 	if err := s.arrange(cfg, c); err != nil {
 		return nil, err
 	}
@@ -320,9 +330,10 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		req.Log.Info("no streaming worker", "reason", s.plan.why)
 	}
 	s.unlisted = mode == modePlain
-	if cfg.Worker, err = s.plan.worker(mode); err != nil {
+	if profile.Worker, err = s.plan.worker(mode); err != nil {
 		return nil, err
 	}
+	cfg.Profiles = []supervisor.Profile{profile}
 	timing, err := req.Repo.Timing(repo.DefaultProfile)
 	if err != nil {
 		return nil, fmt.Errorf("read the durations of earlier runs: %w", err)

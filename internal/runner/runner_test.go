@@ -160,7 +160,7 @@ func TestLoadRefuses(t *testing.T) {
 		want   error
 	}{
 		{"nothing", "", ErrEmpty},
-		{"text", "test: a\nsuccess: a\n", ErrNoPackets},
+		{"text", "test a\nsuccess: b\n", ErrNoPackets},
 		{"signatures", strings.Repeat("\xb3", 1000), ErrNoPackets},
 		{"half a packet", "\xb3\x29\x01\x0c\x03fo", ErrNoPackets},
 	}

@@ -177,8 +177,9 @@ func (r *recorder) of(k event.Kind) []string {
 func setup(t *testing.T, slots int, program program, tests ...string) (Config, *recorder) {
 	rec := &recorder{}
 	inst := &fakeInstance{program: program}
-	cfg := Config{Worker: Worker{Stream: fixed(instance.Command{})}, Tests: tests, Sink: rec,
-		Log: hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Trace})}
+	cfg := Config{Sink: rec,
+		Profiles: []Profile{{Worker: Worker{Stream: fixed(instance.Command{})}, Tests: tests}},
+		Log:      hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Trace})}
 	for i := range slots {
 		cfg.Slots = append(cfg.Slots, Slot{Place: Place{Instance: inst}, Route: string(rune(48 + i))})
 	}

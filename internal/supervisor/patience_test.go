@@ -135,7 +135,7 @@ func TestTimeoutInBatchesAndPlain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg, rec := setup(t, 1, program, "a", "b", "c")
-				cfg.Worker, cfg.Timeout = test.worker, time.Minute
+				cfg.Profiles[0].Worker, cfg.Timeout = test.worker, time.Minute
 				began := time.Now()
 				check(t, cfg, test.want)
 				if took := time.Since(began); took > 2*time.Minute {
@@ -300,7 +300,7 @@ func TestGoneAfterTheListing(t *testing.T) {
 			}
 		}
 		cfg, _ := setup(t, 1, worker, "gone", "a")
-		cfg.List = func(context.Context) (Listing, error) {
+		cfg.Profiles[0].List = func(context.Context) (Listing, error) {
 			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 			return Listing{Tests: []string{"a"}}, nil
 		}

@@ -196,7 +196,7 @@ func TestAllAbsent(t *testing.T) {
 func TestAbsentPlain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, _ := setup(t, 1, passing)
-		cfg.Worker = Worker{Plain: fixed(instance.Command{})}
+		cfg.Profiles[0].Worker = Worker{Plain: fixed(instance.Command{})}
 		open, tries := absentFor(time.Hour, passing)
 		desktop(&cfg, open)
 		_, err := Run(t.Context(), cfg)
@@ -339,7 +339,7 @@ func TestLostInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tests := ids(20)
 		cfg, _ := setup(t, 1, passing, tests...)
-		cfg.Worker = Worker{Batch: batchOf}
+		cfg.Profiles[0].Worker = Worker{Batch: batchOf}
 		cfg.Slots[0].Instance = &fakeInstance{program: func(_ context.Context, p *fakeProcess) int {
 			for i, id := range p.cmd.Args {
 				p.send(id, protocol.StatusInProgress)
@@ -379,7 +379,7 @@ func TestPlainElsewhere(t *testing.T) {
 	for _, loses := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			cfg, _ := setup(t, 1, passing)
-			cfg.Worker = Worker{Plain: fixed(instance.Command{})}
+			cfg.Profiles[0].Worker = Worker{Plain: fixed(instance.Command{})}
 			desktop(&cfg, there(time.Minute, func(_ context.Context, p *fakeProcess) int {
 				p.send("a", pass)
 				if loses {

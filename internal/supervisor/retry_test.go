@@ -130,7 +130,7 @@ func TestMaxFail(t *testing.T) {
 						}
 						return 0
 					}, tests...)
-					cfg.Worker = Worker{Batch: batchOf}
+					cfg.Profiles[0].Worker = Worker{Batch: batchOf}
 				}
 				cfg.MaxFail = 2
 				o, err := Run(t.Context(), cfg)
@@ -170,7 +170,7 @@ func TestIsolated(t *testing.T) {
 				cfg, rec := setup(t, 3, passing, tests...)
 				if batch {
 					cfg, rec = setup(t, 3, func(_ context.Context, p *fakeProcess) int { return batchProgram(p) }, tests...)
-					cfg.Worker = Worker{Batch: batchOf}
+					cfg.Profiles[0].Worker = Worker{Batch: batchOf}
 				}
 				cfg.Isolated = true
 				check(t, cfg, all("success", tests...))
@@ -230,7 +230,7 @@ func TestSetUpFailure(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg, _ := setup(t, 1, program, tests...)
 				if name != "stream" {
-					cfg.Worker = Worker{Batch: batchOf}
+					cfg.Profiles[0].Worker = Worker{Batch: batchOf}
 				}
 				cfg.Retries = 1
 				o := check(t, cfg, want)

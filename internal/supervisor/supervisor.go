@@ -19,6 +19,8 @@ import (
 type Slot struct {
 	Route string // route code of what runs here
 	Name  string // what people call the instance; several slots may share one. Empty means this machine
+	// Profiles are the names of the profiles that it can run; nil means all.
+	Profiles []string
 	// Place is where its workers run, if that is there from the beginning.
 	Place
 	// Open gets the place if it isn't; nil means that it is. It is called in a
@@ -28,6 +30,22 @@ type Slot struct {
 	// after the place was lost, unless that was too often, and after an
 	// *AbsentError for as long as there are other places, three times at least.
 	Open func(context.Context) (Place, error)
+}
+
+// Profile is tests and the workers that run them under one profile. A test that
+// is in several profiles is run in each of them.
+type Profile struct {
+	Name   string   // as events have it; "" for the default
+	Tags   []string // what its workers' packets get, where they don't have it
+	Worker Worker
+
+	// Tests are the tests to run; Run doesn't list any others. With List set,
+	// they are what is remembered of the last listing: a head start.
+	Tests []string
+	// List lists the tests to run, beside the first ones of Tests; nil means
+	// that Tests is all. Its error ends the run. It is called in a goroutine of
+	// its own, while those of other profiles are.
+	List func(context.Context) (Listing, error)
 }
 
 // Place is where workers run.
@@ -70,15 +88,9 @@ type Refused struct {
 
 // Config is what Run needs to know. Zero values mean what they say they mean.
 type Config struct {
-	Slots  []Slot
-	Worker Worker
-
-	// Tests are the tests to run; Run doesn't list any others. With List set,
-	// they are what is remembered of the last listing: a head start.
-	Tests []string
-	// List lists the tests to run, beside the first ones of Tests; nil means
-	// that Tests is all. Its error ends the run.
-	List func(context.Context) (Listing, error)
+	Slots []Slot
+	// Profiles are what is to be run; at least one, and no two of one name.
+	Profiles []Profile
 
 	// Group, Estimate, Order, Segment and Concurrency are the queue's; see
 	// scheduler.Options.
@@ -138,15 +150,17 @@ type Status struct {
 
 // Running is a test in progress.
 type Running struct {
-	Test  string
-	Route string
-	Since time.Time
+	Test    string
+	Profile string
+	Route   string
+	Since   time.Time
 }
 
 // SlotState is what one slot does at the moment.
 type SlotState struct {
 	Route   string
 	Host    string    // where it is; empty for this machine
+	Profile string    // of its worker
 	PID     int       // 0 for none, or where it is unknown
 	Since   time.Time // when its worker was started; zero without one
 	Running []Running // tests that it has begun, the one begun first first
@@ -161,6 +175,7 @@ var ErrNoWorkers = errors.New("no worker is left to run the remaining tests")
 // WorkersError is ErrNoWorkers with what is known of the cause.
 type WorkersError struct {
 	Outstanding int      // tests that did not get an outcome
+	Profiles    []string // whose tests these are, if the run has several
 	Lost        []string // the names of instances that are no more; warnings have said why
 	Last        string   // how the last worker ended; empty if none was started
 	Stderr      string   // the end of what it wrote to stderr
@@ -169,7 +184,11 @@ type WorkersError struct {
 // Error names the number of tests, the instances, the worker's end and its last
 // words.
 func (e *WorkersError) Error() string {
-	s := fmt.Sprintf("%v (%d outstanding", ErrNoWorkers, e.Outstanding)
+	s := ErrNoWorkers.Error()
+	if len(e.Profiles) > 0 {
+		s += " of profile " + strings.Join(e.Profiles, " and ")
+	}
+	s += fmt.Sprintf(" (%d outstanding", e.Outstanding)
 	if len(e.Lost) > 0 {
 		s += "; lost: " + strings.Join(e.Lost, ", ")
 	}

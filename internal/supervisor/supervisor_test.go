@@ -210,7 +210,7 @@ func TestFallsBackToBatches(t *testing.T) {
 			}
 			return batchProgram(p)
 		}, "a", "b", "c")
-		cfg.Worker.Batch = batchOf
+		cfg.Profiles[0].Worker.Batch = batchOf
 		check(t, cfg, all("success", "a", "b", "c"))
 		if got := rec.of(event.KindWarning); len(got) == 0 || !strings.Contains(got[0], "batches") {
 			t.Errorf("got warnings %q; want one on batches", got)
@@ -236,7 +236,7 @@ func TestBatches(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			tests := ids(100)
 			cfg, rec := setup(t, slots, func(_ context.Context, p *fakeProcess) int { return batchProgram(p) }, tests...)
-			cfg.Worker = Worker{Batch: batchOf}
+			cfg.Profiles[0].Worker = Worker{Batch: batchOf}
 			check(t, cfg, all("success", tests...))
 			if n := len(rec.of(event.KindWorkerStarted)); slots == 1 && n != 1 || slots > 1 && n < slots {
 				t.Errorf("got %d processes for %d slots", n, slots)
@@ -258,7 +258,7 @@ func TestBatchesAreWorthTheirStart(t *testing.T) {
 			}
 			return 0
 		}, tests...)
-		cfg.Worker = Worker{Batch: batchOf}
+		cfg.Profiles[0].Worker = Worker{Batch: batchOf}
 		began := time.Now()
 		check(t, cfg, all("success", tests...))
 		if n := len(rec.of(event.KindWorkerStarted)); n > 3 {
@@ -274,7 +274,7 @@ func TestBatchOddities(t *testing.T) {
 	batch := func(do func(p *fakeProcess) int) func(*testing.T) (Config, *recorder) {
 		return func(t *testing.T) (Config, *recorder) {
 			cfg, rec := setup(t, 1, func(_ context.Context, p *fakeProcess) int { return do(p) }, "a", "b", "c")
-			cfg.Worker = Worker{Batch: batchOf}
+			cfg.Profiles[0].Worker = Worker{Batch: batchOf}
 			return cfg, rec
 		}
 	}
@@ -327,7 +327,7 @@ func TestBatchOddities(t *testing.T) {
 func TestRefusedByBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, _ := setup(t, 1, func(_ context.Context, p *fakeProcess) int { return batchProgram(p) }, "a\nb", "c", "d", "e")
-		cfg.Worker = Worker{Batch: func(_ instance.Instance, ids []string) (Batch, error) {
+		cfg.Profiles[0].Worker = Worker{Batch: func(_ instance.Instance, ids []string) (Batch, error) {
 			var b Batch
 			for _, id := range ids {
 				if strings.Contains(id, "\n") {
@@ -358,7 +358,7 @@ func TestPlain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg, _ := setup(t, 1, func(_ context.Context, p *fakeProcess) int { return test.do(p) })
-				cfg.Worker = Worker{Plain: fixed(instance.Command{})}
+				cfg.Profiles[0].Worker = Worker{Plain: fixed(instance.Command{})}
 				check(t, cfg, test.want)
 			})
 		})
@@ -374,7 +374,7 @@ func TestHeadStart(t *testing.T) {
 			return pass, true
 		})
 		cfg, rec := setup(t, 1, worker, "old", "gone", "later")
-		cfg.List = func(context.Context) (Listing, error) {
+		cfg.Profiles[0].List = func(context.Context) (Listing, error) {
 			time.Sleep(1500 * time.Millisecond) //nolint:forbidigo // the bubble's time
 			return Listing{Tests: []string{"old", "new"}}, nil
 		}
@@ -428,7 +428,7 @@ func TestUnknownTestIsHeldBack(t *testing.T) {
 				}
 			}
 			cfg, _ := setup(t, 1, worker, "gone", "a")
-			cfg.List = func(context.Context) (Listing, error) {
+			cfg.Profiles[0].List = func(context.Context) (Listing, error) {
 				time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 				tests := []string{"a"}
 				if listed {
@@ -451,7 +451,7 @@ func TestListingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("no listing")
 		cfg, _ := setup(t, 2, passing, "a", "b")
-		cfg.List = func(context.Context) (Listing, error) { return Listing{}, broken }
+		cfg.Profiles[0].List = func(context.Context) (Listing, error) { return Listing{}, broken }
 		if _, err := Run(t.Context(), cfg); !errors.Is(err, broken) {
 			t.Errorf("got %v; want %v", err, broken)
 		}
@@ -467,7 +467,7 @@ func TestListingFailsBesideATest(t *testing.T) {
 			return 0
 		}
 		cfg, _ := setup(t, 1, worker, "a")
-		cfg.List = func(context.Context) (Listing, error) {
+		cfg.Profiles[0].List = func(context.Context) (Listing, error) {
 			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 			return Listing{}, errors.New("no listing")
 		}
