@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -33,16 +34,16 @@ The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return runFailing(env, o)
+			return runFailing(c.Context, env, o)
 		},
 	}
 }
 
-func runFailing(env *environment, o failingOptions) (err error) {
+func runFailing(ctx context.Context, env *environment, o failingOptions) (err error) {
 	if err := o.stream.check(env); err != nil {
 		return err
 	}
-	r, err := env.openToRead()
+	r, err := env.openToRead(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func listFailing(env *environment, failing []repo.Failing) error {
 
 // showFailing gives a sink the stored events of the tests that fail, run by run
 // and in their order.
-func showFailing(r *repo.Repository, failing []repo.Failing, sink event.Sink) error {
+func showFailing(r repo.Queries, failing []repo.Failing, sink event.Sink) error {
 	runs := map[int][]repo.Span{}
 	for _, f := range failing {
 		if f.NotRun == "" {
@@ -95,7 +96,7 @@ func showFailing(r *repo.Repository, failing []repo.Failing, sink event.Sink) er
 	return nil
 }
 
-func explainFailing(env *environment, r *repo.Repository, failing []repo.Failing) error {
+func explainFailing(env *environment, r repo.Queries, failing []repo.Failing) error {
 	info, err := r.Latest()
 	if err != nil {
 		return err

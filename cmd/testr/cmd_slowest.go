@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/urfave/cli/v2"
@@ -24,13 +25,13 @@ func newSlowestCommand(env *environment) *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return runSlowest(env, all)
+			return runSlowest(c.Context, env, all)
 		},
 	}
 }
 
-func runSlowest(env *environment, all bool) (err error) {
-	r, err := env.openToRead()
+func runSlowest(ctx context.Context, env *environment, all bool) (err error) {
+	r, err := env.openToRead(ctx)
 	if err != nil {
 		return err
 	}

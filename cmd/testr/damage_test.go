@@ -142,7 +142,7 @@ func TestDamagedForWriting(t *testing.T) {
 func TestNewerFormat(t *testing.T) {
 	t.Parallel()
 	p, _ := sampleRepository(t)
-	known, newer := []byte("format\x00\x00\x00\x00\x00\x00\x00\x01"), []byte("format\x00\x00\x00\x00\x00\x00\x00\x63")
+	known, newer := []byte("format\x00\x00\x00\x00\x00\x00\x00\x02"), []byte("format\x00\x00\x00\x00\x00\x00\x00\x63")
 	old := []byte(p.read(repositoryFile))
 	if !bytes.Contains(old, known) {
 		t.Fatal("the format number is not where this test looks for it")
@@ -155,7 +155,7 @@ func TestNewerFormat(t *testing.T) {
 	p.write("stream", passing(t))
 	for _, args := range append(reading(), writing...) {
 		res := p.want(3, args...)
-		wantText(t, res.err, "format 99", "format 1", "newer")
+		wantText(t, res.err, "format 99", "format 2", "newer")
 		if res.out != "" {
 			t.Errorf("testr %q: got %q on stdout; want nothing", args, res.out)
 		}

@@ -178,9 +178,9 @@ func everyQuestion() map[string]func(repo.Queries) (any, error) {
 		"excerpt beside":   excerpt(0, repo.Wanted{Beside: true}),
 		"excerpt no run":   excerpt(99, repo.Wanted{Beside: true}),
 		"excerpt nothing":  excerpt(0, repo.Wanted{}),
-		"route":            func(q repo.Queries) (any, error) { return q.Schedule(0, "1") },
-		"no route":         func(q repo.Queries) (any, error) { return q.Schedule(0, "no\xff&route=1") },
-		"no route, no run": func(q repo.Queries) (any, error) { return q.Schedule(99, "7") },
+		"route":            func(q repo.Queries) (any, error) { return q.Schedule(0, repo.DefaultProfile, "1") },
+		"no route":         func(q repo.Queries) (any, error) { return q.Schedule(0, repo.DefaultProfile, "no\xff&route=1") },
+		"no route, no run": func(q repo.Queries) (any, error) { return q.Schedule(99, repo.DefaultProfile, "7") },
 	}
 	for _, run := range []int{0, 1, 2, -1, 99} {
 		for name, ask := range map[string]func(repo.Queries) (any, error){
@@ -192,8 +192,8 @@ func everyQuestion() map[string]func(repo.Queries) (any, error) {
 			"slowest":  func(q repo.Queries) (any, error) { return q.Slowest(run, p, -1) },
 			"slow 2":   func(q repo.Queries) (any, error) { return q.Slowest(run, p, 2) },
 			"slow 0":   func(q repo.Queries) (any, error) { return q.Slowest(run, p, 0) },
-			"schedule": func(q repo.Queries) (any, error) { return q.Schedule(run, "") },
-			"left":     func(q repo.Queries) (any, error) { return q.Left(run) },
+			"schedule": func(q repo.Queries) (any, error) { return q.Schedule(run, repo.DefaultProfile, "") },
+			"left":     func(q repo.Queries) (any, error) { return q.Left(run, repo.DefaultProfile) },
 		} {
 			qs[fmt.Sprintf("%s %d", name, run)] = ask
 		}
@@ -213,7 +213,8 @@ func TestContract(t *testing.T) {
 	r := newRepo(t, dir)
 	listing := append([]string{"m.C.a", "m.C.b"}, hostile[1:]...)
 	store(t, r, repo.RunInfo{Start: time.Unix(5, 6), Command: []string{"run"}, Selection: hostile[1:4], Random: true,
-		Seed: 1<<64 - 1, Host: "vm", Revision: "abc"}, repo.End{State: repo.Interrupted, Listing: listing}, aRun()...)
+		Seed: 1<<64 - 1, Host: "vm", Revision: "abc"}, repo.End{State: repo.Interrupted,
+		Profiles: map[string]repo.ProfileEnd{repo.DefaultProfile: {Listing: listing}}}, aRun()...)
 	store(t, r, repo.RunInfo{}, repo.End{State: repo.Finished})
 	lease := repo.Lease{Section: "a", ID: "\xffid", Dispose: "x", PID: 1, Since: time.Unix(1, 2)}
 	if _, err := r.PutLease(lease); err != nil {

@@ -66,13 +66,13 @@ func (c *Client) Listing(profile string) ([]string, error) {
 }
 
 // Schedule is as for *repo.Repository.
-func (c *Client) Schedule(run int, route string) ([]string, error) {
-	return ask[[]string](c, "schedule", Question{Run: run, Route: route})
+func (c *Client) Schedule(run int, profile, route string) ([]string, error) {
+	return ask[[]string](c, "schedule", Question{Run: run, Profile: profile, Route: route})
 }
 
 // Left is as for *repo.Repository.
-func (c *Client) Left(run int) (repo.Left, error) {
-	return ask[repo.Left](c, "left", Question{Run: run})
+func (c *Client) Left(run int, profile string) (repo.Left, error) {
+	return ask[repo.Left](c, "left", Question{Run: run, Profile: profile})
 }
 
 // Leases is as for *repo.Repository.

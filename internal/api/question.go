@@ -31,8 +31,8 @@ var questions = map[string]func(repo.Queries, Question) (any, error){
 	"failing":  func(q repo.Queries, a Question) (any, error) { return q.Failing(a.Profile) },
 	"timing":   func(q repo.Queries, a Question) (any, error) { return q.Timing(a.Profile) },
 	"listing":  func(q repo.Queries, a Question) (any, error) { return q.Listing(a.Profile) },
-	"schedule": func(q repo.Queries, a Question) (any, error) { return q.Schedule(a.Run, a.Route) },
-	"left":     func(q repo.Queries, a Question) (any, error) { return q.Left(a.Run) },
+	"schedule": func(q repo.Queries, a Question) (any, error) { return q.Schedule(a.Run, a.Profile, a.Route) },
+	"left":     func(q repo.Queries, a Question) (any, error) { return q.Left(a.Run, a.Profile) },
 	"leases":   func(q repo.Queries, _ Question) (any, error) { return q.Leases() },
 	"stats":    func(q repo.Queries, _ Question) (any, error) { return q.Stats() },
 }

@@ -29,11 +29,12 @@ const (
 // Its methods may be called by several goroutines at once.
 type Reader struct {
 	dir  string
-	done chan struct{} // closed by Close
+	stop func() bool   // has the end of Open's context end nothing any more
+	done chan struct{} // closed by end
 
 	mu     sync.Mutex
 	source source // guarded by mu
-	closed bool   // guarded by mu
+	ended  error  // why nothing is answered any more; guarded by mu
 }
 
 // source is who answers.
@@ -44,7 +45,8 @@ type source interface {
 
 var _ repo.Queries = (*Reader)(nil)
 
-// Open finds out who answers questions about the repository in dir. A process that
+// Open finds out who answers questions about the repository in dir. When ctx ends,
+// what is asked then and later ends with its cause. A process that
 // has it open and doesn't answer within about a second is a *repo.BusyError, a
 // socket of somebody else's a *ForeignError besides; other errors are those of
 // repo.OpenReadOnly.
@@ -54,6 +56,7 @@ func Open(ctx context.Context, dir string) (*Reader, error) {
 	if r.source, err = r.find(ctx); err != nil {
 		return nil, err
 	}
+	r.stop = context.AfterFunc(ctx, func() { _ = r.end(context.Cause(ctx)) })
 	return r, nil
 }
 
@@ -84,7 +87,7 @@ func (r *Reader) find(ctx context.Context) (source, error) {
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-r.done:
-			err = repo.ErrClosed
+			err = repo.ErrClosed // move knows better
 		}
 		again.Stop()
 		return nil, err
@@ -94,12 +97,18 @@ func (r *Reader) find(ctx context.Context) (source, error) {
 // Close closes the file or the connection, and ends what is asked at the moment,
 // with an error. It may be called by any goroutine, and more than once.
 func (r *Reader) Close() error {
+	r.stop()
+	return r.end(repo.ErrClosed)
+}
+
+// end has every question end with a reason.
+func (r *Reader) end(reason error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.ended != nil {
 		return nil
 	}
-	r.closed = true
+	r.ended = reason
 	close(r.done)
 	return r.source.Close()
 }
@@ -108,35 +117,28 @@ func (r *Reader) Close() error {
 func (r *Reader) now() (source, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
-		return nil, repo.ErrClosed
-	}
-	return r.source, nil
+	return r.source, r.ended
 }
 
 // move finds somebody else in the place of who is gone.
 func (r *Reader) move(ctx context.Context, gone source) error {
-	r.mu.Lock()
-	moved, closed := r.source != gone, r.closed
-	r.mu.Unlock()
-	if moved && !closed { // somebody else did
-		return nil
+	if now, err := r.now(); err != nil || now != gone { // somebody else did
+		return err
 	}
 	found, err := r.find(ctx)
-	if err != nil {
-		return err
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.source != gone {
-		err := found.Close()
-		if r.closed {
-			err = repo.ErrClosed
-		}
-		return err
+	switch {
+	case err == nil && r.ended == nil && r.source == gone:
+		r.source = found
+		return gone.Close()
+	case err == nil:
+		err = found.Close()
 	}
-	r.source = found
-	return gone.Close()
+	if r.ended != nil {
+		return r.ended
+	}
+	return err
 }
 
 // try asks until somebody answers who doesn't end meanwhile.
@@ -147,6 +149,9 @@ func (r *Reader) try(ctx context.Context, ask func(repo.Queries) error) error {
 			return err
 		}
 		err = ask(q)
+		if _, ended := r.now(); err != nil && ended != nil {
+			return ended // and what was asked with it
+		}
 		if _, client := q.(*Client); !client || !Gone(err) {
 			return err
 		}
@@ -213,13 +218,13 @@ func (r *Reader) Listing(profile string) ([]string, error) {
 }
 
 // Schedule is as for *repo.Repository.
-func (r *Reader) Schedule(run int, route string) ([]string, error) {
-	return answered(r, func(q repo.Queries) ([]string, error) { return q.Schedule(run, route) })
+func (r *Reader) Schedule(run int, profile, route string) ([]string, error) {
+	return answered(r, func(q repo.Queries) ([]string, error) { return q.Schedule(run, profile, route) })
 }
 
 // Left is as for *repo.Repository.
-func (r *Reader) Left(run int) (repo.Left, error) {
-	return answered(r, func(q repo.Queries) (repo.Left, error) { return q.Left(run) })
+func (r *Reader) Left(run int, profile string) (repo.Left, error) {
+	return answered(r, func(q repo.Queries) (repo.Left, error) { return q.Left(run, profile) })
 }
 
 // Leases is as for *repo.Repository.

@@ -36,7 +36,7 @@ func sample(t *testing.T, crashed bool) []byte {
 	r := openRepo(t, dir)
 	ids := longIDs(120)
 	for range 3 {
-		store(t, r, RunInfo{}, End{Listing: ids}, benchEvents(ids)...)
+		store(t, r, RunInfo{}, End{Profiles: listed(ids)}, benchEvents(ids)...)
 	}
 	store(t, r, RunInfo{}, End{}, file("big", "f", noise(100<<10)), status("big", protocol.StatusFail, 1))
 	for _, id := range ids[:40] {
@@ -298,7 +298,19 @@ func mutate(rnd *rand.Rand, b []byte) []byte {
 // A branch page that has itself below it would have bbolt recurse until the
 // process dies.
 func TestCycle(t *testing.T) {
-	b := sample(t, false)
+	dir := newDir(t)
+	r := openRepo(t, dir)
+	var events []event.Event
+	for i := range 12 {
+		events = append(events, file("a", "f", noise(90<<10+i)))
+	}
+	store(t, r, RunInfo{}, End{}, events...)
+	closeRepo(t, r)
+	b, err := os.ReadFile(filepath.Join(dir, DirName, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = b[:used(t, dir)]
 	found := 0
 	for at := 2 * 4096; at < len(b); at += 4096 {
 		if b[at+8] != flagBranch || b[at+9] != 0 {

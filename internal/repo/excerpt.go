@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	bolt "go.etcd.io/bbolt"
-
 	"testr/internal/event"
 	"testr/internal/protocol"
 )
@@ -41,22 +39,22 @@ func (r *Repository) Excerpt(run int, want Wanted, each func(event.Event) error)
 	}
 	spans := union(want.Tests)
 	x.spans = spans
+	all, err := r.Replay(run)
+	if err != nil {
+		return err
+	}
 	if want.Beside {
-		var total uint64
-		if err := r.view(func(tx *bolt.Tx) (err error) {
-			total, err = r.count(tx, run)
-			return err
-		}); err != nil || total == 0 {
-			return err
+		if all.total == 0 {
+			return nil
 		}
-		spans = []Span{{Last: total - 1}}
+		spans = []Span{{Last: all.total - 1}}
 	}
 	next := uint64(0)
 	var value []byte
 	for _, s := range spans {
 		for next = max(next, s.First); next <= s.Last; {
 			var err error
-			value, err = r.chunk(run, next, value)
+			value, err = r.chunk(run, all.parts, next, value)
 			if err != nil {
 				return fmt.Errorf("read run %d: %w", run, err)
 			}
@@ -264,15 +262,4 @@ func (d *decoder) take(n int) []byte {
 	b := d.b[:n]
 	d.b = d.b[n:]
 	return b
-}
-
-// chunk returns the stored chunk of a run that has the event number next, in the
-// memory of dst if that is enough.
-func (r *Repository) chunk(run int, next uint64, dst []byte) ([]byte, error) {
-	err := r.view(func(tx *bolt.Tx) error {
-		v, err := r.chunkOf(tx, run, next)
-		dst = append(dst[:0], v...)
-		return err
-	})
-	return dst, err
 }

@@ -24,8 +24,8 @@ type Queries interface {
 	Failing(profile string) ([]Failing, error)
 	Timing(profile string) (map[string]time.Duration, error)
 	Listing(profile string) ([]string, error)
-	Schedule(run int, route string) ([]string, error)
-	Left(run int) (Left, error)
+	Schedule(run int, profile, route string) ([]string, error)
+	Left(run int, profile string) (Left, error)
 	Leases() ([]Lease, error)
 	Stats() (Stats, error)
 	Excerpt(run int, want Wanted, each func(event.Event) error) error

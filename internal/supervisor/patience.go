@@ -60,7 +60,8 @@ func (l *loop) watch(p *process, now time.Time) {
 		if !o.told {
 			l.limit(o.since, l.cfg.Slow, now, func() {
 				o.told = true
-				l.warn(fmt.Sprintf("slow: %s has been running for %v on worker %s", o.id, l.cfg.Slow, p.slot.Route), now)
+				l.warn(fmt.Sprintf("slow: %s%s has been running for %v on worker %s",
+					o.id, l.of(p.profile), l.cfg.Slow, p.slot.Route), now)
 			})
 		}
 		l.limit(o.since, l.cfg.Timeout, now, func() {
@@ -68,7 +69,7 @@ func (l *loop) watch(p *process, now time.Time) {
 			p.kill(errOverdue)
 		})
 	}
-	if len(p.open) > 0 || len(p.sent) == 0 || l.profile.Worker.Plain != nil {
+	if len(p.open) > 0 || len(p.sent) == 0 || p.profile.plain() {
 		return
 	}
 	since := p.free

@@ -150,15 +150,17 @@ type Status struct {
 
 // Running is a test in progress.
 type Running struct {
-	Test  string
-	Route string
-	Since time.Time
+	Test    string
+	Profile string
+	Route   string
+	Since   time.Time
 }
 
 // SlotState is what one slot does at the moment.
 type SlotState struct {
 	Route   string
 	Host    string    // where it is; empty for this machine
+	Profile string    // of its worker
 	PID     int       // 0 for none, or where it is unknown
 	Since   time.Time // when its worker was started; zero without one
 	Running []Running // tests that it has begun, the one begun first first
@@ -173,6 +175,7 @@ var ErrNoWorkers = errors.New("no worker is left to run the remaining tests")
 // WorkersError is ErrNoWorkers with what is known of the cause.
 type WorkersError struct {
 	Outstanding int      // tests that did not get an outcome
+	Profiles    []string // whose tests these are, if the run has several
 	Lost        []string // the names of instances that are no more; warnings have said why
 	Last        string   // how the last worker ended; empty if none was started
 	Stderr      string   // the end of what it wrote to stderr
@@ -181,7 +184,11 @@ type WorkersError struct {
 // Error names the number of tests, the instances, the worker's end and its last
 // words.
 func (e *WorkersError) Error() string {
-	s := fmt.Sprintf("%v (%d outstanding", ErrNoWorkers, e.Outstanding)
+	s := ErrNoWorkers.Error()
+	if len(e.Profiles) > 0 {
+		s += " of profile " + strings.Join(e.Profiles, " and ")
+	}
+	s += fmt.Sprintf(" (%d outstanding", e.Outstanding)
 	if len(e.Lost) > 0 {
 		s += "; lost: " + strings.Join(e.Lost, ", ")
 	}
