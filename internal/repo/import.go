@@ -39,7 +39,8 @@ func (r *Repository) dropLast(tx *bolt.Tx, c *catalog, id int) error {
 			return err
 		}
 	}
-	err = errors.Join(tx.Bucket(bucketRuns).DeleteBucket(be64(uint64(id))), tx.Bucket(bucketInfos).Delete(be64(uint64(id))))
+	key := be64(uint64(id))
+	err = errors.Join(tx.Bucket(bucketRuns).DeleteBucket(key), tx.Bucket(bucketInfos).Delete(key))
 	c.runs = c.runs[:len(c.runs)-1]
 	for _, p := range info.ByProfile {
 		err = errors.Join(err, tx.Bucket(bucketHistory).Delete(historyKey(id, p.Name)), r.unnote(tx, c, p.Name, id))
