@@ -30,6 +30,7 @@ var children = map[string]func(dir string) int{
 	"full":   childFull,
 	"limits": childLimits,
 	"open":   childOpen,
+	"power":  childPower,
 }
 
 // child is a command that runs the test binary as one of the children.
