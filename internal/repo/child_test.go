@@ -28,6 +28,7 @@ var children = map[string]func(dir string) int{
 	"hold":  childHold,
 	"query": childQuery,
 	"open":  childOpen,
+	"prune": childPrune,
 }
 
 // child is a command that runs the test binary as one of the children.

@@ -66,6 +66,10 @@ type Repository struct {
 	holder   *holder // nil without the right to write
 	ids      idCache
 
+	// swap is held for reading while db is used, for writing while another takes its
+	// place.
+	swap sync.RWMutex
+
 	mu       sync.Mutex
 	known    *catalog        // what was read last; guarded by mu
 	stamped  stamp           // of known; guarded by mu
@@ -275,6 +279,12 @@ func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, err
 		err = r.openDB(0, wait)
 	}
 	switch {
+	case err == nil && r.replaced():
+		// Compact put another file in its place while this waited for its lock.
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+		return open(dir, path, readOnly, wait)
 	case err == nil:
 	case timedOut(err):
 		return nil, newHolder(filepath.Dir(path)).read()
@@ -292,23 +302,37 @@ func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, err
 
 func (r *Repository) openDB(mapSize int, wait time.Duration) error {
 	return r.guard(func() (err error) {
-		r.db, err = bolt.Open(r.path, 0o600, &bolt.Options{
-			Timeout:         wait,
-			FreelistType:    bolt.FreelistMapType,
-			InitialMmapSize: mapSize,
-			ReadOnly:        r.readOnly,
-			NoStatistics:    true,
-			OpenFile: func(name string, flag int, _ os.FileMode) (*os.File, error) {
-				var err error
-				r.file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
-				return r.file, err
-			},
-		})
-		if err == nil {
-			r.db.AllocSize = growBy
-		}
+		r.db, r.file, err = openBolt(r.path, mapSize, wait, r.readOnly)
 		return err
 	})
+}
+
+// replaced reports whether the file that was opened no longer has its name.
+func (r *Repository) replaced() bool {
+	opened, err := r.file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(r.path)
+	return err == nil && !os.SameFile(opened, named)
+}
+
+func openBolt(path string, mapSize int, wait time.Duration, readOnly bool) (db *bolt.DB, file *os.File, err error) {
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:         wait,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: mapSize,
+		ReadOnly:        readOnly,
+		NoStatistics:    true,
+		OpenFile: func(name string, flag int, _ os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
+			return file, err
+		},
+	})
+	if err == nil {
+		db.AllocSize = growBy
+	}
+	return db, file, err
 }
 
 func (r *Repository) checkFormat() error {
@@ -367,6 +391,8 @@ func (r *Repository) view(fn func(*bolt.Tx) error) error {
 	if err := r.usable(); err != nil {
 		return err
 	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	return classify(r.guard(func() error { return r.db.View(fn) }))
 }
 
@@ -377,6 +403,8 @@ func (r *Repository) update(fn func(*bolt.Tx) error) error {
 	if err := r.usable(); err != nil {
 		return err
 	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	return classify(r.guard(func() error {
 		if err := r.faulty("before"); err != nil {
 			return err
