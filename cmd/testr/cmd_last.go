@@ -74,10 +74,11 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 
 // showLast shows a run that is over to people, and judges it.
 func showLast(env *environment, r repo.Queries, info repo.RunInfo) error {
-	filterTags, err := env.filterTags()
+	cfg, err := env.someConfig()
 	if err != nil {
 		return err
 	}
+	filterTags := cfg.FilterTags
 	tests, tally, err := testsToSum(r, info.ID, filterTags)
 	if err != nil {
 		return err
@@ -113,7 +114,7 @@ func cutShort() event.Event {
 // followRun shows the run that goes on, as whoever runs it sees it, and judges it
 // once it is over. Where its supervisor is killed it ends, too.
 func followRun(ctx context.Context, env *environment, r repo.Queries, info repo.RunInfo, o streamOptions) error {
-	filterTags, err := env.filterTags()
+	cfg, err := env.someConfig()
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func followRun(ctx context.Context, env *environment, r repo.Queries, info repo.
 	if o.subunit {
 		out = newSubunitOutput(env, o)
 	} else {
-		text = newTextOutput(env, report.TextOptions{FilterTags: filterTags, Routes: true,
+		text = newTextOutput(env, report.TextOptions{FilterTags: cfg.FilterTags, Routes: true,
 			Host: info.Host, Elsewhere: info.Host != thisHost()})
 		out = text
 	}

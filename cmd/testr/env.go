@@ -213,6 +213,7 @@ func (e *environment) hints(err error) []string {
 		many     config.Errors
 		hinted   *runner.HintError
 		plan     *runner.PlanError
+		unknown  *config.UnknownProfileError
 		none     *repo.NotFoundError
 		busy     *repo.BusyError
 		format   *repo.FormatError
@@ -229,6 +230,8 @@ func (e *environment) hints(err error) []string {
 		}
 	case errors.As(err, &ce) && ce.Hint != "":
 		out = append(out, ce.Hint)
+	case errors.As(err, &unknown):
+		out = append(out, "the profiles are "+strings.Join(unknown.Known, ", "))
 	case errors.As(err, &hinted):
 		out = append(out, hinted.Hint)
 	case errors.As(err, &plan) && plan.Hint != "":

@@ -150,19 +150,34 @@ func replay(ctx context.Context, r repo.Queries, run int, out output) error {
 
 // summaryOf is what a run that is over comes to.
 func summaryOf(run int, o *event.Outcomes) report.Summary {
-	return report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests()}
+	return report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests(), Profiles: o.ByProfile()}
 }
 
-// summarize prints the last lines of a run, which compare it with the one before.
+// summarize prints the last lines of a run, which compare it with the one before if
+// that had the same profiles.
 func summarize(out *textOutput, r repo.Queries, s report.Summary) error {
 	previous, err := r.Run(s.RunID - 1)
 	switch {
+	case err == nil && !sameProfiles(s, previous):
 	case err == nil:
 		s.Previous = &report.Previous{Counts: previous.Counts, Duration: previous.Span}
 	case !errors.Is(err, repo.ErrNoRun):
 		return err
 	}
 	return out.Summary(s)
+}
+
+// sameProfiles reports whether a summary is about the profiles that another run had.
+func sameProfiles(s report.Summary, other repo.RunInfo) bool {
+	for _, name := range other.Profiles {
+		if name == repo.DefaultProfile {
+			name = ""
+		}
+		if _, has := s.Profiles[name]; !has && s.Profiles != nil {
+			return false
+		}
+	}
+	return len(s.Profiles) == len(other.Profiles) || len(s.Profiles) == 0
 }
 
 // judge makes the exit status of a run that was done as asked.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"testr/internal/repo"
 )
 
@@ -333,7 +335,7 @@ testr run >../again.out 2>../again.err; echo $? >../again.status
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for name, want := range map[string]string{"run": "3\n", "last": "1\n", "again": "0\n"} {
+	for name, want := range map[string]string{"run": "3\n", "full": "1\n", "last": "1\n", "again": "0\n"} {
 		if got := p.read(name + ".status"); got != want {
 			t.Errorf("%s: got exit status %s; want %s\n%s", name, got, want, p.read(name+".err"))
 		}
@@ -350,6 +352,8 @@ testr run >../again.out 2>../again.err; echo $? >../again.status
 		}
 	}
 	wantText(t, p.read("last.out"), "Interrupted: ", "FAILED (id=0")
-	t.Logf("%d failures printed, %d stored; when full, last says %s%s", len(printed), len(kept),
-		p.read("full.status"), p.read("full.err"))
+	if diff := cmp.Diff(p.read("last.out"), p.read("full.out")); diff != "" {
+		t.Errorf("what last shows (-with room +without):\n%s", diff)
+	}
+	t.Logf("%d failures printed, %d stored", len(printed), len(kept))
 }

@@ -17,7 +17,7 @@ import (
 // A run that is going on is left out. It reads pages with bounds on everything, and
 // is safe on a file that somebody tampered with.
 func (r *Repository) Check(ctx context.Context) error {
-	if err := r.view(r.checkPages); err != nil {
+	if err := r.stored(r.checkPages); err != nil {
 		return err
 	}
 	if err := r.view(r.checkKeys); err != nil {

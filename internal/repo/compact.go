@@ -23,7 +23,7 @@ func (r *Repository) Compact() (before, after int64, err error) {
 
 func (r *Repository) compact() (before, after int64, err error) {
 	// The walk over the file that follows trusts it.
-	if err := r.view(r.checkPages); err != nil {
+	if err := r.stored(r.checkPages); err != nil {
 		return 0, 0, err
 	}
 	r.swap.Lock()

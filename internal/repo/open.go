@@ -13,6 +13,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"testr/internal/tempdir"
 )
 
 const (
@@ -65,6 +67,8 @@ type Repository struct {
 	codec    *codec
 	holder   *holder // nil without the right to write
 	ids      idCache
+
+	unwritten *unwritten // nil unless there is no room for what a crash left to be done
 
 	// swap is held for reading while db is used, for writing while another takes its
 	// place.
@@ -185,7 +189,7 @@ func openFor(dir string, wait time.Duration) (*Repository, error) {
 // do so at once, but none while another has it open for writing: that is a
 // *BusyError. A file of an older format becomes one of this, and a run that a crash
 // left unfinished is closed first, as Open does; where the repository can't be
-// written, in a copy that nobody else sees.
+// written, in a copy that nobody else sees, and where there is no room, in memory.
 func OpenReadOnly(dir string) (*Repository, error) { return openReadOnly(dir, lockTimeout) }
 
 // TryReadOnly is OpenReadOnly for who can ask somebody else: it waits for nobody.
@@ -210,6 +214,8 @@ func openReadOnly(dir string, wait time.Duration) (*Repository, error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return openCopy(dir, path)
+	case errors.As(err, new(*SpaceError)):
+		return openUnwritten(dir)
 	case err != nil:
 		return nil, err
 	}
@@ -238,17 +244,20 @@ func openCopy(dir, path string) (*Repository, error) {
 		return nil, fmt.Errorf("copy the repository: %w", err)
 	}
 	defer func() { _ = from.Close() }()
-	tmp, err := os.CreateTemp("", "testr-*.db")
+	temp, err := tempdir.Make()
 	if err != nil {
 		return nil, fmt.Errorf("copy the repository: %w", err)
 	}
-	_, err = io.Copy(tmp, from)
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		_ = os.Remove(tmp.Name())
+	defer func() { _ = temp.Remove() }() // what is open stays
+	to, err := os.OpenFile(filepath.Join(temp.Path(), FileName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
 		return nil, fmt.Errorf("copy the repository: %w", classify(err))
 	}
-	r, err := open(dir, tmp.Name(), false, lockTimeout)
-	_ = os.Remove(tmp.Name())
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Close()); err != nil {
+		return nil, fmt.Errorf("copy the repository: %w", classify(err))
+	}
+	r, err := open(dir, to.Name(), false, lockTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -381,7 +390,14 @@ func (r *Repository) Close() error {
 		}
 		return nil
 	}
-	return r.guard(r.db.Close)
+	return r.guard(func() error {
+		if r.unwritten != nil {
+			if err := r.unwritten.forget(); err != nil {
+				return err
+			}
+		}
+		return r.db.Close()
+	})
 }
 
 // view runs fn in a read transaction, and keeps panics and faults of a damaged
@@ -393,6 +409,9 @@ func (r *Repository) view(fn func(*bolt.Tx) error) error {
 	}
 	r.swap.RLock()
 	defer r.swap.RUnlock()
+	if u := r.unwritten; u != nil {
+		return classify(r.guard(func() error { return u.view(r.db, fn) }))
+	}
 	return classify(r.guard(func() error { return r.db.View(fn) }))
 }
 
@@ -406,6 +425,9 @@ func (r *Repository) update(fn func(*bolt.Tx) error) error {
 	r.swap.RLock()
 	defer r.swap.RUnlock()
 	return classify(r.guard(func() error {
+		if r.unwritten != nil {
+			return r.unwritten.update(r.db, fn)
+		}
 		if err := r.faulty("before"); err != nil {
 			return err
 		}

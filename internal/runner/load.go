@@ -31,19 +31,19 @@ type Stream struct {
 // Load stores streams, of version 2 or 1, as one run. A single one is stored as it is, but that
 // packets without a time get that of the packet before them, or now; of
 // several, each packet gets the stream's number as its route and tag, like that
-// of a worker. Text beside packets becomes packets. Memory does not grow with
-// the streams.
+// of a worker. Text beside packets becomes packets. Labels say to which profiles they
+// belong. Memory does not grow with the streams.
 //
 // The end of ctx makes the run an interrupted one; a reader of a stream that
 // can't be told to stop may then be left behind, blocked, until its stream
 // ends.
-func Load(ctx context.Context, r *repo.Repository, streams []Stream, info repo.RunInfo,
+func Load(ctx context.Context, r *repo.Repository, streams []Stream, labels Labels, info repo.RunInfo,
 	begun func(*repo.RunWriter)) (Result, error) {
 	st := &storer{repo: r, info: info, begun: begun}
 	read := make(chan error, len(streams)) // room for all: nobody waits for those left behind
 	for i, s := range streams {
 		go func() {
-			sr := streamReader{number: i, several: len(streams) > 1, to: st}
+			sr := streamReader{number: i, several: len(streams) > 1, to: st, labeller: labeller{Labels: labels}}
 			err := sr.read(s.Reader)
 			if err != nil {
 				err = fmt.Errorf("load %s: %w", s.Name, err)
@@ -80,8 +80,8 @@ type storer struct {
 // errOver tells whoever reads, or gets instances, that nobody wants more.
 var errOver = errors.New("the run is over")
 
-// packet stores a packet. It is called by the readers of all streams.
-func (s *storer) packet(p *protocol.Packet) error {
+// packet stores a packet of a profile. It is called by the readers of all streams.
+func (s *storer) packet(p *protocol.Packet, profile string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
@@ -91,7 +91,7 @@ func (s *storer) packet(p *protocol.Packet) error {
 		return err
 	}
 	for _, p := range event.Storable(p) {
-		if err := s.event(event.Event{Kind: event.KindPacket, Packet: p}); err != nil {
+		if err := s.event(event.Event{Kind: event.KindPacket, Profile: profile, Packet: p}); err != nil {
 			return err
 		}
 	}
@@ -150,6 +150,7 @@ type streamReader struct {
 	number  int
 	several bool
 	to      *storer
+	labeller
 
 	decided bool // a whole packet was there
 	held    spool
@@ -234,7 +235,7 @@ func (s *streamReader) pass(p *protocol.Packet) error {
 			p.Tags, p.Has = append(p.Tags, tag), p.Has|protocol.HasTags
 		}
 	}
-	return s.to.packet(p)
+	return s.to.packet(p, s.label(p))
 }
 
 func textPacket(text []byte) *protocol.Packet {
