@@ -31,6 +31,7 @@ var children = map[string]func(dir string) int{
 	"limits": childLimits,
 	"open":   childOpen,
 	"power":  childPower,
+	"prune":  childPrune,
 }
 
 // child is a command that runs the test binary as one of the children.
