@@ -30,6 +30,8 @@ var children = map[string]func(dir string) int{
 	"full":   childFull,
 	"limits": childLimits,
 	"power":  childPower,
+	"life":   childLife,
+	"flood":  childFlood,
 }
 
 // child is a command that runs the test binary as one of the children.
