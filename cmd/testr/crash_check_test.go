@@ -207,7 +207,7 @@ func (c *crashing) wantColumns(info repo.RunInfo, run crashRun) {
 	if len(run.asked) == 0 {
 		return
 	}
-	left, err := r.Left(info.ID)
+	left, err := r.Left(info.ID, repo.DefaultProfile)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ worker_command=touch pwned
 		"version":    {"version"},
 		"quickstart": {"quickstart"},
 		"completion": {"completion bash", "completion zsh", "completion fish", "run --generate-bash-completion"},
-		"subunit":    {"subunit to-json", "subunit from-json"},
+		"subunit":    {"subunit to-json", "subunit from-json", "subunit 1to2"},
 		"load":       {"load stream", "load --force-init stream"},
 		"init":       {"init"},
 		"instances":  {"instances list", "instances list --json", "instances forget @1"},
@@ -108,7 +108,7 @@ worker_command=touch pwned
 		cmd := p.command("strace", append([]string{"-f", "-qq", "-e", "trace=execve,execveat", "-e", "signal=none",
 			"-o", "trace", "testr"}, strings.Fields(args)...)...)
 		if strings.HasPrefix(args, "subunit") {
-			cmd.Stdin = strings.NewReader(p.read(map[bool]string{true: "stream", false: "events"}[args == "subunit to-json"]))
+			cmd.Stdin = strings.NewReader(p.read(map[bool]string{false: "stream", true: "events"}[args == "subunit from-json"]))
 		}
 		p.run(cmd)
 		return regexp.MustCompile(`(?m)^.*execve.*$`).FindAllString(p.read("trace"), -1)

@@ -43,7 +43,7 @@ func benchStore(b *testing.B, r *Repository, events []event.Event, listing []str
 			b.Fatal(err)
 		}
 	}
-	if _, err := w.Close(End{State: Finished, Listing: listing}); err != nil {
+	if _, err := w.Close(End{State: Finished, Profiles: listed(listing)}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -91,7 +91,7 @@ func BenchmarkClose(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		if _, err := w.Close(End{State: Finished, Listing: ids}); err != nil {
+		if _, err := w.Close(End{State: Finished, Profiles: listed(ids)}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -140,8 +140,8 @@ func BenchmarkQuery(b *testing.B) {
 		}},
 		{"Timing", func(r *Repository) error { _, err := r.Timing(DefaultProfile); return err }},
 		{"Listing", func(r *Repository) error { _, err := r.Listing(DefaultProfile); return err }},
-		{"Schedule", func(r *Repository) error { _, err := r.Schedule(9, ""); return err }},
-		{"Left", func(r *Repository) error { _, err := r.Left(9); return err }},
+		{"Schedule", func(r *Repository) error { _, err := r.Schedule(9, DefaultProfile, ""); return err }},
+		{"Left", func(r *Repository) error { _, err := r.Left(9, DefaultProfile); return err }},
 		{"Stats", func(r *Repository) error { _, err := r.Stats(); return err }},
 		{"FirstEvents", func(r *Repository) error {
 			c, err := r.Replay(9)

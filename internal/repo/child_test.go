@@ -29,6 +29,7 @@ var children = map[string]func(dir string) int{
 	"query":  childQuery,
 	"full":   childFull,
 	"limits": childLimits,
+	"open":   childOpen,
 	"power":  childPower,
 	"life":   childLife,
 	"flood":  childFlood,

@@ -29,8 +29,8 @@ func limitFiles(bytes uint64) error {
 
 const unlimited = ^uint64(0)
 
-// answers is everything that reading commands ask of the repository in dir.
-func answers(dir string) (string, error) {
+// allAnswers is everything that reading commands ask of the repository in dir.
+func allAnswers(dir string) (string, error) {
 	r, err := OpenReadOnly(dir)
 	if err != nil {
 		return "", err
@@ -43,7 +43,7 @@ func answers(dir string) (string, error) {
 	stats, err5 := r.Stats()
 	leases, err6 := r.Leases()
 	slowest, err7 := r.Slowest(latest.ID, DefaultProfile, -1)
-	left, err8 := r.Left(latest.ID)
+	left, err8 := r.Left(latest.ID, DefaultProfile)
 	errs := []error{err0, err1, err2, err3, err4, err5, err6, err7, err8, r.Check(context.Background())}
 	var packets []string
 	for _, info := range runs {
@@ -70,7 +70,7 @@ func answers(dir string) (string, error) {
 func childFull(dir string) int {
 	text, err := "", limitFiles(4096)
 	if err == nil {
-		text, err = answers(dir)
+		text, err = allAnswers(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -93,7 +93,7 @@ func TestFullDiskAnswers(t *testing.T) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	closeRepo(t, openRepo(t, dir)) // now there is room, and the run is closed
-	want, err := answers(dir)
+	want, err := allAnswers(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

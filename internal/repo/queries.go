@@ -18,14 +18,15 @@ type Queries interface {
 	Current() (RunInfo, error)
 	Run(id int) (RunInfo, error)
 	Runs() ([]RunInfo, error)
+	Profiles() ([]Profile, error)
 	Tests(run int, profile string, choose Choice) ([]*event.Test, error)
 	Ran(run int, profile string) (Ran, error)
 	Slowest(run int, profile string, limit int) ([]*event.Test, error)
 	Failing(profile string) ([]Failing, error)
 	Timing(profile string) (map[string]time.Duration, error)
 	Listing(profile string) ([]string, error)
-	Schedule(run int, route string) ([]string, error)
-	Left(run int) (Left, error)
+	Schedule(run int, profile, route string) ([]string, error)
+	Left(run int, profile string) (Left, error)
 	Leases() ([]Lease, error)
 	Stats() (Stats, error)
 	Excerpt(run int, want Wanted, each func(event.Event) error) error
@@ -65,11 +66,11 @@ type Ran struct {
 
 // Ran counts the tests of a run that is over and a profile by where they ran last.
 func (r *Repository) Ran(run int, profile string) (Ran, error) {
-	ran := Ran{Asked: map[string]int{}, Others: map[string]int{}}
 	blocks, err := r.columns(run, profile)
 	if err != nil {
-		return ran, fmt.Errorf("where tests of run %d ran: %w", run, err)
+		return Ran{}, fmt.Errorf("where tests of run %d ran: %w", run, err)
 	}
+	ran := Ran{Asked: map[string]int{}, Others: map[string]int{}}
 	for _, c := range blocks {
 		for i, flags := range c.flags {
 			route := c.texts[c.routes[i]]

@@ -23,12 +23,12 @@ type unwritten struct {
 // openUnwritten opens a repository for queries, with its unfinished run closed
 // where nobody else sees it. Others have to wait while it is open.
 func openUnwritten(dir string) (*Repository, error) {
-	r, err := open(dir, filepath.Join(dir, DirName, FileName), false)
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), false, lockTimeout)
 	if err != nil {
 		return nil, err
 	}
 	r.unwritten = &unwritten{}
-	if err := r.recoverRun(); err != nil {
+	if err := r.settle(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	r.unwritten.sealed, r.readOnly = true, true

@@ -49,7 +49,7 @@ func examineHook(ctx context.Context, p *patient) {
 	}
 	at, ids := p.provision(ctx, hook, w)
 	if at != nil {
-		p.executes(ctx, place{Instance: at, bare: true})
+		p.executes(ctx, place{Instance: at, bare: true, env: p.session.req.Config.Env})
 	}
 	p.dispose(ctx, hook, ids)
 }

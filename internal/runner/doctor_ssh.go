@@ -187,10 +187,10 @@ func (p *patient) fits(i sshhost.Info) bool {
 	}
 	err := fits(i)
 	switch {
-	case err == nil, !p.conf.Relay && !p.session.plan.self:
+	case err == nil, !p.conf.Relay && !p.session.served():
 		p.ok(checkPlatform, "%s", said)
 		return true
-	case p.session.plan.self:
+	case p.session.served():
 		p.problem(checkPlatform, "test_command", "take the host out, or run the tests in batches: worker=batch", "%v", err)
 	default:
 		p.problem(checkPlatform, "relay", "take relay=yes out: workers don't need it", "%v", err)

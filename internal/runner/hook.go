@@ -17,7 +17,8 @@ func (s *session) hookGroup(c config.Instance) *group {
 		made, err := k.provision(ctx, count, first)
 		first = false
 		for _, m := range made {
-			places = append(places, supervisor.Place{Instance: place{Instance: m, bare: true}, Host: m.ID()})
+			at := place{Instance: m, bare: true, env: s.req.Config.Env}
+			places = append(places, supervisor.Place{Instance: at, Host: m.ID()})
 		}
 		return places, err
 	}
@@ -44,7 +45,7 @@ func (k *keeping) provision(ctx context.Context, count int, used bool) ([]instan
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.made = append(there, more...)
+	k.made = slices.Concat(there, more)
 	return slices.Clone(k.made), err
 }
 

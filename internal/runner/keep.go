@@ -16,6 +16,7 @@ import (
 	"testr/internal/instance"
 	"testr/internal/instance/sshdial"
 	"testr/internal/repo"
+	"testr/internal/supervisor"
 )
 
 // FleetConfig is what a Fleet needs to know beside the requests of its runs.
@@ -92,12 +93,11 @@ func (f *Fleet) Close() error {
 }
 
 // use has the fleet be a session's; nil means nobody's.
-func (f *Fleet) use(s *session) error {
+func (f *Fleet) use(s *session) {
 	f.session.Store(s)
 	if s != nil {
 		f.machine.Inherit(s.req.Environ)
 	}
-	return nil
 }
 
 // warn tells of what went wrong and changes no verdict.
@@ -246,4 +246,10 @@ func (f *Fleet) Instances() (all []Kept) {
 		}
 	}
 	return all
+}
+
+// Spoils reports whether a run's error says that its instances had better not be
+// kept for another one.
+func Spoils(err error) bool {
+	return errors.Is(err, supervisor.ErrNoWorkers) || errors.Is(err, errNone)
 }

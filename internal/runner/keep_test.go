@@ -26,7 +26,8 @@ type keeper struct {
 
 // keepingHooks get instances whose ids the place has numbered.
 const keepingHooks = `
-instance_provision=for i in $(seq $INSTANCE_COUNT); do n=$(ls ids 2>/dev/null | wc -l); mkdir -p ids/i-$n; echo got i-$n >>log; echo i-$n; done
+instance_provision=for i in $(seq $INSTANCE_COUNT); do n=$(ls ids | wc -l); mkdir ids/$n; echo got i-$n >>log; echo i-$n
+ done
 instance_execute=echo $WHO on $INSTANCE_ID >>log; $COMMAND
 instance_dispose=for i in $INSTANCE_IDS; do echo $WHO gives $i >>log; done
 worker=batch
@@ -43,6 +44,9 @@ func newKeeper(t *testing.T) *keeper {
 		if err := os.WriteFile(filepath.Join(k.dir, id), stream, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Mkdir(filepath.Join(k.dir, "ids"), 0o700); err != nil {
+		t.Fatal(err)
 	}
 	k.open()
 	t.Cleanup(func() {
@@ -157,9 +161,9 @@ func TestFleetMatches(t *testing.T) {
 	k.run(changed, 1, "ann")
 	k.want(k.log("got", "ann"), "ann at i-1", "ann gives i-0", "got i-1")
 
-	lab := "\n[instance lab]" + strings.Replace(keepingHooks[:strings.Index(keepingHooks, "worker=")], "$WHO on", "lab on", 1)
-	rest := "\n" + keepingHooks[strings.Index(keepingHooks, "worker="):]
-	k.run(rest+lab, 1, "ann")
+	hooks, rest, _ := strings.Cut(keepingHooks, "worker=")
+	lab := "\n[instance lab]" + strings.Replace(hooks, "$WHO on", "lab on", 1)
+	k.run("worker="+rest+lab, 1, "ann")
 	k.want(k.log("got", "ann", "lab"), "ann gives i-1", "got i-2", "lab on i-2")
 	k.run(changed+lab, 3, "ann") // and there are two tests
 	k.want(k.log("got", "ann gives"), "got i-3", "got i-4")

@@ -34,18 +34,26 @@ func (s *session) takeUp() (err error) {
 	if err != nil {
 		return fmt.Errorf("find the last run: %w", err)
 	}
-	s.left, err = leftBy(r, info)
-	return err
+	for _, p := range s.profiles {
+		if p.left, err = leftBy(r, info, p.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// leftBy finds out what a run left. If that was resuming another one, and was
-// killed before it knew its tests, it left what the other one did.
-func leftBy(r repo.Queries, info repo.RunInfo) (*left, error) {
+// leftBy finds out what a run left of a profile: nothing, if the run didn't have it.
+// If that was resuming another one, and was killed before it knew its tests, it left
+// what the other one did.
+func leftBy(r repo.Queries, info repo.RunInfo, profile string) (*left, error) {
 	if !info.Listed && !unheard(info) {
 		return nil, hint(fmt.Errorf("run %d does not say what it was asked for", info.ID),
 			"only what was begun by testr run, and listed its tests, can be resumed")
 	}
-	found, err := r.Left(info.ID)
+	if !slices.Contains(info.Profiles, profile) {
+		return &left{run: info.ID, whole: true}, nil
+	}
+	found, err := r.Left(info.ID, profile)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +75,7 @@ func leftBy(r repo.Queries, info repo.RunInfo) (*left, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the run that run %d resumed: %w", info.ID, err)
 	}
-	earlier, err := leftBy(r, resumed)
+	earlier, err := leftBy(r, resumed, profile)
 	if err != nil {
 		return nil, err
 	}
@@ -88,13 +96,13 @@ func (l *left) nothing() error { return nothing("Run %d left nothing to run.", l
 
 // unsettled returns those of the ids that have no outcome yet, where a run is
 // resumed that nobody knows more of.
-func (s *session) unsettled(ids []string) []string {
-	if s.left == nil || len(s.left.settled) == 0 {
+func (l *left) unsettled(ids []string) []string {
+	if l == nil || len(l.settled) == 0 {
 		return ids
 	}
 	var out []string
 	for _, id := range ids {
-		if !s.left.settled[id] {
+		if !l.settled[id] {
 			out = append(out, id)
 		}
 	}

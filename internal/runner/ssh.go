@@ -98,7 +98,7 @@ func (r *visit) reach(ctx context.Context, count int) (places []supervisor.Place
 	if err := r.host.Connect(ctx); err != nil {
 		return nil, err
 	}
-	if r.session.plan.self || r.conf.Relay {
+	if r.session.served() || r.conf.Relay {
 		if err := fits(r.host.Info()); err != nil {
 			return nil, err
 		}

@@ -22,7 +22,8 @@ func (q *Queue) Ahead(worker int, _ time.Time, trip time.Duration) int {
 	if w.running == 0 {
 		first = 1
 	}
-	s := q.current()
+	q.rebalance(q.current())
+	s := q.prospect(w)
 	if s == nil {
 		return first
 	}
@@ -48,9 +49,24 @@ func (q *Queue) Ahead(worker int, _ time.Time, trip time.Duration) int {
 	} else {
 		// Nobody waits for long behind tests that are shorter than a trip. All
 		// that was not begun is shared alike.
-		share += float64(q.counts.Sent) * w.speed / speeds
+		share += float64(s.profile.sent) * w.speed / speeds
 	}
 	// Some tests are shorter than others.
 	const ample = 2
 	return first + int(min(MaxAhead-1, 1+math.Ceil(ample*us/each), share))
+}
+
+// prospect is what the worker's next items come from, or nil.
+func (q *Queue) prospect(w *worker) *stock {
+	s := q.current()
+	switch {
+	case s == nil:
+	case w.profile != nil:
+		return s.of(w.profile)
+	case len(q.profiles) == 1:
+		return s.of(q.profiles[0])
+	case w.choice != nil:
+		return s.of(w.choice)
+	}
+	return nil
 }

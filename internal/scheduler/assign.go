@@ -5,12 +5,17 @@ import "time"
 // worker is what the queue knows of one who asks.
 type worker struct {
 	number      int
-	first, last int32    // what it has, linked in the order of sending
-	has         int      // how many items that is
-	running     int      // how many of them it has begun
-	load        length   // the sum of the estimates of the others, as they were when it got them
-	segment     *segment // of what it has
-	present     bool     // it is not lost
+	first, last int32         // what it has, linked in the order of sending
+	has         int           // how many items that is
+	running     int           // how many of them it has begun
+	load        length        // the sum of the estimates of the others, as they were when it got them
+	segment     *segment      // of what it has
+	present     bool          // it is not lost
+	team        *team         // of those that can run what it can
+	profile     *profile      // of what it was given since it was last lost, or nil
+	to          *profile      // which it is to leave its own for, or nil
+	joined      time.Duration // when it became one of its profile
+	choice      *profile      // that Choose found last
 	pace
 
 	class    *class // of what it was given last
@@ -40,40 +45,48 @@ type Limit struct {
 	// them: nothing is left to others that they would not finish sooner by more
 	// than that.
 	Start time.Duration
+	// Change is what it costs to have a worker of another profile in the place of
+	// this one.
+	Change time.Duration
 }
 
 // Next hands items to the worker, which is to run them in this order after
 // those it has. They are its own until Finished, Returned or Lost.
 //
+// All items are of one profile, which the worker can run. It is of that profile
+// from then on and gets no others, until Lost says that it has ended.
+//
 // Without items the State says whether to ask again: Wait, until something else
-// has happened or Recheck has passed; Done, when nothing waits and nothing that
-// was sent can come back. Only begun items can be left then, so that nothing
-// more comes unless one of them is to go Again.
+// has happened or Recheck has passed; Done, when of all profiles that it can run
+// nothing waits and nothing that was sent can come back. Only begun items can be
+// left then, so that nothing more comes unless one of them is to go Again. Change
+// is for a worker of a profile: it gets nothing more, and what it has is the last
+// before it is to end, because its profile has nothing any more or another one is
+// in need of it.
 func (q *Queue) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 	w := q.worker(worker)
 	if w == nil {
 		return nil, Done
 	}
-	q.enter(w)
-	at := q.since(now)
+	at := q.hear(w, now, limit)
 	var items []Item
 	work, enough := 0.0, float64(lengthOf(limit.Work))
 	for len(items) < limit.Items && (limit.Work <= 0 || len(items) == 0 || work < enough) {
-		n := q.pick(w, at, limit.Start)
+		n := q.pick(w, at, limit)
 		if n == none {
 			break
+		}
+		if w.profile == nil {
+			w.joined = at
 		}
 		q.hand(n, w)
 		work += float64(q.entries[n].estimate()) / w.speed
 		items = append(items, q.entries[n].item())
 	}
-	switch {
-	case len(items) > 0:
+	if len(items) > 0 {
 		return items, Have
-	case q.listed && q.counts.Waiting == 0 && q.counts.Sent == 0:
-		return nil, Done
 	}
-	return nil, Wait
+	return nil, q.without(w, at, limit)
 }
 
 // hand gives an item to the worker.
@@ -84,7 +97,9 @@ func (q *Queue) hand(at int32, w *worker) {
 	e.state, e.pledged = sent, e.estimate()
 	w.load += e.pledged
 	q.counts.Sent++
+	b.stock.profile.sent++
 	q.link(w, at)
+	w.join(b.stock.profile)
 	b.visited = q.opts.Order == LongestFirst
 	w.move(e.class)
 	if g := b.group; g != nil {
@@ -210,6 +225,7 @@ func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, dropped []I
 		}
 	}
 	w.class, w.groups, w.ready, w.paid, w.imported = nil, nil, nil, nil, nil
+	w.quit()
 	q.exit(w)
 	q.stale()
 	return requeued, begunItems, dropped
@@ -219,6 +235,7 @@ func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, dropped []I
 func (q *Queue) begin(e *entry, now time.Duration) {
 	e.state, e.began = begun, now
 	q.counts.Sent--
+	e.bin.stock.profile.sent--
 	q.counts.Begun++
 	w := &q.workers[e.worker]
 	w.running++
@@ -247,6 +264,7 @@ func (q *Queue) leave(e *entry) {
 		w.running--
 	} else {
 		q.counts.Sent--
+		e.bin.stock.profile.sent--
 		w.load -= e.pledged
 	}
 	if e.asked {
@@ -278,7 +296,7 @@ func (q *Queue) release(b *bin) {
 func (q *Queue) link(w *worker, at int32) {
 	e := &q.entries[at]
 	if w.has++; w.has == 1 {
-		w.segment = e.class.segment
+		w.segment = e.class.stock.segment
 		w.segment.taken++
 	}
 	e.worker = int32(w.number)

@@ -38,12 +38,12 @@ type entry struct {
 	measured   bool // what it took in this run is learned; that of a retry is not
 }
 
-func (e *entry) item() Item { return Item{Test: e.test, Profile: e.class.profile} }
+func (e *entry) item() Item { return Item{Test: e.test, Profile: e.class.stock.profile.name} }
 
 // is says whether the item is this one. With a million of them the class is
 // memory that nobody has looked at for long, so it is not asked without need.
 func (e *entry) is(it Item) bool {
-	return e.test == it.Test && (e.profiled && e.class.profile == it.Profile || !e.profiled && it.Profile == "")
+	return e.test == it.Test && (e.profiled && e.class.stock.profile.name == it.Profile || !e.profiled && it.Profile == "")
 }
 
 // group returns the item's group, or nil.
@@ -72,9 +72,9 @@ func (e *entry) estimate() length {
 // shelf. So an item is in one heap only, and what is learned of a class moves
 // one bin, however many of its items wait.
 type bin struct {
-	class   *class // nil for a group
-	group   *group // nil for a class
-	segment *segment
+	class *class // nil for a group
+	group *group // nil for a class
+	stock *stock
 
 	known   refs // a class's items of known length
 	listed  refs // its others, or all items of a group: as added
@@ -131,8 +131,12 @@ func (q *Queue) put(at int32) {
 	e.state, e.worker, e.asked = waiting, none, false
 	q.counts.Waiting++
 	b.waiting++
-	b.segment.queued += e.estimate()
-	b.segment.waiting++
+	if b.stock.waiting == 0 {
+		q.balanced.segment = nil
+	}
+	b.stock.queued += e.estimate()
+	b.stock.waiting++
+	b.stock.profile.waiting++
 	if e.length == unknown {
 		e.class.idle++
 	}
@@ -175,8 +179,9 @@ func (q *Queue) take(e *entry) {
 	b := e.bin
 	q.counts.Waiting--
 	b.waiting--
-	b.segment.queued -= e.estimate()
-	b.segment.waiting--
+	b.stock.queued -= e.estimate()
+	b.stock.waiting--
+	b.stock.profile.waiting--
 	if e.length == unknown {
 		e.class.idle--
 	}

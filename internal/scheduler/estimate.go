@@ -51,7 +51,7 @@ type tally struct {
 	generation int
 }
 
-// class is the tests of a class in one profile and one segment.
+// class is the tests of a class in one profile and one segment: of a stock.
 type class struct {
 	tally    tally
 	outer    *tally // of its module
@@ -60,9 +60,8 @@ type class struct {
 	idle     int32  // how many of those wait
 	number   int32
 	teacher  int32 // the only worker that has taught what is known of it, or nobody or several
-	segment  *segment
+	stock    *stock
 	module   *module
-	profile  string
 	bin      bin
 }
 
@@ -104,17 +103,17 @@ func newEstimates() estimates {
 	}
 }
 
-// classOf returns the item's class in a segment.
-func (q *Queue) classOf(s *segment, it Item) *class {
+// classOf returns the class of an item of the stock.
+func (q *Queue) classOf(s *stock, it Item) *class {
 	name, outer := splitID(it.Test)
-	key := prefix{it.Profile, name, s.number}
+	key := prefix{it.Profile, name, s.segment.number}
 	c := q.classIDs[key]
 	if c != nil {
 		return c
 	}
-	c = &class{number: int32(len(q.classes)), profile: it.Profile, segment: s, module: q.moduleOf(s, it.Profile, outer)}
+	c = &class{number: int32(len(q.classes)), stock: s, module: q.moduleOf(s, outer)}
 	c.teacher, c.outer = nobody, c.module.tally
-	c.bin = bin{class: c, segment: s, at: nowhere, level: none}
+	c.bin = bin{class: c, stock: s, at: nowhere, level: none}
 	c.estimate = q.inherited(c)
 	q.classIDs[key] = c
 	q.classes = append(q.classes, c)
@@ -122,9 +121,9 @@ func (q *Queue) classOf(s *segment, it Item) *class {
 	return c
 }
 
-// moduleOf returns a module in a segment.
-func (q *Queue) moduleOf(s *segment, profile, name string) *module {
-	key := prefix{profile, name, s.number}
+// moduleOf returns a module in a stock.
+func (q *Queue) moduleOf(s *stock, name string) *module {
+	key := prefix{s.profile.name, name, s.segment.number}
 	m := q.moduleIDs[key]
 	if m != nil {
 		return m
@@ -135,7 +134,7 @@ func (q *Queue) moduleOf(s *segment, profile, name string) *module {
 		t = &tally{mean: unknown}
 		q.tallies[key] = t
 	}
-	key.segment = s.number
+	key.segment = s.segment.number
 	m = new(module)
 	*m = s.newModule(int32(len(q.modules)), t)
 	q.moduleIDs[key] = m
@@ -162,7 +161,7 @@ func (s *estimates) inherited(c *class) length {
 // setEstimate changes the estimate of the class's tests of unknown length.
 func (s *estimates) setEstimate(c *class, to length) {
 	s.left += (to - c.estimate) * length(c.open)
-	c.segment.queued += (to - c.estimate) * length(c.idle)
+	c.stock.queued += (to - c.estimate) * length(c.idle)
 	c.estimate = to
 }
 
@@ -192,17 +191,19 @@ func (q *Queue) open(e *entry) {
 // unsettle counts an entry that is not settled, or not any more.
 func (q *Queue) unsettle(e *entry) {
 	q.left += e.estimate()
-	e.class.segment.open++
+	e.class.stock.segment.open++
+	e.class.stock.profile.open++
 	if e.length == unknown {
 		e.class.open++
 	}
-	q.reopen(e.class.segment)
+	q.reopen(e.class.stock.segment)
 }
 
 // close counts the entry as settled.
 func (q *Queue) close(e *entry) {
 	q.left -= e.estimate()
-	e.class.segment.open--
+	e.class.stock.segment.open--
+	e.class.stock.profile.open--
 	if e.length == unknown {
 		e.class.open--
 	}

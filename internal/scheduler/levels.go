@@ -53,7 +53,7 @@ func (v *levels) note(n int) {
 // enlist puts a waiting item of known length into its list.
 func (q *Queue) enlist(at int32) {
 	e := &q.entries[at]
-	v := &e.class.segment.levels
+	v := &e.class.stock.levels
 	n := levelOf(e.length)
 	l := &v.items[n]
 	e.prev, e.next = l.last-1, none
@@ -68,7 +68,7 @@ func (q *Queue) enlist(at int32) {
 
 // delist takes it out.
 func (q *Queue) delist(e *entry) {
-	v := &e.class.segment.levels
+	v := &e.class.stock.levels
 	n := levelOf(e.length)
 	l := &v.items[n]
 	if e.next != none {
@@ -90,7 +90,7 @@ func (b *bin) relevel(to int) {
 	if b.level == to {
 		return
 	}
-	v := &b.segment.levels
+	v := &b.stock.levels
 	if b.level != none {
 		if b.next != nil {
 			b.next.prev = b.prev
@@ -114,7 +114,7 @@ func (b *bin) relevel(to int) {
 
 // fitting returns an item that is about as long as one of those that wait can
 // be without being longer than limit: the number of its entry, or none.
-func (q *Queue) fitting(s *segment, limit length) int32 {
+func (q *Queue) fitting(s *stock, limit length) int32 {
 	if limit < 0 {
 		return none
 	}

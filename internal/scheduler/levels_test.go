@@ -35,7 +35,7 @@ func TestFitting(t *testing.T) {
 				best = max(best, l)
 			}
 		}
-		at := q.fitting(q.segment(0), limit)
+		at := q.fitting(q.segment(0).stocks[0], limit)
 		if best == unknown {
 			if at != none {
 				t.Fatalf("got %q for %d us; nothing is so short", q.entries[at].test, limit)

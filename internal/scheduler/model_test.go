@@ -24,6 +24,7 @@ type model struct {
 	groups  map[prefix]*modelGroup
 	visited map[prefix]bool // classes and groups that a worker was given
 	listed  bool
+	closed  map[string]bool // profiles of which nothing more will be added
 }
 
 type modelItem struct {
@@ -49,6 +50,10 @@ type modelWorker struct {
 	has   []*modelItem
 	class prefix
 	in    bool // class is set
+
+	profile string
+	of      bool // profile is set
+	leaves  bool // it was told that it is wanted elsewhere
 }
 
 type modelGroup struct {
@@ -64,6 +69,7 @@ func newModel(t testing.TB, what string, opts Options) *model {
 		workers: make([]modelWorker, opts.Workers),
 		groups:  make(map[prefix]*modelGroup),
 		visited: make(map[prefix]bool),
+		closed:  make(map[string]bool),
 	}
 	if m.opts.MaxAttempts == 0 {
 		m.opts.MaxAttempts = 3
@@ -139,9 +145,12 @@ func (m *model) Remove(items ...Item) {
 	m.check()
 }
 
-func (m *model) ListingDone() {
-	m.listed = true
-	m.q.ListingDone()
+func (m *model) ListingDone(profiles ...string) {
+	for _, p := range profiles {
+		m.closed[p] = true
+	}
+	m.listed = m.listed || len(profiles) == 0
+	m.q.ListingDone(profiles...)
 }
 
 // Next demands that each item is one that the rules allow where estimates are
@@ -165,23 +174,18 @@ func (m *model) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 		if i == nil || !m.mayTake(i, worker) {
 			m.fatalf("worker %d got %q, which it can't have: %+v", worker, it, i)
 		}
-		if want := m.choices(worker); m.exact() && !slices.Contains(want, i) {
+		if want := m.choices(worker, it.Profile); m.exact() && !slices.Contains(want, i) {
 			m.fatalf("worker %d got %q, %d us; want %q, %d us", worker, it, m.weight(i), want[0].Item, m.weight(want[0]))
 		}
 		m.hand(i, worker)
 		us := float64(m.q.entries[i.place].estimate()) / m.q.workers[worker].speed
 		work += time.Duration(us * float64(time.Microsecond))
 	}
-	want := Wait
-	switch {
-	case len(got) > 0:
-		want = Have
-	case m.listed && m.count(waiting) == 0 && m.count(sent) == 0:
-		want = Done
+	if want, why := m.state(worker, len(got), state); state != want {
+		m.fatalf("worker %d asked for %+v and got %d items, state %v; want state %v: %s",
+			worker, limit, len(got), state, want, why)
 	}
-	if state != want {
-		m.fatalf("worker %d asked for %+v and got %d items, state %v; want state %v", worker, limit, len(got), state, want)
-	}
+	m.workers[worker].leaves = m.workers[worker].leaves || m.q.workers[worker].to != nil
 	full := len(got) >= limit.Items || limit.Work > 0 && work+time.Duration(len(got))*time.Microsecond >= limit.Work
 	if why := m.entitled(worker); !full && why != "" {
 		m.fatalf("worker %d asked for %+v and got %d items, though it could have more: %s", worker, limit, len(got), why)
@@ -196,6 +200,7 @@ func (m *model) hand(i *modelItem, worker int) {
 	i.pledged = m.q.entries[i.place].pledged
 	w.has = append(w.has, i)
 	w.class, w.in = i.class, true
+	w.profile, w.of = i.Profile, true
 	if i.group == nil {
 		m.visited[w.class] = true
 	} else {
@@ -338,7 +343,8 @@ func (m *model) Lost(worker int, now time.Time) {
 			g.owner, g.ran = none, false
 		}
 	}
-	m.workers[worker].in = false
+	w := &m.workers[worker]
+	w.in, w.of, w.leaves = false, false, false
 	a, b, c := m.q.Lost(worker, now)
 	m.same("requeued", a, requeued)
 	m.same("begun", b, ended)

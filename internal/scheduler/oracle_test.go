@@ -12,7 +12,9 @@ func (m *model) mayTake(i *modelItem, worker int) bool {
 	if i.state != waiting || i.group != nil && i.group.owner != none && i.group.owner != worker {
 		return false
 	}
-	if m.current() != i.segment || !m.seated(i.segment, worker) {
+	w := m.workers[worker]
+	if m.current() != i.segment || !m.seated(i.segment, worker) || w.leaves || !m.can(worker, i.Profile) ||
+		w.of && w.profile != i.Profile {
 		return false
 	}
 	for _, j := range m.items {
@@ -58,6 +60,89 @@ func (m *model) seated(segment, worker int) bool {
 	return segment >= len(m.opts.Concurrency) || m.opts.Concurrency[segment] <= 0 || in < m.opts.Concurrency[segment]
 }
 
+// can says whether the worker can run a profile.
+func (m *model) can(worker int, profile string) bool {
+	if m.opts.Profiles == nil {
+		return true
+	}
+	names := m.opts.Profiles(worker)
+	return names == nil || slices.Contains(names, profile)
+}
+
+// over says whether nothing more will be handed out of a profile.
+func (m *model) over(profile string) bool {
+	return (m.listed || m.closed[profile]) && !slices.ContainsFunc(m.items, func(i *modelItem) bool {
+		return i.Profile == profile && (i.state == waiting || i.state == sent)
+	})
+}
+
+// finished says whether nothing more will be handed out of what the worker can run.
+func (m *model) finished(worker int) bool {
+	for _, i := range m.items {
+		if m.can(worker, i.Profile) && !m.over(i.Profile) {
+			return false
+		}
+	}
+	if m.listed || m.opts.Profiles == nil {
+		return m.listed
+	}
+	names := m.opts.Profiles(worker)
+	return names != nil && !slices.ContainsFunc(names, func(name string) bool { return !m.closed[name] })
+}
+
+// state is what a worker that was given so many items is to be told, and why. Where
+// the rules leave a choice it is what was said.
+func (m *model) state(worker, got int, said State) (want State, why string) {
+	w := m.workers[worker]
+	switch {
+	case got > 0:
+		return Have, "it has items"
+	case m.finished(worker):
+		return Done, "nothing is left that it can run"
+	case !w.of:
+		return Wait, "it is of no profile"
+	case w.leaves:
+		return Change, "it was told so before"
+	case m.over(w.profile):
+		return Change, "its profile is over"
+	}
+	free := m.elsewhere(worker)
+	if len(free) == 0 {
+		return Wait, "nothing waits for it elsewhere"
+	}
+	if len(w.has) > 0 || !m.exact() {
+		return said, ""
+	}
+	for profile, items := range free {
+		coming := 0
+		for n := range m.q.workers {
+			if to := m.q.workers[n].to; to != nil && to.name == profile {
+				coming++
+			}
+		}
+		if _, roomy := m.roomy(worker, m.top(items)); roomy && coming < len(items) {
+			return Change, "it is idle, and much is left of " + profile
+		}
+	}
+	return said, ""
+}
+
+// elsewhere returns what the worker could have if it were not of its profile.
+func (m *model) elsewhere(worker int) map[string][]*modelItem {
+	w := &m.workers[worker]
+	own := *w
+	w.of, w.leaves = false, false
+	_, open := m.takeable(worker)
+	*w = own
+	free := make(map[string][]*modelItem)
+	for _, i := range open {
+		if i.Profile != own.profile {
+			free[i.Profile] = append(free[i.Profile], i)
+		}
+	}
+	return free
+}
+
 // takeable returns what the worker may have of groups that it is in, and what
 // else it may have.
 func (m *model) takeable(worker int) (owned, open []*modelItem) {
@@ -73,9 +158,10 @@ func (m *model) takeable(worker int) (owned, open []*modelItem) {
 	return owned, open
 }
 
-// choices returns what the rules allow to be the worker's next item.
-func (m *model) choices(worker int) []*modelItem {
+// choices returns what the rules allow to be the worker's next item of a profile.
+func (m *model) choices(worker int, profile string) []*modelItem {
 	owned, open := m.takeable(worker)
+	open = slices.DeleteFunc(open, func(i *modelItem) bool { return i.Profile != profile })
 	switch {
 	case len(owned) > 0 || len(open) == 0:
 		return owned
@@ -140,11 +226,11 @@ func (i *modelItem) bin() prefix {
 func (m *model) roomy(worker int, top *modelItem) (horizon float64, ok bool) {
 	var queued length
 	for _, i := range m.items {
-		if i.state == waiting && i.segment == top.segment {
+		if i.state == waiting && i.segment == top.segment && i.Profile == top.Profile {
 			queued += m.estimate(i)
 		}
 	}
-	horizon = float64(queued) / m.q.power(m.q.segment(top.segment))
+	horizon = float64(queued) / m.q.power(m.q.segment(top.segment).of(m.q.profile(top.Profile)))
 	sure := m.q.workers[worker].speed / 2
 	if m.q.workers[worker].ran == 0 {
 		sure /= 4
@@ -176,14 +262,32 @@ func (m *model) entitled(worker int) string {
 	if !m.exact() {
 		return ""
 	}
-	if _, roomy := m.roomy(worker, m.top(open)); roomy {
+	for len(open) > 0 {
+		profile := open[0].Profile
+		if why := m.due(worker, profile, open); why != "" {
+			return why
+		}
+		open = slices.DeleteFunc(open, func(i *modelItem) bool { return i.Profile == profile })
+	}
+	return ""
+}
+
+// due says why the worker must be given something of a profile, or "".
+func (m *model) due(worker int, profile string, open []*modelItem) string {
+	var of []*modelItem
+	for _, i := range open {
+		if i.Profile == profile {
+			of = append(of, i)
+		}
+	}
+	if _, roomy := m.roomy(worker, m.top(of)); roomy {
 		return "there is much left"
 	}
 	if len(m.workers[worker].has) > 0 {
 		return ""
 	}
 	for n := range m.q.workers {
-		if w := &m.q.workers[n]; w.present && w.speed > m.q.workers[worker].speed {
+		if w := &m.q.workers[n]; w.present && w.speed > m.q.workers[worker].speed && m.can(n, profile) {
 			return ""
 		}
 	}

@@ -10,14 +10,32 @@ import (
 // worker's own classes.
 const soon = 16
 
-// pick chooses the worker's next item: a group's that it is in, one of a class
-// that it has set up if there is nothing much longer, else the longest. It
-// returns none if there is nothing for this worker now.
-func (q *Queue) pick(w *worker, now, start time.Duration) int32 {
+// pick chooses the worker's next item: one of its profile, or for a worker of
+// none of that for which there is most need of it. It returns none if there is
+// nothing for this worker now.
+func (q *Queue) pick(w *worker, now time.Duration, limit Limit) int32 {
 	s := q.current()
-	if s == nil || !s.admits(w) {
+	if s == nil || !s.admits(w) || w.to != nil {
 		return none
 	}
+	if w.profile != nil {
+		if st := s.of(w.profile); st != nil {
+			return q.pickOf(w, st, now, limit.Start)
+		}
+		return none
+	}
+	for _, c := range q.candidates(w, s) {
+		if at := q.pickOf(w, c.stock, now, limit.Start); at != none {
+			return at
+		}
+	}
+	return none
+}
+
+// pickOf chooses the worker's next item of a stock: a group's that it is in, one
+// of a class that it has set up if there is nothing much longer, else the
+// longest.
+func (q *Queue) pickOf(w *worker, s *stock, now, start time.Duration) int32 {
 	if b := w.owned(s); b != nil {
 		return b.best
 	}
@@ -39,54 +57,36 @@ func (q *Queue) pick(w *worker, now, start time.Duration) int32 {
 	return q.affine(w, s, top, length(w.speed*horizon/soon)).best
 }
 
-// power is the speed of all workers that can have items of the segment.
-func (q *Queue) power(s *segment) float64 {
-	if s.seats > 0 && s.seats < q.present {
-		return q.speeds * float64(s.seats) / float64(q.present)
-	}
-	return q.speeds
-}
-
-// owned returns a group of the segment that the worker is in and that has items
+// owned returns a group of the stock that the worker is in and that has items
 // for it, or nil.
-func (w *worker) owned(s *segment) *bin {
+func (w *worker) owned(s *stock) *bin {
 	if len(w.ready) == 0 {
 		return nil
 	}
 	w.ready = slices.DeleteFunc(w.ready, func(b *bin) bool { return b.group.owner != w || b.waiting == 0 })
 	for _, b := range slices.Backward(w.ready) {
-		if b.segment == s {
+		if b.stock == s {
 			return b
 		}
 	}
 	return nil
 }
 
-// top returns the bin with the longest item of all that anybody may have, or
-// nil. Among equals it is one in which nobody was yet.
-func (s *segment) top() *bin {
-	fresh, used := s.fresh.top(), s.used.top()
-	if fresh == nil || used != nil && used.rank > fresh.rank {
-		return used
-	}
-	return fresh
-}
-
 // affine returns top, or a bin that the worker would rather have: of the class
 // that it is in, of one that it was in, of a module of which it has imported
 // something where nobody has been, where nobody has been at all. That must not
 // be much shorter than top, unless that is short.
-func (q *Queue) affine(w *worker, s *segment, top *bin, short length) *bin {
+func (q *Queue) affine(w *worker, s *stock, top *bin, short length) *bin {
 	floor := least(top, short, w.class == nil || w.class.tally.n > 0)
 	if w.class != nil {
 		own := &w.class.bin
-		if own.open() && own.segment == s && own.rank >= floor {
+		if own.open() && own.stock == s && own.rank >= floor {
 			return own
 		}
 		if b := q.paid(w, s, floor); b != nil {
 			return b
 		}
-		if b := w.class.module.fresh.top(); b != nil && w.class.segment == s && b.rank >= floor {
+		if b := w.class.module.fresh.top(); b != nil && w.class.stock == s && b.rank >= floor {
 			return b
 		}
 		if b := q.imported(w, s, floor); b != nil {
@@ -118,9 +118,9 @@ func least(top *bin, short length, heard bool) rank {
 }
 
 // paid returns the best of the classes that the worker was in, or nil.
-func (q *Queue) paid(w *worker, s *segment, floor rank) *bin {
+func (q *Queue) paid(w *worker, s *stock, floor rank) *bin {
 	return best(&w.paid, floor, func(n int32) *bin {
-		if c := q.classes[n]; c.segment == s && c.bin.open() {
+		if c := q.classes[n]; c.stock == s && c.bin.open() {
 			return &c.bin
 		}
 		return nil
@@ -129,7 +129,7 @@ func (q *Queue) paid(w *worker, s *segment, floor rank) *bin {
 
 // imported returns the best class in which nobody was of the modules that the
 // worker was in, or nil.
-func (q *Queue) imported(w *worker, s *segment, floor rank) *bin {
+func (q *Queue) imported(w *worker, s *stock, floor rank) *bin {
 	return best(&w.imported, floor, func(n int32) *bin {
 		if m := q.modules[n]; m.fresh.rack == &s.fresh {
 			return m.fresh.top()

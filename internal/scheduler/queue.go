@@ -25,9 +25,12 @@ const (
 	Wait
 	// Done means that nothing will ever come for this worker.
 	Done
+	// Change means that nothing more will come for this worker before it was
+	// lost, and then perhaps something of another profile.
+	Change
 )
 
-var stateNames = [...]string{"invalid", "have", "wait", "done"}
+var stateNames = [...]string{"invalid", "have", "wait", "done", "change"}
 
 // String returns the state's name.
 func (s State) String() string {
@@ -58,6 +61,9 @@ const defaultAttempts = 3
 type Options struct {
 	// Workers is how many workers may ask. They are numbered from 0.
 	Workers int
+	// Profiles names the profiles that a worker can run; the answer nil means
+	// all. Nil means that all can run all.
+	Profiles func(worker int) []string
 	// Group names the group of an item. The items of a group and a profile go
 	// to one worker, in the order of adding; "" means alone. Nil means that
 	// there are no groups.
@@ -95,10 +101,13 @@ type Queue struct {
 	classes  []*class   // by number
 	modules  []*module  // by number
 	groups   map[prefix]*bin
+	profiles []*profile // by number
+	room     []candidate
 
 	estimates
 	crew
-	plan plan
+	balanced balanced
+	plan     plan
 }
 
 // Counts says how many items are in which state. Items that were removed are
@@ -129,6 +138,11 @@ func New(opts Options) *Queue {
 	for i := range q.workers {
 		w := &q.workers[i]
 		w.number, w.first, w.last, w.speed = i, none, none, 1
+		var names []string
+		if opts.Profiles != nil {
+			names = opts.Profiles(i)
+		}
+		w.team = q.team(names)
 		q.enter(w)
 	}
 	return q
@@ -159,18 +173,19 @@ func (q *Queue) Add(items ...Item) (duplicates []Item) {
 
 // newEntry finds the segment, class and group of an item and its known length.
 func (q *Queue) newEntry(it Item) entry {
-	var s *segment
+	var seg *segment
 	if q.opts.Segment != nil {
-		s = q.segment(q.opts.Segment(it))
+		seg = q.segment(q.opts.Segment(it))
 	} else {
-		s = q.segment(0)
+		seg = q.segment(0)
 	}
+	s := q.stock(seg, q.profile(it.Profile))
 	e := entry{test: it.Test, worker: none, prev: none, next: none, length: unknown, profiled: it.Profile != ""}
 	e.class = q.classOf(s, it)
 	e.bin = &e.class.bin
 	if q.opts.Group != nil {
 		if name := q.opts.Group(it); name != "" {
-			e.grouped, e.bin = true, q.groupOf(prefix{it.Profile, name, s.number})
+			e.grouped, e.bin = true, q.groupOf(s, name)
 		}
 	}
 	if q.opts.Estimate != nil {
@@ -181,10 +196,11 @@ func (q *Queue) newEntry(it Item) entry {
 	return e
 }
 
-func (q *Queue) groupOf(key prefix) *bin {
+func (q *Queue) groupOf(s *stock, name string) *bin {
+	key := prefix{s.profile.name, name, s.segment.number}
 	b := q.groups[key]
 	if b == nil {
-		b = &bin{group: new(group), segment: q.segment(key.segment), at: nowhere, level: none}
+		b = &bin{group: new(group), stock: s, at: nowhere, level: none}
 		q.groups[key] = b
 	}
 	return b
@@ -211,12 +227,35 @@ func (q *Queue) Remove(items ...Item) (removed []Item) {
 	return removed
 }
 
-// ListingDone says that nothing more will be added, so that Next may answer
-// Done and hand out items of later segments.
-func (q *Queue) ListingDone() { q.listed = true }
+// ListingDone says that nothing more will be added of these profiles, or of any
+// if none is named. Next may answer Done or Change then to those that can run no
+// others; and hand out items of later segments once no name was given.
+func (q *Queue) ListingDone(profiles ...string) {
+	for _, name := range profiles {
+		q.profile(name).listed = true
+	}
+	if len(profiles) > 0 {
+		return
+	}
+	q.listed = true
+	for _, p := range q.profiles {
+		p.listed = true
+	}
+}
 
 // Counts returns how many items are in which state.
 func (q *Queue) Counts() Counts { return q.counts }
+
+// Left returns how many items of a profile nobody has, somebody has and has not
+// begun, and somebody has begun.
+func (q *Queue) Left(profile string) (waiting, sent, begun int) {
+	for _, p := range q.profiles {
+		if p.name == profile {
+			return p.waiting, p.sent, p.open - p.waiting - p.sent
+		}
+	}
+	return 0, 0, 0
+}
 
 // Outstanding returns the items that are neither done nor abandoned, in the
 // order of adding. It looks at every item.

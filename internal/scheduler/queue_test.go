@@ -277,7 +277,7 @@ func TestClockBack(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for s, want := range []string{"invalid", "have", "wait", "done", "invalid"} {
+	for s, want := range []string{"invalid", "have", "wait", "done", "change", "invalid"} {
 		if got := State(s).String(); got != want {
 			t.Errorf("State(%d): got %q; want %q", s, got, want)
 		}

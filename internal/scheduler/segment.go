@@ -5,107 +5,11 @@ import "slices"
 // segment is the part of the items that is handed out before the next part is
 // begun with.
 type segment struct {
-	number  int
-	open    int    // items that are neither done nor abandoned
-	waiting int    // those that nobody has
-	queued  length // the sum of their estimates
-	seats   int    // how many workers may have items of it; 0 for any number
-	taken   int    // how many have
-
-	fresh  rack // what no worker was given anything of
-	used   rack
-	groups module // groups stand together here
-	levels levels
-}
-
-// rack is a pile of shelves by the best of what stands there, and so has the
-// best of all in front.
-type rack struct {
-	shelves pile[*shelf]
-}
-
-// top returns the first bin, or nil.
-func (r *rack) top() *bin {
-	if s, ok := r.shelves.front(); ok {
-		return s.top()
-	}
-	return nil
-}
-
-// shelf has the bins of a module from which anybody may take.
-type shelf struct {
-	rack *rack
-	bins pile[*bin]
-	at   uint64 // its place in the rack: that of its first bin on it
-}
-
-func (s *shelf) place() uint64 { return s.at }
-
-// top returns the first bin, or nil.
-func (s *shelf) top() *bin {
-	b, _ := s.bins.front()
-	return b
-}
-
-// put gives the bin a place on the shelf.
-func (s *shelf) put(b *bin, at uint64) {
-	if b.at == at {
-		return
-	}
-	if b.at == nowhere {
-		s.bins.size++
-	}
-	b.at = at
-	s.bins.put(b)
-	s.refresh()
-}
-
-func (s *shelf) remove(b *bin) {
-	b.at = nowhere
-	s.bins.size--
-	s.refresh()
-}
-
-// refresh gives the shelf itself its place.
-func (s *shelf) refresh() {
-	at := nowhere
-	if b := s.top(); b != nil {
-		at = b.at
-	}
-	if at == s.at {
-		return
-	}
-	if s.at == nowhere {
-		s.rack.shelves.size++
-	} else if at == nowhere {
-		s.rack.shelves.size--
-	}
-	if s.at = at; at != nowhere {
-		s.rack.shelves.put(s)
-	}
-}
-
-// module is the classes of a module in a segment.
-type module struct {
-	number      int32
-	tally       *tally // one for all segments
-	fresh, used shelf
-}
-
-func (s *segment) newModule(n int32, t *tally) module {
-	return module{number: n, tally: t, fresh: shelf{rack: &s.fresh, at: nowhere}, used: shelf{rack: &s.used, at: nowhere}}
-}
-
-// home is the shelf that the bin belongs on.
-func (b *bin) home() *shelf {
-	m := &b.segment.groups
-	if b.class != nil {
-		m = b.class.module
-	}
-	if b.visited {
-		return &m.used
-	}
-	return &m.fresh
+	number int
+	open   int      // items that are neither done nor abandoned
+	seats  int      // how many workers may have items of it; 0 for any number
+	taken  int      // how many have
+	stocks []*stock // by the number of the profile; nil where it has nothing of one
 }
 
 // segment returns the segment of a number.
@@ -119,7 +23,6 @@ func (q *Queue) segment(n int) *segment {
 	if n < len(q.opts.Concurrency) {
 		s.seats = max(q.opts.Concurrency[n], 0)
 	}
-	s.groups = s.newModule(none, nil)
 	q.segments = slices.Insert(q.segments, i, s)
 	q.first = 0
 	return s

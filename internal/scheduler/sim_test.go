@@ -50,11 +50,15 @@ type sim struct {
 	ahead   int      // how many items a worker may have
 	deaths  int      // how many are still to come
 	lies    bool
-	recalls bool // items are asked back
-	steps   bool // the clock steps
-	retries bool // some tests run again
-	recheck bool // those who wait ask again after a while, in any case
-	byWork  bool // workers ask for an amount of work, too
+	recalls bool    // items are asked back
+	steps   bool    // the clock steps
+	retries bool    // some tests run again
+	recheck bool    // those who wait ask again after a while, in any case
+	byWork  bool    // workers ask for an amount of work, too
+	said    []State // to each worker
+	choose  bool    // workers that are of no profile ask first of which they will be
+	names   []string
+	can     [][]string // the profiles that each worker can run; nil for all
 }
 
 type simWorker struct {
@@ -63,6 +67,7 @@ type simWorker struct {
 	busy    bool
 	gone    bool // asks no more
 	idle    bool // got Done
+	ends    bool // got Change: its process ends with what it has
 	process int  // which process is in the slot
 	former  []Item
 }
@@ -104,8 +109,10 @@ func newSim(t *testing.T, seed uint64) *sim {
 	if s.chance(0.4) {
 		opts.Concurrency = []int{s.rnd.IntN(3), 0, s.rnd.IntN(3)}
 	}
+	s.profiles(&opts)
 	s.model = newModel(t, fmt.Sprintf("seed %d", seed), opts)
 	s.workers = make([]simWorker, opts.Workers)
+	s.said = make([]State, opts.Workers)
 	uneven := s.chance(0.5)
 	for i := range s.workers {
 		s.workers[i].speed = 1
@@ -115,6 +122,26 @@ func newSim(t *testing.T, seed uint64) *sim {
 	}
 	s.list()
 	return s
+}
+
+// profiles settles which profiles there are and who can run which: often all
+// workers all, else each some, but always one of them all.
+func (s *sim) profiles(opts *Options) {
+	s.names = []string{"", "py34", "py27", "lint"}[:1+s.rnd.IntN(4)]
+	s.choose = s.chance(0.5)
+	s.can = make([][]string, opts.Workers)
+	if s.chance(0.4) {
+		return
+	}
+	for i := range s.can[1:] {
+		s.can[i+1] = []string{}
+		for _, name := range s.names {
+			if s.chance(0.5) {
+				s.can[i+1] = append(s.can[i+1], name)
+			}
+		}
+	}
+	opts.Profiles = func(worker int) []string { return s.can[worker] }
 }
 
 func (s *sim) chance(p float64) bool { return s.rnd.Float64() < p }
@@ -135,8 +162,8 @@ func (s *sim) list() {
 	var items []Item
 	for i := range n {
 		it := Item{Test: fmt.Sprintf("m%d.C%d.test_%d", i/(3*perClass), i/perClass, i)}
-		if s.chance(0.2) {
-			it.Profile = "py34"
+		if s.chance(0.5) {
+			it.Profile = s.names[s.rnd.IntN(len(s.names))]
 		}
 		s.took[it] = time.Duration(float64(10*time.Millisecond) * math.Pow(1-s.rnd.Float64(), -1/1.3))
 		s.took[it] = min(s.took[it], 20*time.Second)
@@ -214,6 +241,9 @@ func (s *sim) moreListing() {
 		return
 	}
 	s.Remove(s.ghosts...)
+	if s.chance(0.3) {
+		s.ListingDone(s.names...)
+	}
 	s.ListingDone()
 }
 
@@ -222,17 +252,15 @@ func (s *sim) moreListing() {
 func (s *sim) askAll() {
 	for n := range s.workers {
 		w := &s.workers[n]
-		if w.gone || w.idle || len(w.has) >= s.ahead {
+		if w.gone || w.idle || w.ends || len(w.has) >= s.ahead {
 			continue
 		}
 		limit := Limit{Items: s.ahead - len(w.has)}
 		if s.byWork {
 			limit.Work = time.Duration(s.rnd.IntN(100)) * time.Millisecond
 		}
-		items, state := s.Next(n, s.clock(), limit)
-		w.has = append(w.has, items...)
-		w.idle = state == Done
-		s.begin(n)
+		s.ask(n, limit)
+		state := s.said[n]
 		if d := s.q.Recheck(); state == Wait && d > 0 && !s.recheck {
 			s.recheck = true
 			s.after(d, func() { s.recheck = false })
@@ -242,6 +270,37 @@ func (s *sim) askAll() {
 			s.giveBack(from, items)
 		}
 	}
+}
+
+// ask has the worker get more.
+func (s *sim) ask(n int, limit Limit) {
+	w := &s.workers[n]
+	var profile string
+	var would State
+	clock := s.clock()
+	if s.choose {
+		profile, would = s.q.Choose(n, clock, limit)
+	}
+	items, state := s.Next(n, clock, limit)
+	if s.choose && (would != state || len(items) > 0 && items[0].Profile != profile) {
+		s.fatalf("worker %d would get %q, %v; got %q, %v", n, profile, would, items, state)
+	}
+	w.has = append(w.has, items...)
+	s.said[n], w.idle, w.ends = state, state == Done, state == Change
+	s.begin(n)
+	s.end(n)
+}
+
+// end has a process end that was told to, once it has nothing.
+func (s *sim) end(n int) {
+	w := &s.workers[n]
+	if !w.ends || len(w.has) > 0 {
+		return
+	}
+	w.ends = false
+	w.process++
+	s.Lost(n, s.clock())
+	s.after(0, func() {}) // whoever comes next asks
 }
 
 // begin starts the worker's first item, sometimes without a word.
@@ -265,6 +324,7 @@ func (s *sim) begin(n int) {
 			s.again(it)
 		}
 		s.begin(n)
+		s.end(n)
 	})
 }
 
@@ -294,14 +354,14 @@ func (s *sim) die() {
 	w.former, w.has, w.busy = w.has, nil, false
 	w.process++
 	s.Lost(n, s.clock())
-	w.idle = false
+	w.idle, w.ends = false, false
 	live := 0
 	for i := range s.workers {
 		if !s.workers[i].gone {
 			live++
 		}
 	}
-	if live > 1 && s.chance(0.4) {
+	if live > 1 && s.chance(0.4) && n > 0 {
 		w.gone = true
 	}
 	for i := range s.workers {
@@ -331,6 +391,7 @@ func (s *sim) giveBack(n int, items []Item) {
 				// It may have been sent again since: then nobody asks for it.
 				if has == it && (i > 0 || !w.busy) && s.Returned(n, it) {
 					w.has = append(w.has[:i:i], w.has[i+1:]...)
+					s.end(n)
 					return
 				}
 			}
@@ -385,10 +446,11 @@ func (s *sim) ended() {
 // were expected to be sooner and were not.
 func (s *sim) bound(makespan time.Duration) {
 	s.t.Helper()
-	var sum, longest time.Duration
+	sums := make(map[string]time.Duration)
+	var longest time.Duration
 	units := make(map[any]time.Duration)
 	for _, i := range s.items {
-		sum += s.took[i.Item]
+		sums[i.Profile] += s.took[i.Item]
 		key := any(i.Item)
 		if i.group != nil {
 			key = i.group
@@ -396,14 +458,40 @@ func (s *sim) bound(makespan time.Duration) {
 		units[key] += s.took[i.Item]
 		longest = max(longest, units[key])
 	}
-	speed, slowest := 0.0, math.Inf(1)
-	for _, w := range s.workers {
-		speed += w.speed
-		slowest = min(slowest, w.speed)
-	}
 	const patience = 1.5
-	limit := time.Duration(patience * (float64(sum)/speed + float64(longest)/slowest))
+	limit := time.Duration(patience * (s.least(sums) + float64(longest)/s.slowest()))
 	if makespan > limit+time.Microsecond {
 		s.fatalf("the run took %v; want at most %v", makespan, limit)
 	}
+}
+
+// least is what no division of the work can beat: for each set of profiles, their
+// work at the speed of all that can run any of them.
+func (s *sim) least(sums map[string]time.Duration) (least float64) {
+	for set := 1; set < 1<<len(s.names); set++ {
+		work, speed := 0.0, 0.0
+		for n, name := range s.names {
+			if set>>n&1 > 0 {
+				work += float64(sums[name])
+			}
+		}
+		for w := range s.workers {
+			for n, name := range s.names {
+				if set>>n&1 > 0 && s.model.can(w, name) {
+					speed += s.workers[w].speed
+					break
+				}
+			}
+		}
+		least = max(least, work/speed)
+	}
+	return least
+}
+
+func (s *sim) slowest() float64 {
+	slowest := math.Inf(1)
+	for _, w := range s.workers {
+		slowest = min(slowest, w.speed)
+	}
+	return slowest
 }

@@ -7,6 +7,7 @@ import (
 
 // crew is what the queue knows of all workers together.
 type crew struct {
+	teams   []*team
 	present int     // workers that are not lost
 	speeds  float64 // the sum of their speeds
 	// near and far are about tests whose length was estimated from others, of
@@ -54,7 +55,8 @@ func (q *Queue) enter(w *worker) {
 	if !w.present {
 		w.present = true
 		q.present++
-		q.speeds += w.speed
+		w.team.free++
+		q.faster(w, w.speed)
 	}
 }
 
@@ -64,7 +66,8 @@ func (q *Queue) exit(w *worker) {
 	if w.present {
 		w.present = false
 		q.present--
-		q.speeds -= w.speed
+		w.team.free--
+		q.faster(w, -w.speed)
 		w.weight = min(w.weight, knownWeight)
 	}
 }
@@ -95,7 +98,7 @@ func (q *Queue) observe(w *worker, e *entry, took length) length {
 	w.log += min(max(x-w.log, -aside), aside) * weight / (w.weight + priorWeight)
 	speed := math.Exp(w.log)
 	if w.present {
-		q.speeds += speed - w.speed
+		q.faster(w, speed-w.speed)
 	}
 	w.speed = speed
 	return length(min(float64(took)*speed, float64(lengthOf(longest))))

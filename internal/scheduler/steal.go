@@ -33,14 +33,14 @@ func (q *Queue) ask(e *entry) Item {
 // is best where it is.
 func (q *Queue) Steal(idle int, now time.Time, trip time.Duration) (from int, items []Item) {
 	w := q.worker(idle)
-	if w == nil || w.has > 0 || q.counts.Sent == q.asked {
+	if w == nil || w.has > 0 || w.to != nil || q.counts.Sent == q.asked {
 		return none, nil
 	}
 	at := q.since(now)
 	from, longest := none, 0.0
 	for i := range q.workers {
 		v := &q.workers[i]
-		if v == w || v.has == v.running {
+		if v == w || v.has == v.running || v.to != nil {
 			continue
 		}
 		if busy := q.busy(v, at); busy > longest && q.movable(w, &q.entries[v.last]) {
@@ -95,7 +95,11 @@ func (q *Queue) lump(w *worker, at int32) (before int32, work float64, ok bool) 
 
 // movable says whether an item that another worker has can become this one's.
 func (q *Queue) movable(w *worker, e *entry) bool {
-	s, g := e.class.segment, e.group()
+	st, g := e.class.stock, e.group()
+	s := st.segment
+	if w.profile != st.profile && (w.profile != nil || !w.can(st.profile)) {
+		return false
+	}
 	return e.state == sent && !e.asked && s == q.current() && s.admits(w) && (g == nil || !g.ran)
 }
 

@@ -28,27 +28,33 @@ func (l *loop) emit(e event.Event, now time.Time) {
 	_ = l.outcomes.Event(e)
 }
 
-// note emits an event of no worker.
-func (l *loop) note(kind event.Kind, tests []string, detail string, now time.Time) {
-	l.emit(event.Event{Kind: kind, Worker: event.NoWorker, Tests: tests, Detail: detail}, now)
+// note emits an event of no worker and no profile.
+func (l *loop) note(kind event.Kind, detail string, now time.Time) {
+	l.emit(event.Event{Kind: kind, Worker: event.NoWorker, Detail: detail}, now)
+}
+
+// noteOf emits an event of no worker, about tests of a profile.
+func (l *loop) noteOf(p *profile, kind event.Kind, tests []string, detail string, now time.Time) {
+	l.emit(event.Event{Kind: kind, Worker: event.NoWorker, Profile: p.Name, Tests: tests, Detail: detail}, now)
 }
 
 // warn emits what a person should know of; whoever shows the run shows it.
 func (l *loop) warn(detail string, now time.Time) {
-	l.note(event.KindWarning, nil, detail, now)
+	l.note(event.KindWarning, detail, now)
 }
 
 // emitFrom emits a packet of a process: with the route of its slot before its
-// own, with a time, and the slot's tag if it is about a test.
+// own, with a time, its profile's tags, and the slot's tag if it is about a test.
 func (l *loop) emitFrom(p *process, packet *protocol.Packet, now time.Time) {
 	l.annotate(p, packet, now)
-	l.emitPacket(p.slot.index, packet, now)
+	l.emitPacket(p, packet, now)
 }
 
 func (l *loop) annotate(p *process, packet *protocol.Packet, now time.Time) {
 	packet.Route = protocol.PrefixRoute(p.slot.Route, packet.Route)
 	packet.Has |= protocol.HasRoute
 	stamp(packet, now)
+	p.profile.tag(packet)
 	if packet.Has&protocol.HasTestID == 0 {
 		return
 	}
@@ -57,8 +63,19 @@ func (l *loop) annotate(p *process, packet *protocol.Packet, now time.Time) {
 		packet.Tags = append(packet.Tags, p.slot.tag)
 	}
 	packet.Tags = slices.DeleteFunc(packet.Tags, func(tag string) bool { return event.Attempt(tag) > 0 })
-	if n := max(l.attempt(packet.TestID), l.attempt(packet.ParentID)); n > 1 {
+	if n := max(l.attempt(p.profile.item(packet.TestID)), l.attempt(p.profile.item(packet.ParentID))); n > 1 {
 		packet.Tags = append(packet.Tags, event.AttemptTag(n))
+	}
+}
+
+// tag gives a packet of a worker of the profile the profile's tags. Those of
+// others, which it may have for reasons of its own, it keeps.
+func (p *profile) tag(packet *protocol.Packet) {
+	for _, tag := range p.Tags {
+		if !slices.Contains(packet.Tags, tag) {
+			packet.Has |= protocol.HasTags
+			packet.Tags = append(packet.Tags, tag)
+		}
 	}
 }
 
@@ -70,13 +87,13 @@ func stamp(packet *protocol.Packet, now time.Time) {
 	}
 }
 
-func (l *loop) emitPacket(worker int, packet *protocol.Packet, now time.Time) {
-	l.emitStorable(worker, packet, "", now)
+func (l *loop) emitPacket(p *process, packet *protocol.Packet, now time.Time) {
+	l.emitStorable(p.slot.index, p.profile, packet, "", now)
 }
 
-func (l *loop) emitStorable(worker int, packet *protocol.Packet, detail string, now time.Time) {
+func (l *loop) emitStorable(worker int, of *profile, packet *protocol.Packet, detail string, now time.Time) {
 	for _, p := range event.Storable(packet) {
-		l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Packet: p, Detail: detail}, now)
+		l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Profile: of.Name, Packet: p, Detail: detail}, now)
 	}
 }
 
@@ -99,5 +116,5 @@ func (l *loop) emitFailure(p *process, id, reason string, now time.Time) {
 		FileName: "traceback", MIMEType: "text/plain;charset=utf8", Content: []byte(reason), EOF: true,
 	}
 	l.annotate(p, packet, now)
-	l.emitStorable(p.slot.index, packet, madeUp, now)
+	l.emitStorable(p.slot.index, p.profile, packet, madeUp, now)
 }

@@ -30,7 +30,7 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 				s.Route, textLimit>>20, j.name), now)
 		}
 	}
-	l.emit(event.Event{Kind: event.KindWorkerExited, Worker: s.index, Detail: how}, now)
+	l.emit(event.Event{Kind: event.KindWorkerExited, Worker: s.index, Profile: p.profile.Name, Detail: how}, now)
 	if lost := lostWith(e); lost != nil {
 		l.lostMachine(p, lost, now)
 		return
@@ -43,7 +43,7 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 	broke := l.lost(p, how, now)
 	switch {
 	case clean || p.killed && l.stopping() || broke || p.failed:
-	case p.begun+p.settled > 0 || l.profile.Worker.Plain != nil:
+	case p.begun+p.settled > 0 || p.profile.plain():
 		l.emitFailure(p, event.ReturnCode, returnCode(e, how), now)
 	}
 	l.judge(s, p, how, now)
@@ -63,7 +63,7 @@ func (l *loop) unfixed(p *process, now time.Time) {
 			}
 		}
 		if len(blocked) > 0 {
-			l.note(event.KindNotRun, blocked, event.SetUpFailed(fixture), now)
+			l.noteOf(p.profile, event.KindNotRun, blocked, event.SetUpFailed(fixture), now)
 		}
 	}
 }
@@ -76,15 +76,15 @@ func (l *loop) lost(p *process, how string, now time.Time) (broke bool) {
 		l.cutShort(p, now)
 	}
 	for _, o := range p.open {
-		l.emitFailure(p, o.id, l.death(o, how), now)
-		l.failed(o.id, true)
+		l.emitFailure(p, o.id, p.death(o, how), now)
+		l.failed(p.profile.item(o.id), true)
 	}
 	if len(requeued) > 0 {
-		l.emit(event.Event{Kind: event.KindRequeued, Worker: p.slot.index, Tests: testIDs(requeued),
-			Detail: "the worker ended before it began them: " + how}, now)
+		l.emit(event.Event{Kind: event.KindRequeued, Worker: p.slot.index, Profile: p.profile.Name,
+			Tests: testIDs(requeued), Detail: "the worker ended before it began them: " + how}, now)
 	}
 	if len(abandoned) > 0 {
-		l.note(event.KindNotRun, testIDs(abandoned), reasonTakenBack, now)
+		l.noteOf(p.profile, event.KindNotRun, testIDs(abandoned), reasonTakenBack, now)
 	}
 	return len(p.open) > 0
 }
@@ -103,14 +103,14 @@ func (l *loop) cutShort(p *process, now time.Time) {
 	}
 	p.open = left
 	if len(cut) > 0 {
-		l.note(event.KindNotRun, cut, l.reason(), now)
+		l.noteOf(p.profile, event.KindNotRun, cut, l.reason(), now)
 	}
 }
 
 // death is why a test failed whose worker ended in the middle of it.
-func (l *loop) death(o openTest, how string) string {
+func (p *process) death(o openTest, how string) string {
 	if o.overdue {
-		return fmt.Sprintf("The test was still running after %v, its time limit: %s.", l.cfg.Timeout, how)
+		return fmt.Sprintf("The test was still running after %v, its time limit: %s.", p.profile.Limits.Timeout, how)
 	}
 	return fmt.Sprintf("The worker ended in the middle of this test: %s.", how)
 }
@@ -125,7 +125,7 @@ func (l *loop) ignored(p *process, now time.Time) {
 	for _, id := range ids {
 		l.settled(p, id, now)
 	}
-	l.note(event.KindNotRun, ids, reasonIgnored, now)
+	l.noteOf(p.profile, event.KindNotRun, ids, reasonIgnored, now)
 }
 
 // judge decides whether a slot gets another worker after this one.
@@ -133,18 +133,18 @@ func (l *loop) judge(s *slot, p *process, how string, now time.Time) {
 	if p.begun+p.settled > 0 || p.ending || l.stopping() {
 		return
 	}
-	s.fruitless++
+	s.fruitless[p.profile]++
 	l.last, l.lastExit = p, how
-	l.cfg.Log.Info("a worker ended before it began a test", "worker", s.Route, "end", how)
-	l.giveUp(s, now)
+	l.cfg.Log.Info("a worker ended before it began a test", "worker", s.Route, "profile", p.profile.shown(), "end", how)
+	l.giveUp(s, p.profile, now)
 }
 
 // notStarted is judge for a process that could not even be started.
-func (l *loop) notStarted(s *slot, err error, now time.Time) {
+func (l *loop) notStarted(s *slot, p *profile, err error, now time.Time) {
 	l.queue.Lost(s.index, now)
 	l.changed = true
 	if scarce(err) && l.live > 0 {
-		s.waits = true
+		s.waits, p.launched = true, false
 		if !l.scarce {
 			l.scarce = true
 			l.warn(fmt.Sprintf("start worker %s: %v: going on with those that run", s.Route, err), now)
@@ -152,17 +152,18 @@ func (l *loop) notStarted(s *slot, err error, now time.Time) {
 		return
 	}
 	if lost, ok := errors.AsType[*instance.LostError](err); ok {
+		p.launched = false
 		l.away(s, lost, now)
 		return
 	}
-	s.fruitless++
+	s.fruitless[p]++
 	l.last, l.lastExit = nil, err.Error()
-	l.warn(fmt.Sprintf("start worker %s: %v", s.Route, err), now)
-	if l.profile.Worker.Plain != nil {
-		l.stop(fmt.Errorf("start the test command: %w", err))
+	l.warn(fmt.Sprintf("start worker %s%s: %v", s.Route, l.of(p), err), now)
+	if p.plain() {
+		l.stop(fmt.Errorf("start the test command%s: %w", l.of(p), err))
 		return
 	}
-	l.giveUp(s, now)
+	l.giveUp(s, p, now)
 }
 
 // scarce says whether the system has too little of something at the moment, as
@@ -176,61 +177,82 @@ func scarce(err error) bool {
 	return false
 }
 
-// giveUp retires a slot that had its chances.
-func (l *loop) giveUp(s *slot, now time.Time) {
-	if s.fruitless < maxFruitless {
+// giveUp has a slot run nothing more of a profile that had its chances there.
+func (l *loop) giveUp(s *slot, p *profile, now time.Time) {
+	if s.fruitless[p] < maxFruitless {
 		return
 	}
-	s.retired = true
-	if s.Name != "" && !every(l.slots, func(s *slot) bool { return s.retired }) { // else the run's end says it
-		l.tell(s, fmt.Sprintf("instance %s gets no more tests: its workers end before they begin one: %s",
-			s.Name, l.lastExit), now)
+	s.refuses[p] = true
+	l.queue.Restrict(s.index, l.names(s))
+	s.retired = !slices.ContainsFunc(l.profiles, s.can)
+	if s.Name != "" && l.usable(p) { // else the run's end says it
+		l.tell(s, fmt.Sprintf("instance %s gets no more tests%s: its workers end before they begin one: %s",
+			s.Name, l.of(p), l.lastExit), now)
 	}
 	l.fallBack(now)
 }
 
-// fallBack goes over to batches if all slots were given up without a single
-// test begun, and there are batches.
+// fallBack goes over to batches for each profile for which all slots were given up
+// without a single test of it begun, and which has batches.
 func (l *loop) fallBack(now time.Time) {
-	if l.began || l.batches || l.profile.Worker.Batch == nil || l.opening > 0 {
-		return
+	for _, p := range l.profiles {
+		if p.began || p.batches || p.Worker.Batch == nil || l.usable(p) {
+			continue
+		}
+		var left []*slot // those whose instance is there
+		for _, s := range l.slots {
+			if s.refuses[p] && !s.buried {
+				left = append(left, s)
+			}
+		}
+		if len(left) == 0 {
+			continue
+		}
+		l.warn("no streaming worker"+l.of(p)+" got as far as its first test ("+l.lastExit+
+			"): running in batches instead; worker=batch says so from the beginning", now)
+		p.batches = true
+		for _, s := range left {
+			s.retired, s.refuses[p], s.fruitless[p] = false, false, 0
+			l.queue.Restrict(s.index, l.names(s))
+		}
+		l.changed = true
 	}
-	retired := func(s *slot) bool { return s.retired }
-	buried := func(s *slot) bool { return s.buried }
-	if !every(l.slots, retired) || every(l.slots, buried) {
-		return
-	}
-	l.warn("no streaming worker got as far as its first test ("+l.lastExit+
-		"): running in batches instead; worker=batch says so from the beginning", now)
-	l.batches = true
-	for _, s := range l.slots {
-		s.retired, s.fruitless = s.buried, 0
-	}
-}
-
-func every(slots []*slot, is func(*slot) bool) bool {
-	return !slices.ContainsFunc(slots, func(s *slot) bool { return !is(s) })
 }
 
 // settleRest accounts for what will not run any more, once nothing is left
 // that could run it.
 func (l *loop) settleRest(now time.Time) {
-	var left []string
-	for _, it := range l.queue.Outstanding() {
-		left = append(left, it.Test)
-	}
-	if len(left) == 0 || l.unlisted || l.sinkErr != nil {
+	if l.sinkErr != nil {
 		return
 	}
-	reason := l.reason()
-	if reason == reasonNoWorker {
-		e := &WorkersError{Outstanding: len(left), Lost: l.dead, Last: l.lastExit}
-		if l.last != nil {
-			e.Stderr = l.last.errTail.String()
-		}
-		l.err = e
+	left := map[string][]string{}
+	for _, it := range l.queue.Outstanding() {
+		left[it.Profile] = append(left[it.Profile], it.Test)
 	}
-	l.note(event.KindNotRun, left, reason, now)
+	reason := l.reason()
+	for _, p := range l.profiles {
+		if p.unlisted || len(left[p.Name]) == 0 {
+			continue
+		}
+		if reason == reasonNoWorker {
+			l.lacking = append(l.lacking, p)
+			l.outstanding += len(left[p.Name])
+		}
+		l.noteOf(p, event.KindNotRun, left[p.Name], reason, now)
+	}
+	if len(l.lacking) == 0 || l.err != nil || l.interrupted || l.maxFail {
+		return
+	}
+	e := &WorkersError{Outstanding: l.outstanding, Lost: l.dead, Last: l.lastExit}
+	if l.last != nil {
+		e.Stderr = l.last.errTail.String()
+	}
+	if len(l.profiles) > 1 {
+		for _, p := range l.lacking {
+			e.Profiles = append(e.Profiles, p.shown())
+		}
+	}
+	l.err = e
 }
 
 func describe(p *process, e *exit) string {

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"os"
+	"slices"
 	"time"
 
 	"testr/internal/event"
@@ -26,36 +27,79 @@ func (l *loop) feedAll(now time.Time) {
 func (l *loop) feed(s *slot, now time.Time) {
 	switch p := s.proc; {
 	case s.retired || s.waits || s.opening || !s.retryAt.IsZero():
-	case l.profile.Worker.Plain != nil:
-		l.feedPlain(s, now)
-	case l.batches:
-		if p == nil {
-			l.feedBatch(s, now)
-		}
-	case p != nil && (p.ending || p.closed || p.killed || p.deaf):
+	case p == nil:
+		l.feedEmpty(s, now)
+	case p.outbox == nil || p.ending || p.closed || p.killed || p.deaf:
 	default:
-		l.feedStream(s, now)
+		l.feedStream(s, p.profile, now)
 	}
 }
 
-// feedPlain starts the one process of a run that is not listed.
-func (l *loop) feedPlain(s *slot, now time.Time) {
-	if s.generation > 0 || s.index > 0 {
-		s.retired = true
+// feedEmpty starts a worker in a slot that has none: of a profile that runs what
+// it finds, or of that of which the queue has most need.
+func (l *loop) feedEmpty(s *slot, now time.Time) {
+	if p := l.plainFor(s); p != nil {
+		p.launched = true // it is not started again
+		l.startCommand(s, p, p.Worker.Plain, now)
 		return
 	}
-	l.startCommand(s, l.profile.Worker.Plain, now)
-	s.retired = true // it is not started again
+	p := l.profiles[0]
+	if len(l.profiles) > 1 {
+		limit := scheduler.Limit{Change: l.startup}
+		if every(l.profiles, func(p *profile) bool { return p.batches }) {
+			limit.Start = l.startup
+		}
+		name, state := l.queue.Choose(s.index, now, limit)
+		if state == scheduler.Wait {
+			l.steal(s, now)
+		}
+		if state != scheduler.Have {
+			return
+		}
+		p = l.named(name)
+	}
+	switch {
+	case p.plain():
+	case p.batches:
+		l.feedBatch(s, p, now)
+	default:
+		l.feedStream(s, p, now)
+	}
 }
 
-func (l *loop) feedStream(s *slot, now time.Time) {
+func every(profiles []*profile, is func(*profile) bool) bool {
+	return !slices.ContainsFunc(profiles, func(p *profile) bool { return !is(p) })
+}
+
+// plainFor returns what the slot is to run of what runs what it finds, or nil:
+// that first which the fewest other slots can run.
+func (l *loop) plainFor(s *slot) (first *profile) {
+	least := 0
+	for _, p := range l.profiles {
+		if !p.plain() || !l.unfinished(p) || !s.can(p) {
+			continue
+		}
+		slots := 0
+		for _, other := range l.slots {
+			if !other.retired && other.can(p) {
+				slots++
+			}
+		}
+		if first == nil || slots < least {
+			first, least = p, slots
+		}
+	}
+	return first
+}
+
+func (l *loop) feedStream(s *slot, p *profile, now time.Time) {
 	room := l.room(s, now)
 	if room <= 0 {
 		return
 	}
-	its, state := l.queue.Next(s.index, now, scheduler.Limit{Items: room})
+	its, state := l.queue.Next(s.index, now, scheduler.Limit{Items: room, Change: l.startup})
 	switch state {
-	case scheduler.Done:
+	case scheduler.Done, scheduler.Change:
 		if s.proc != nil {
 			l.end(s.proc)
 			l.idle(s.proc, now)
@@ -68,11 +112,11 @@ func (l *loop) feedStream(s *slot, now time.Time) {
 		}
 		return
 	}
-	if s.proc == nil && !l.startCommand(s, l.profile.Worker.Stream, now) {
+	if s.proc == nil && !l.startCommand(s, p, p.Worker.Stream, now) {
 		return
 	}
 	ids := testIDs(its)
-	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Tests: ids}, now)
+	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Profile: p.Name, Tests: ids}, now)
 	for _, id := range ids {
 		s.proc.sent = append(s.proc.sent, given{id, now})
 		s.proc.post(request(id, protocol.StatusExists))
@@ -117,10 +161,10 @@ func (l *loop) steal(idle *slot, now time.Time) {
 func (l *loop) withdraw(s *slot) { l.askBack(s, l.queue.Withdraw(s.index)) }
 
 // askBack asks a worker to give back tests. One that was told that there is no more
-// keeps them.
+// keeps them, and so does one of a batch.
 func (l *loop) askBack(s *slot, its []scheduler.Item) {
 	p := s.proc
-	if p == nil || p.outboxClosed {
+	if p == nil || p.outbox == nil || p.outboxClosed {
 		return
 	}
 	for _, it := range its {
@@ -158,31 +202,32 @@ func (l *loop) expect(p *process, end time.Time) {
 }
 
 // startCommand is start for what needs nothing but a command.
-func (l *loop) startCommand(s *slot, of func(instance.Instance) (instance.Command, error), now time.Time) bool {
+func (l *loop) startCommand(s *slot, p *profile, of func(instance.Instance) (instance.Command, error),
+	now time.Time) bool {
 	cmd, err := of(s.Instance)
 	if err != nil {
-		l.notStarted(s, err, now)
+		l.notStarted(s, p, err, now)
 		return false
 	}
-	return l.start(s, Batch{Command: cmd}, now)
+	return l.start(s, p, Batch{Command: cmd}, now)
 }
 
-// start starts a process in a slot. When that fails the slot's tests go back,
-// and it returns false.
-func (l *loop) start(s *slot, b Batch, now time.Time) bool {
+// start starts a process of a profile in a slot. When that fails the slot's tests
+// go back, and it returns false.
+func (l *loop) start(s *slot, of *profile, b Batch, now time.Time) bool {
 	ctx, cancel := context.WithCancelCause(l.procs)
 	inst, err := s.Instance.Start(ctx, b.Command)
 	s.generation++
 	if err != nil {
 		cancel(nil)
 		l.free(b.Done)
-		l.notStarted(s, err, now)
+		l.notStarted(s, of, err, now)
 		return false
 	}
-	p := &process{slot: s, inst: inst, started: now, free: now, cancel: cancel, done: b.Done,
+	p := &process{slot: s, profile: of, inst: inst, started: now, free: now, cancel: cancel, done: b.Done,
 		text: joiner{name: protocol.TextName}, errText: joiner{name: "stderr"},
 		errTail: instance.Tail{Limit: 4 << 10}, recent: instance.Tail{Limit: 1 << 10}}
-	if l.profile.Worker.Plain == nil && !l.batches {
+	if !of.plain() && !of.batches {
 		p.outbox = make(chan *protocol.Packet, outboxSize(max(l.cfg.LookAhead, scheduler.MaxAhead)))
 	}
 	s.proc = p
@@ -191,7 +236,7 @@ func (l *loop) start(s *slot, b Batch, now time.Time) bool {
 	}
 	l.live++
 	p.follow(&l.wg, l.inbox)
-	l.emit(event.Event{Kind: event.KindWorkerStarted, Worker: s.index,
+	l.emit(event.Event{Kind: event.KindWorkerStarted, Worker: s.index, Profile: of.Name,
 		Detail: startDetail(s, inst)}, now)
 	return true
 }

@@ -37,7 +37,7 @@ func (s *slot) running() []Running {
 	}
 	var out []Running
 	for _, o := range s.proc.open {
-		out = append(out, Running{Test: o.id, Route: s.Route, Since: o.since})
+		out = append(out, Running{Test: o.id, Profile: s.proc.profile.Name, Route: s.Route, Since: o.since})
 	}
 	return out
 }
@@ -48,7 +48,8 @@ func (l *loop) inspect() []SlotState {
 	for _, s := range l.slots {
 		st := SlotState{Route: s.Route, Host: s.Host, Running: s.running()}
 		if p := s.proc; p != nil {
-			st.PID, st.Since, st.Heard, st.Waiting = p.inst.PID(), p.started, p.heard, len(p.sent)
+			st.Profile, st.PID, st.Since, st.Heard = p.profile.Name, p.inst.PID(), p.started, p.heard
+			st.Waiting = len(p.sent)
 			st.Last = strings.TrimRight(p.recent.String(), "\n")
 		}
 		out = append(out, st)

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -16,12 +15,12 @@ import (
 // and listed.
 type loop struct {
 	cfg      Config
-	profile  Profile
+	profiles []*profile // in the order of the configuration
 	queue    *scheduler.Queue
 	outcomes *event.Outcomes
 	slots    []*slot
 	inbox    chan message
-	listed   chan listResult // nil when there is nothing more to hear from the lister
+	listed   chan listResult // room for each profile's listing
 	opened   chan opened     // room for each slot's place
 	wg       sync.WaitGroup
 
@@ -31,25 +30,24 @@ type loop struct {
 	closing     context.CancelCauseFunc // of places
 	dead        []string                // names of instances that are no more
 	told        map[string]string       // what people were last told of an instance, by its name
-	moves       map[string]int          // machines that a test was lost with
+	moves       map[scheduler.Item]int  // machines that a test was lost with
+	listings    int                     // how many are still to come
+	unlist      context.CancelCauseFunc // ends them
+	lacking     []*profile              // those that are stranded
+	outstanding int                     // tests of these
 	changed     bool                    // there may be something for workers that have nothing
 	seq         uint64
 	err         error // our own trouble: the run stops
 	sinkErr     error // the sink takes nothing any more
 	interrupted bool
-	unlisted    bool                     // the listing failed: nobody knows what was asked for
-	live        int                      // processes whose exit has not been seen
-	began       bool                     // some worker began a test
-	batches     bool                     // streaming workers were given up
-	startup     time.Duration            // how long the last process took to its first test
-	maxFail     bool                     // as many tests have failed as may
-	attempts    map[string]int           // attempts at a test that have failed, where it got another
-	retrying    map[string]bool          // tests that wait for another attempt
-	deaths      map[string]int           // workers that a test took with it
-	scarce      bool                     // people know that no more workers can be started
-	held        map[string][]event.Event // verdicts on ids that the listing may not have
-	gone        map[string]bool          // remembered ids that the listing does not have
-	last        *process                 // the last one that ended fruitlessly
+	live        int                     // processes whose exit has not been seen
+	startup     time.Duration           // how long the last process took to its first test
+	maxFail     bool                    // as many tests have failed as may
+	attempts    map[scheduler.Item]int  // attempts at a test that have failed, where it got another
+	retrying    map[scheduler.Item]bool // tests that wait for another attempt
+	deaths      map[scheduler.Item]int  // workers that a test took with it
+	scarce      bool                    // people know that no more workers can be started
+	last        *process                // the last one that ended fruitlessly
 	lastExit    string
 	timer       *time.Timer
 	wakeAt      time.Time
@@ -58,6 +56,7 @@ type loop struct {
 }
 
 type listResult struct {
+	profile *profile
 	listing Listing
 	err     error
 }
@@ -70,20 +69,22 @@ type slot struct {
 	tag        string // testrepository's tag for what runs here
 	proc       *process
 	generation int
-	fruitless  int       // starts in a row that did not get as far as a test
-	waits      bool      // for a process to end, so that there is room for one here
-	retryAt    time.Time // when its instance is tried again; zero for at once
-	triedAt    time.Time // when its place was opened, or begun to be, last
-	lost       bool      // its place was, and is not there again
-	misses     Absence   // how often in a row its place was not there
-	why        error     // what it was the last time
+	fruitless  map[*profile]int  // starts in a row that did not get as far as a test
+	refuses    map[*profile]bool // it had maxFruitless of these
+	losses     int               // how often in a row its instance was lost
+	waits      bool              // for a process to end, so that there is room for one here
+	retryAt    time.Time         // when its instance is tried again; zero for at once
+	triedAt    time.Time         // when its place was opened, or begun to be, last
+	lost       bool              // its place was, and is not there again
+	misses     Absence           // how often in a row its place was not there
+	why        error             // what it was the last time
 	retired    bool
 	buried     bool // retired for good: its instance is no more
 	trips      trips
 }
 
-// maxFruitless is how often in a row a worker may be started without beginning
-// a test before its slot is given up.
+// maxFruitless is how often in a row a worker of a profile may be started without
+// beginning a test before its slot is given up for that profile.
 const maxFruitless = 3
 
 // Reasons for tests that do not run.
@@ -100,31 +101,33 @@ func newLoop(cfg Config) *loop {
 	}
 	l := &loop{
 		cfg:      cfg,
-		profile:  cfg.Profiles[0],
 		changed:  true,
 		outcomes: event.NewOutcomes(),
 		inbox:    make(chan message, 64),
 		opened:   make(chan opened, len(cfg.Slots)),
 		told:     map[string]string{},
-		moves:    map[string]int{},
-		batches:  cfg.Profiles[0].Worker.Stream == nil,
-		attempts: map[string]int{},
-		retrying: map[string]bool{},
-		deaths:   map[string]int{},
-		held:     map[string][]event.Event{},
-		gone:     map[string]bool{},
+		listed:   make(chan listResult, len(cfg.Profiles)),
+		moves:    map[scheduler.Item]int{},
+		attempts: map[scheduler.Item]int{},
+		retrying: map[scheduler.Item]bool{},
+		deaths:   map[scheduler.Item]int{},
 		timer:    time.NewTimer(time.Hour),
-		queue: scheduler.New(scheduler.Options{
-			Workers: len(cfg.Slots), Group: cfg.Group, Estimate: cfg.Estimate, Order: order,
-			Segment: cfg.Segment, Concurrency: cfg.Concurrency,
-			// A worker's end is no fault of what it had not begun. That this can't
-			// go on for ever is the slots' doing: see maxFruitless.
-			MaxAttempts: math.MaxInt32}),
 	}
 	l.timer.Stop()
-	for i, s := range cfg.Slots {
-		l.slots = append(l.slots, &slot{Slot: s, index: i, tag: workerTag(s.Route)})
+	for _, p := range cfg.Profiles {
+		l.profiles = append(l.profiles, newProfile(p, cfg))
 	}
+	for i, s := range cfg.Slots {
+		l.slots = append(l.slots, &slot{Slot: s, index: i, tag: workerTag(s.Route),
+			fruitless: map[*profile]int{}, refuses: map[*profile]bool{}})
+	}
+	l.queue = scheduler.New(scheduler.Options{
+		Workers: len(cfg.Slots), Group: cfg.Group, Estimate: cfg.Estimate, Order: order,
+		Segment: cfg.Segment, Concurrency: cfg.Concurrency,
+		Profiles: func(worker int) []string { return l.names(l.slots[worker]) },
+		// A worker's end is no fault of what it had not begun. That this can't
+		// go on for ever is the slots' doing: see maxFruitless.
+		MaxAttempts: math.MaxInt32})
 	return l
 }
 
@@ -139,6 +142,7 @@ func (l *loop) run(ctx context.Context) error {
 		for l.changed {
 			l.changed = false
 			l.feedAll(time.Now())
+			l.strand(time.Now())
 		}
 		l.recheck(time.Now())
 		l.despair(time.Now())
@@ -148,6 +152,7 @@ func (l *loop) run(ctx context.Context) error {
 		l.step(ctx, &interrupt)
 	}
 	l.wg.Wait()
+	l.unlist(nil)
 	l.timer.Stop()
 	l.settleRest(time.Now())
 	if l.sinkErr != nil {
@@ -175,7 +180,6 @@ func (l *loop) step(ctx context.Context, interrupt *<-chan struct{}) {
 	case o := <-l.opened:
 		l.takePlace(o, time.Now())
 	case r := <-l.listed:
-		l.listed = nil
 		l.takeListing(ctx, r, time.Now())
 	case <-*interrupt:
 		*interrupt = nil
@@ -193,85 +197,6 @@ func (l *loop) step(ctx context.Context, interrupt *<-chan struct{}) {
 	}
 }
 
-func (l *loop) begin(ctx context.Context) {
-	now := time.Now()
-	if l.profile.Worker.Plain != nil {
-		return
-	}
-	if l.profile.List == nil {
-		l.note(event.KindAsked, l.profile.Tests, "", now)
-		l.add(l.profile.Tests, now)
-		l.queue.ListingDone()
-		return
-	}
-	l.note(event.KindAsked, nil, "", now)
-	l.add(l.profile.Tests, now)
-	l.listed = make(chan listResult, 1)
-	listed := l.listed
-	l.wg.Go(func() {
-		listing, err := l.profile.List(ctx)
-		listed <- listResult{listing, err}
-	})
-}
-
-func (l *loop) add(tests []string, now time.Time) {
-	if dups := l.queue.Add(items(tests)...); len(dups) > 0 {
-		l.warn(fmt.Sprintf("%d ids were asked for more than once and run once; the first is %q",
-			len(dups), dups[0].Test), now)
-	}
-}
-
-// takeListing makes the listing what was asked for, and forgets what was
-// remembered and is not in it.
-func (l *loop) takeListing(ctx context.Context, r listResult, now time.Time) {
-	if r.err != nil {
-		l.unlisted = true
-		if ctx.Err() == nil { // else the lister was stopped, like everything
-			l.stop(r.err)
-		}
-		return
-	}
-	for _, p := range r.listing.Packets {
-		stamp(p, now)
-		l.emitPacket(event.NoWorker, p, now)
-	}
-	if d := r.listing.Duplicates; len(d) > 0 {
-		l.warn(fmt.Sprintf("%d ids were listed more than once and run once; the first is %q", len(d), d[0]), now)
-	}
-	listed := make(map[string]bool, len(r.listing.Tests))
-	for _, id := range r.listing.Tests {
-		listed[id] = true
-	}
-	var stale, fresh []string
-	remembered := make(map[string]bool, len(l.profile.Tests))
-	for _, id := range l.profile.Tests {
-		remembered[id] = true
-		if !listed[id] {
-			stale = append(stale, id)
-			l.gone[id] = true
-		}
-	}
-	for _, id := range r.listing.Tests {
-		if !remembered[id] {
-			fresh = append(fresh, id)
-		}
-	}
-	l.note(event.KindAsked, r.listing.Tests, "", now)
-	l.changed = true
-	l.queue.Remove(items(stale)...)
-	l.queue.Add(items(fresh)...)
-	l.queue.ListingDone()
-	for _, id := range r.listing.Tests {
-		for _, e := range l.held[id] {
-			l.emitPacket(e.Worker, e.Packet, now)
-		}
-	}
-	l.held = map[string][]event.Event{}
-}
-
-// listing reports whether ids are still to come.
-func (l *loop) listing() bool { return l.listed != nil }
-
 // stop ends the run because of trouble of our own.
 func (l *loop) stop(err error) {
 	if l.err == nil {
@@ -282,6 +207,7 @@ func (l *loop) stop(err error) {
 
 func (l *loop) killAll(err error) {
 	l.closing(err)
+	l.unlist(err)
 	for _, s := range l.slots {
 		if s.proc != nil {
 			s.proc.kill(err)
@@ -299,7 +225,7 @@ func (l *loop) stopping() bool {
 func (l *loop) interrupt(cause error, now time.Time) {
 	l.interrupted = true
 	l.closing(cause)
-	l.note(event.KindInterrupted, nil, cause.Error(), now)
+	l.note(event.KindInterrupted, cause.Error(), now)
 	for _, s := range l.slots {
 		p := s.proc
 		switch {
@@ -354,8 +280,8 @@ func (l *loop) handle(m message, now time.Time) {
 			l.feed(p.slot, now)
 		}
 	}
-	if c := l.queue.Counts(); c.Waiting+c.Sent == 0 {
-		l.changed = true // nobody gets anything any more
+	if waiting, sent, _ := l.queue.Left(p.profile.Name); waiting+sent == 0 {
+		l.changed = true // nobody of the profile gets anything any more
 	}
 	l.status(now)
 }
@@ -413,13 +339,3 @@ func (l *loop) tick(now time.Time) {
 	}
 	l.status(now)
 }
-
-func items(tests []string) []scheduler.Item {
-	out := make([]scheduler.Item, len(tests))
-	for i, id := range tests {
-		out[i] = item(id)
-	}
-	return out
-}
-
-func item(id string) scheduler.Item { return scheduler.Item{Test: id} }

@@ -10,6 +10,7 @@ import (
 
 	"testr/internal/event"
 	"testr/internal/instance"
+	"testr/internal/scheduler"
 )
 
 // opened is what became of the place of a slot.
@@ -139,7 +140,7 @@ func (l *loop) despair(now time.Time) {
 	var absent []*slot
 	for _, s := range l.slots {
 		switch {
-		case s.retired:
+		case s.retired || !l.useful(s):
 		case !s.misses.Enough() || s.opening:
 			return
 		default:
@@ -160,7 +161,7 @@ func (l *loop) despair(now time.Time) {
 // finished reports whether nothing runs and nothing is to come. A place that is
 // being opened is waited for as long as there is something to run there.
 func (l *loop) finished() bool {
-	if l.live > 0 || l.listed != nil {
+	if l.live > 0 || l.listings > 0 {
 		return false
 	}
 	if !l.hopeful() {
@@ -172,18 +173,14 @@ func (l *loop) finished() bool {
 // hopeful reports whether there is something that a slot without a place could
 // run.
 func (l *loop) hopeful() bool {
-	if l.stopping() {
-		return false
-	}
-	if l.profile.Worker.Plain != nil {
-		return !l.slots[0].retired
-	}
-	return l.queue.Counts().Remaining() > 0
+	return !l.stopping() && slices.ContainsFunc(l.slots, func(s *slot) bool { return !s.retired && l.useful(s) })
 }
 
 // returning reports whether the instance of a slot is to be tried again, for
 // tests that are left.
-func (l *loop) returning(s *slot) bool { return !s.retired && !s.retryAt.IsZero() && l.hopeful() }
+func (l *loop) returning(s *slot) bool {
+	return !s.retired && !s.retryAt.IsZero() && !l.stopping() && l.useful(s)
+}
 
 // retry lets a slot be used again whose instance was left alone.
 func (l *loop) retry(s *slot, now time.Time) {
@@ -213,7 +210,7 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 	s := p.slot
 	requeued, begun, _ := l.queue.Lost(s.index, now)
 	switch {
-	case l.profile.Worker.Plain != nil:
+	case p.profile.plain():
 		l.stop(lost)
 		return
 	case l.stopping():
@@ -226,20 +223,20 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 		switch o := p.opened(id); {
 		case o == nil: // cut short with its run
 		case o.overdue:
-			l.emitFailure(p, id, l.death(*o, lost.Error()), now)
-			l.failed(id, true)
-		case l.move(id):
+			l.emitFailure(p, id, p.death(*o, lost.Error()), now)
+			l.failed(it, true)
+		case l.move(it):
 			back = append(back, id)
 		default:
 			gone = append(gone, id)
 		}
 	}
 	if len(back) > 0 {
-		l.emit(event.Event{Kind: event.KindRequeued, Worker: s.index, Tests: back,
+		l.emit(event.Event{Kind: event.KindRequeued, Worker: s.index, Profile: p.profile.Name, Tests: back,
 			Detail: event.Moved(lost.Instance, lost.Err.Error())}, now)
 	}
 	if len(gone) > 0 {
-		l.note(event.KindNotRun, gone, reasonLost+": "+lost.Error(), now)
+		l.noteOf(p.profile, event.KindNotRun, gone, reasonLost+": "+lost.Error(), now)
 	}
 	l.away(s, lost, now)
 }
@@ -249,9 +246,9 @@ var reasonLost = "lost with " + strconv.Itoa(maxMoves) + " machines, the last ti
 
 // move has a test that had begun on a machine that was lost wait for another
 // one, unless it was lost often enough.
-func (l *loop) move(id string) bool {
-	l.moves[id]++
-	return l.moves[id] < maxMoves && l.queue.Again(item(id))
+func (l *loop) move(it scheduler.Item) bool {
+	l.moves[it]++
+	return l.moves[it] < maxMoves && l.queue.Again(it)
 }
 
 // away leaves the instance of a slot alone for a while, or for good if that was
@@ -261,8 +258,8 @@ func (l *loop) away(s *slot, lost *instance.LostError, now time.Time) {
 		return
 	}
 	s.lost = true
-	if s.fruitless++; s.fruitless < maxLosses {
-		wait := firstRetry << (2 * (s.fruitless - 1))
+	if s.losses++; s.losses < maxLosses {
+		wait := firstRetry << (2 * (s.losses - 1))
 		s.retryAt = now.Add(wait)
 		l.wake(s.retryAt)
 		l.tell(s, lost.Error(), now)
@@ -276,9 +273,11 @@ func (l *loop) away(s *slot, lost *instance.LostError, now time.Time) {
 // bury notes that a slot's instance is no more, and why.
 func (l *loop) bury(s *slot, err error, now time.Time) {
 	s.buried = true
-	if l.profile.Worker.Plain != nil {
-		l.stop(fmt.Errorf("start the test command: %w", err))
-		return
+	for _, p := range l.profiles {
+		if p.plain() && l.unfinished(p) && !l.usable(p) {
+			l.stop(fmt.Errorf("start the test command%s: %w", l.of(p), err))
+			return
+		}
 	}
 	l.tell(s, err.Error(), now)
 	if s.Name != "" && !slices.Contains(l.dead, s.Name) {

@@ -47,11 +47,12 @@ type exit struct {
 // process is one start of a worker. The loop owns all of it but what is behind
 // inst and outbox.
 type process struct {
-	slot   *slot
-	inst   instance.Process
-	cancel context.CancelCauseFunc // ends it: TERM, later KILL
-	outbox chan *protocol.Packet   // nil for a batch worker; closed by the loop alone
-	done   func() error            // frees what the command needed
+	slot    *slot
+	profile *profile
+	inst    instance.Process
+	cancel  context.CancelCauseFunc // ends it: TERM, later KILL
+	outbox  chan *protocol.Packet   // nil for a batch worker; closed by the loop alone
+	done    func() error            // frees what the command needed
 
 	sent         []given           // given and neither begun nor settled, in order
 	open         []openTest        // begun and not settled

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"testr/internal/event"
+	"testr/internal/scheduler"
 )
 
 // maxDeaths is how many workers a test may take with it before it is not tried
@@ -12,20 +13,20 @@ const maxDeaths = 2
 
 // failed notes that an attempt at a test has failed, and gives the test another
 // one if there is one left. died says that the worker went with it.
-func (l *loop) failed(id string, died bool) {
+func (l *loop) failed(it scheduler.Item, died bool) {
 	if died {
-		l.deaths[id]++
+		l.deaths[it]++
 	}
-	if l.stopping() || l.attempts[id] >= l.cfg.Retries || l.deaths[id] >= maxDeaths || !l.queue.Again(item(id)) {
+	if l.stopping() || l.attempts[it] >= l.named(it.Profile).Limits.Retries || l.deaths[it] >= maxDeaths || !l.queue.Again(it) {
 		return
 	}
-	l.attempts[id]++
-	l.retrying[id] = true
+	l.attempts[it]++
+	l.retrying[it] = true
 	l.changed = true
 }
 
 // attempt is the number of the current attempt at a test, from 1.
-func (l *loop) attempt(id string) int { return l.attempts[id] + 1 }
+func (l *loop) attempt(it scheduler.Item) int { return l.attempts[it] + 1 }
 
 // enough stops handing out tests once as many have failed for good as may.
 func (l *loop) enough(now time.Time) {

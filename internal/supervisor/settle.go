@@ -70,7 +70,7 @@ func (p *process) sentIDs() []string {
 func (l *loop) packet(p *process, packet *protocol.Packet, now time.Time) {
 	l.annotate(p, packet, now)
 	if packet.Has&protocol.HasTestID == 0 {
-		l.emitPacket(p.slot.index, packet, now)
+		l.emitPacket(p, packet, now)
 		return
 	}
 	id := packet.TestID
@@ -81,13 +81,14 @@ func (l *loop) packet(p *process, packet *protocol.Packet, now time.Time) {
 		l.returned(p, id)
 	}
 	switch {
-	case l.gone[id] && !packet.Runnable: // "I know no such test": it was never asked for
-	case l.holds(packet):
-		l.held[id] = append(l.held[id], event.Event{Kind: event.KindPacket, Worker: p.slot.index, Packet: packet})
+	case p.profile.gone[id] && !packet.Runnable: // "I know no such test": it was never asked for
+	case p.profile.holds(packet):
+		held := p.profile.held
+		held[id] = append(held[id], event.Event{Kind: event.KindPacket, Worker: p.slot.index, Packet: packet})
 	case l.blocks(p, packet, now):
 		return
 	default:
-		l.emitPacket(p.slot.index, packet, now)
+		l.emitPacket(p, packet, now)
 	}
 	if packet.Status.Final() {
 		l.ended(p, packet, now)
@@ -96,11 +97,11 @@ func (l *loop) packet(p *process, packet *protocol.Packet, now time.Time) {
 
 // holds says whether a packet is a verdict that has to wait: "I know no such
 // test", on an id that may be gone since it was remembered.
-func (l *loop) holds(packet *protocol.Packet) bool {
-	if !l.listing() {
+func (p *profile) holds(packet *protocol.Packet) bool {
+	if !p.listing {
 		return false
 	}
-	_, held := l.held[packet.TestID]
+	_, held := p.held[packet.TestID]
 	return held || says(packet, unknownTest)
 }
 
@@ -139,7 +140,7 @@ func (l *loop) blocks(p *process, packet *protocol.Packet, now time.Time) bool {
 	if packet.Status.Final() {
 		delete(p.blocked, id)
 		l.settled(p, id, now)
-		l.note(event.KindNotRun, []string{id}, event.SetUpFailed(strings.TrimSpace(fixture)), now)
+		l.noteOf(p.profile, event.KindNotRun, []string{id}, event.SetUpFailed(strings.TrimSpace(fixture)), now)
 	}
 	return true
 }
@@ -149,7 +150,7 @@ func (l *loop) returned(p *process, id string) {
 	delete(p.withdrawn, id)
 	if i := p.indexSent(id); i >= 0 {
 		p.sent = slices.Delete(p.sent, i, i+1)
-		l.queue.Returned(p.slot.index, item(id))
+		l.queue.Returned(p.slot.index, p.profile.item(id))
 		l.changed = true
 	}
 }
@@ -165,7 +166,7 @@ func (l *loop) begun(p *process, id string, now time.Time) {
 		}
 		return
 	}
-	if !l.queue.Started(p.slot.index, item(id), now) && l.profile.Worker.Plain == nil {
+	if !l.queue.Started(p.slot.index, p.profile.item(id), now) && !p.profile.plain() {
 		return
 	}
 	if i := p.indexSent(id); i >= 0 {
@@ -180,33 +181,40 @@ func (l *loop) begun(p *process, id string, now time.Time) {
 	if p.outbox != nil {
 		for _, o := range p.open {
 			l.emitFailure(p, o.id, fmt.Sprintf("The worker began %s without an outcome for this test.", id), now)
-			l.queue.Finished(p.slot.index, item(o.id), now)
-			l.failed(o.id, false)
+			l.queue.Finished(p.slot.index, p.profile.item(o.id), now)
+			l.failed(p.profile.item(o.id), false)
 		}
 		p.open = p.open[:0]
 	}
 	p.open = append(p.open, openTest{id: id, since: now})
 	if p.begun == 0 {
 		l.startup = now.Sub(p.started)
+		p.profile.startup = l.startup
 	}
-	delete(l.retrying, id)
+	delete(l.retrying, p.profile.item(id))
 	p.begun++
-	p.slot.fruitless = 0
+	p.bears()
 	delete(l.told, p.slot.Name) // it is there again
-	l.began = true
+}
+
+// bears notes that a worker is of use: its profile can be run, and its slot is there.
+func (p *process) bears() {
+	p.slot.losses = 0
+	p.slot.fruitless[p.profile] = 0
+	p.profile.began = true
 }
 
 func (l *loop) passedOver(p *process, ids []string, began string, now time.Time) {
-	l.giveBack(p.slot, ids)
-	l.emit(event.Event{Kind: event.KindRequeued, Worker: p.slot.index, Tests: ids,
+	l.giveBack(p.slot, p.profile, ids)
+	l.emit(event.Event{Kind: event.KindRequeued, Worker: p.slot.index, Profile: p.profile.Name, Tests: ids,
 		Detail: fmt.Sprintf("the worker began %q first", began)}, now)
 }
 
 // giveBack takes tests from a worker that has not begun them, without asking it.
-func (l *loop) giveBack(s *slot, ids []string) {
+func (l *loop) giveBack(s *slot, p *profile, ids []string) {
 	l.queue.Withdraw(s.index)
 	for _, id := range ids {
-		l.queue.Returned(s.index, item(id))
+		l.queue.Returned(s.index, p.item(id))
 	}
 	l.changed = true
 }
@@ -221,7 +229,7 @@ func (l *loop) ended(p *process, packet *protocol.Packet, now time.Time) {
 		return // too late: it fails when its worker has ended
 	}
 	if l.settled(p, id, now) && bad {
-		l.failed(id, false)
+		l.failed(p.profile.item(id), false)
 	}
 }
 
@@ -229,16 +237,15 @@ func (l *loop) ended(p *process, packet *protocol.Packet, now time.Time) {
 // whether it was this worker's.
 func (l *loop) settled(p *process, id string, now time.Time) bool {
 	p.open = slices.DeleteFunc(p.open, func(o openTest) bool { return o.id == id })
-	if !l.queue.Finished(p.slot.index, item(id), now) {
+	if !l.queue.Finished(p.slot.index, p.profile.item(id), now) {
 		return false
 	}
 	p.sent = slices.DeleteFunc(p.sent, func(g given) bool { return g.id == id })
 	delete(p.withdrawn, id)
-	delete(l.retrying, id)
+	delete(l.retrying, p.profile.item(id))
 	p.settled++
 	p.free, p.told = now, false
-	p.slot.fruitless = 0
-	l.began = true
+	p.bears()
 	l.idle(p, now)
 	return true
 }

@@ -38,6 +38,7 @@ type Profile struct {
 	Name   string   // as events have it; "" for the default
 	Tags   []string // what its workers' packets get, where they don't have it
 	Worker Worker
+	Limits *Limits // in the place of the Config's; nil for those
 
 	// Tests are the tests to run; Run doesn't list any others. With List set,
 	// they are what is remembered of the last listing: a head start.
@@ -86,6 +87,12 @@ type Refused struct {
 	Reason string
 }
 
+// Limits are what a test may take; see Config.
+type Limits struct {
+	Timeout, Slow time.Duration
+	Retries       int
+}
+
 // Config is what Run needs to know. Zero values mean what they say they mean.
 type Config struct {
 	Slots []Slot
@@ -102,6 +109,8 @@ type Config struct {
 
 	// Isolated gives each test a process of its own.
 	Isolated bool
+	// Timeout, Slow and Retries hold for profiles that don't have Limits of their own.
+	//
 	// Timeout is how long a test may take before it fails and its worker is
 	// ended; zero means as long as it likes.
 	Timeout time.Duration
@@ -150,15 +159,17 @@ type Status struct {
 
 // Running is a test in progress.
 type Running struct {
-	Test  string
-	Route string
-	Since time.Time
+	Test    string
+	Profile string
+	Route   string
+	Since   time.Time
 }
 
 // SlotState is what one slot does at the moment.
 type SlotState struct {
 	Route   string
 	Host    string    // where it is; empty for this machine
+	Profile string    // of its worker
 	PID     int       // 0 for none, or where it is unknown
 	Since   time.Time // when its worker was started; zero without one
 	Running []Running // tests that it has begun, the one begun first first
@@ -173,6 +184,7 @@ var ErrNoWorkers = errors.New("no worker is left to run the remaining tests")
 // WorkersError is ErrNoWorkers with what is known of the cause.
 type WorkersError struct {
 	Outstanding int      // tests that did not get an outcome
+	Profiles    []string // whose tests these are, if the run has several
 	Lost        []string // the names of instances that are no more; warnings have said why
 	Last        string   // how the last worker ended; empty if none was started
 	Stderr      string   // the end of what it wrote to stderr
@@ -181,7 +193,11 @@ type WorkersError struct {
 // Error names the number of tests, the instances, the worker's end and its last
 // words.
 func (e *WorkersError) Error() string {
-	s := fmt.Sprintf("%v (%d outstanding", ErrNoWorkers, e.Outstanding)
+	s := ErrNoWorkers.Error()
+	if len(e.Profiles) > 0 {
+		s += " of profile " + strings.Join(e.Profiles, " and ")
+	}
+	s += fmt.Sprintf(" (%d outstanding", e.Outstanding)
 	if len(e.Lost) > 0 {
 		s += "; lost: " + strings.Join(e.Lost, ", ")
 	}
