@@ -32,6 +32,8 @@ var children = map[string]func(dir string) int{
 	"open":   childOpen,
 	"power":  childPower,
 	"prune":  childPrune,
+	"life":   childLife,
+	"flood":  childFlood,
 }
 
 // child is a command that runs the test binary as one of the children.
