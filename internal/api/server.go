@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -36,6 +35,7 @@ const (
 type Config struct {
 	Dir     string       // where the repository is; it is open for writing in this process
 	Queries repo.Queries // answers
+	Edits   Edits        // does what changes something; nil refuses that
 	// Handlers are requests besides the questions, by patterns of http.ServeMux:
 	// "POST /v1/jobs". They are called by several goroutines at once, have all that
 	// they return written by Reply, Fail or StreamEvents, and end when their
@@ -158,8 +158,10 @@ func newMux(cfg Config) *http.ServeMux {
 		streamExcerpt(w, cfg.Queries, a.Run, want)
 		return nil
 	}))
-	for pattern, h := range maps.All(cfg.Handlers) {
-		mux.Handle(pattern, h)
+	for _, handlers := range []map[string]http.Handler{edits(cfg.Edits), cfg.Handlers} {
+		for pattern, h := range handlers {
+			mux.Handle(pattern, h)
+		}
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		Fail(w, BadRequest(fmt.Errorf("there is no %s %.200q", req.Method, req.URL.Path)))
