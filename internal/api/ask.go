@@ -75,11 +75,26 @@ func (c *Client) Left(run int, profile string) (repo.Left, error) {
 	return ask[repo.Left](c, "left", Question{Run: run, Profile: profile})
 }
 
+// Profiles is as for *repo.Repository.
+func (c *Client) Profiles() ([]repo.Profile, error) {
+	return ask[[]repo.Profile](c, "profiles", Question{})
+}
+
 // Leases is as for *repo.Repository.
 func (c *Client) Leases() ([]repo.Lease, error) { return ask[[]repo.Lease](c, "leases", Question{}) }
 
 // Stats is as for *repo.Repository.
 func (c *Client) Stats() (repo.Stats, error) { return ask[repo.Stats](c, "stats", Question{}) }
+
+// Flaky is as for *repo.Repository.
+func (c *Client) Flaky(profile string) ([]repo.FlakyTest, error) {
+	return ask[[]repo.FlakyTest](c, "flaky", Question{Profile: profile})
+}
+
+// Outcomes is as for *repo.Repository.
+func (c *Client) Outcomes(profile, id string) ([]repo.TestOutcome, error) {
+	return ask[[]repo.TestOutcome](c, "outcomes", Question{Profile: profile, Test: id})
+}
 
 // Excerpt is as for *repo.Repository.
 func (c *Client) Excerpt(run int, want repo.Wanted, each func(event.Event) error) error {

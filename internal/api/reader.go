@@ -227,11 +227,24 @@ func (r *Reader) Left(run int, profile string) (repo.Left, error) {
 	return answered(r, func(q repo.Queries) (repo.Left, error) { return q.Left(run, profile) })
 }
 
+// Profiles is as for *repo.Repository.
+func (r *Reader) Profiles() ([]repo.Profile, error) { return answered(r, repo.Queries.Profiles) }
+
 // Leases is as for *repo.Repository.
 func (r *Reader) Leases() ([]repo.Lease, error) { return answered(r, repo.Queries.Leases) }
 
 // Stats is as for *repo.Repository.
 func (r *Reader) Stats() (repo.Stats, error) { return answered(r, repo.Queries.Stats) }
+
+// Flaky is as for *repo.Repository.
+func (r *Reader) Flaky(profile string) ([]repo.FlakyTest, error) {
+	return answered(r, func(q repo.Queries) ([]repo.FlakyTest, error) { return q.Flaky(profile) })
+}
+
+// Outcomes is as for *repo.Repository.
+func (r *Reader) Outcomes(profile, id string) ([]repo.TestOutcome, error) {
+	return answered(r, func(q repo.Queries) ([]repo.TestOutcome, error) { return q.Outcomes(profile, id) })
+}
 
 // Excerpt is as for *repo.Repository. What each was given once it isn't given again.
 func (r *Reader) Excerpt(run int, want repo.Wanted, each func(event.Event) error) error {

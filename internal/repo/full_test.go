@@ -29,8 +29,8 @@ func limitFiles(bytes uint64) error {
 
 const unlimited = ^uint64(0)
 
-// answers is everything that reading commands ask of the repository in dir.
-func answers(dir string) (string, error) {
+// allAnswers is everything that reading commands ask of the repository in dir.
+func allAnswers(dir string) (string, error) {
 	r, err := OpenReadOnly(dir)
 	if err != nil {
 		return "", err
@@ -70,7 +70,7 @@ func answers(dir string) (string, error) {
 func childFull(dir string) int {
 	text, err := "", limitFiles(4096)
 	if err == nil {
-		text, err = answers(dir)
+		text, err = allAnswers(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -93,7 +93,7 @@ func TestFullDiskAnswers(t *testing.T) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	closeRepo(t, openRepo(t, dir)) // now there is room, and the run is closed
-	want, err := answers(dir)
+	want, err := allAnswers(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +111,14 @@ type fullRun struct {
 	closed bool
 }
 
+// lifeEvent is the event number i of its run.
+func lifeEvent(i int) event.Event {
+	if i%20 == 9 {
+		return file("big", "log", noise(90<<10))
+	}
+	return childEvent(i)
+}
+
 func (f *fullRun) live(dir string, failed func()) error {
 	f.run = -1
 	r, err := Open(dir)
@@ -122,11 +130,7 @@ func (f *fullRun) live(dir string, failed func()) error {
 	if err == nil {
 		f.run = w.ID()
 		for i := 0; i < 60 && err == nil; i++ {
-			e := childEvent(i)
-			if i%20 == 9 {
-				e = file("big", "log", noise(90<<10))
-			}
-			if err = w.Event(e); err == nil && i%7 == 6 {
+			if err = w.Event(lifeEvent(i)); err == nil && i%7 == 6 {
 				if err = w.Sync(); err == nil {
 					f.synced = uint64(i + 1)
 				}

@@ -18,6 +18,7 @@ type Queries interface {
 	Current() (RunInfo, error)
 	Run(id int) (RunInfo, error)
 	Runs() ([]RunInfo, error)
+	Profiles() ([]Profile, error)
 	Tests(run int, profile string, choose Choice) ([]*event.Test, error)
 	Ran(run int, profile string) (Ran, error)
 	Slowest(run int, profile string, limit int) ([]*event.Test, error)
@@ -28,6 +29,8 @@ type Queries interface {
 	Left(run int, profile string) (Left, error)
 	Leases() ([]Lease, error)
 	Stats() (Stats, error)
+	Flaky(profile string) ([]FlakyTest, error)
+	Outcomes(profile, id string) ([]TestOutcome, error)
 	Excerpt(run int, want Wanted, each func(event.Event) error) error
 	Follow(run int, from uint64) (Events, error)
 }

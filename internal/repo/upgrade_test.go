@@ -147,7 +147,7 @@ func TestUpgradeFullDisk(t *testing.T) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	closeRepo(t, openRepo(t, dir))
-	want, err := answers(dir)
+	want, err := allAnswers(dir)
 	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
 		t.Errorf("%v -with room +without:\n%s", err, diff)
 	}
