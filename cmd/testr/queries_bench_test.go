@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"testr/internal/protocol"
 )
 
 // holding is a testr load that has a repository open, with a run that goes on until
@@ -29,6 +31,10 @@ func (p place) hold() *holding {
 	if err == nil {
 		h.stdin, err = stdin, h.Start()
 	}
+	if err == nil {
+		first := protocol.Packet{Has: protocol.HasTestID, TestID: "m.C.first", Status: protocol.StatusSuccess}
+		_, err = stdin.Write(appendBench(p, nil, &first)) // by which it knows what kind of stream it is
+	}
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -36,11 +42,13 @@ func (p place) hold() *holding {
 		_ = h.Process.Kill()
 		_ = h.Wait()
 	})
-	for deadline := time.After(patience); ; {
-		if out, err := p.command("last", "--quiet").CombinedOutput(); !strings.Contains(string(out), "in use") {
-			if _, ok := errors.AsType[*exec.ExitError](err); err == nil || ok {
-				return h
-			}
+	for deadline := time.After(10 * time.Second); ; {
+		out, err := p.command("last").CombinedOutput()
+		if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+			p.Fatal(err)
+		}
+		if strings.Contains(string(out), "goes on") {
+			return h
 		}
 		select {
 		case <-time.After(time.Millisecond):
