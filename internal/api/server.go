@@ -139,7 +139,7 @@ func newMux(cfg Config) *http.ServeMux {
 	mux.HandleFunc("GET /v1/events", asked(func(w http.ResponseWriter, req *http.Request, a Question) error {
 		events, err := cfg.Queries.Follow(a.Run, a.From)
 		if err == nil {
-			StreamEvents(w, req, events)
+			streamEvents(w, req, events, packetForms[a.Packets])
 		}
 		return err
 	}))
@@ -155,7 +155,7 @@ func newMux(cfg Config) *http.ServeMux {
 		if err := Body(w, req, &want); err != nil {
 			return err
 		}
-		streamExcerpt(w, cfg.Queries, a.Run, want)
+		streamExcerpt(w, cfg.Queries, a, want)
 		return nil
 	}))
 	for _, handlers := range []map[string]http.Handler{edits(cfg.Edits), cfg.Handlers} {
@@ -232,8 +232,13 @@ func write(w http.ResponseWriter, status int, text []byte) {
 // that of the request. A client that reads slowly is waited for, with no more in
 // memory than one batch of them, and holds up nobody.
 func StreamEvents(w http.ResponseWriter, req *http.Request, events repo.Events) {
+	streamEvents(w, req, events, AppendEvent)
+}
+
+func streamEvents(w http.ResponseWriter, req *http.Request, events repo.Events,
+	encode func([]byte, event.Event) ([]byte, error)) {
 	s := newStream(w, "application/x-ndjson")
-	err := s.all(req.Context(), events, AppendEvent)
+	err := s.all(req.Context(), events, encode)
 	if req.Context().Err() == nil {
 		s.end(err)
 	}
@@ -250,9 +255,10 @@ func streamPackets(w http.ResponseWriter, req *http.Request, events repo.Events)
 
 // streamExcerpt answers with an excerpt of a run. Nothing of the repository is held
 // while it is written.
-func streamExcerpt(w http.ResponseWriter, q repo.Queries, run int, want repo.Wanted) {
+func streamExcerpt(w http.ResponseWriter, q repo.Queries, a Question, want repo.Wanted) {
 	s := newStream(w, "application/x-ndjson")
-	s.end(q.Excerpt(run, want, func(e event.Event) error { return s.event(e, AppendEvent) }))
+	encode := packetForms[a.Packets]
+	s.end(q.Excerpt(a.Run, want, func(e event.Event) error { return s.event(e, encode) }))
 }
 
 // stream writes an answer that has no end yet.
