@@ -37,6 +37,11 @@ func TestDocumentedCommands(t *testing.T) {
 	testDocuments(t, "go")
 }
 
+// TestDocumentedProfileCommands runs what the documents show of profiles.
+func TestDocumentedProfileCommands(t *testing.T) {
+	testDocuments(t, "databases")
+}
+
 func TestQuickstartCommands(t *testing.T) {
 	var steps []docStep
 	for i, line := range strings.Split(quickstart, "\n") {
@@ -76,6 +81,24 @@ func TestTax(t *testing.T) { t.Skip("no taxes yet") }
 		"go.mod":                     "module example.com/text\n\ngo 1.24\n",
 		"test_parser/parser_test.go": "package parser\n\nimport \"testing\"\n\nfunc TestEmpty(t *testing.T) {}\n",
 		".testr.conf":                "[DEFAULT]\ntest_command=go test ./...\n",
+	},
+	"databases": {
+		"go.mod": "module example.com/shop\n\ngo 1.24\n",
+		"shop_test.go": `package shop
+
+import (
+	"os"
+	"testing"
+)
+
+func TestOrder(t *testing.T) {}
+
+func TestUnique(t *testing.T) {
+	if os.Getenv("DB") == "postgres" {
+		t.Error("it is there twice")
+	}
+}
+`,
 	},
 	"stream": {}, // a document has all of it
 	"worker": {}, // likewise
