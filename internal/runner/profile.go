@@ -75,12 +75,11 @@ func (r *Request) queries() repo.Queries {
 
 // TakeProfiles has a request that takes up a run, by Resume or Like, be about the
 // profiles of that run, where nobody chose others.
-func (r *Request) TakeProfiles() error {
+func (r *Request) TakeProfiles() (err error) {
 	if r.Profiles != nil || !r.Select.Resume && r.Select.Like == nil {
 		return nil
 	}
 	var info repo.RunInfo
-	var err error
 	if like := r.Select.Like; like != nil && like.Run != LastRun {
 		info, err = r.queries().Run(like.Run)
 	} else {
@@ -89,12 +88,9 @@ func (r *Request) TakeProfiles() error {
 	if err != nil {
 		return nil //nolint:nilerr // whoever takes it up says more of it
 	}
-	var names []string
-	for _, name := range info.Profiles {
-		if slices.Contains(r.Config.ProfileNames(), name) {
-			names = append(names, name)
-		}
-	}
+	names := slices.DeleteFunc(slices.Clone(info.Profiles), func(name string) bool {
+		return !slices.Contains(r.Config.ProfileNames(), name)
+	})
 	if len(names) > 0 {
 		r.Profiles, err = r.Config.Choose(names...)
 	}
