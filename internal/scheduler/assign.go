@@ -14,7 +14,7 @@ type worker struct {
 	team        *team         // of those that can run what it can
 	profile     *profile      // of what it was given since it was last lost, or nil
 	to          *profile      // which it is to leave its own for, or nil
-	joined      time.Duration // when it became one of its profile
+	rests       time.Duration // until when it does not leave its profile for the sake of another
 	choice      *profile      // that Choose found last
 	pace
 
@@ -75,9 +75,6 @@ func (q *Queue) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 		n := q.pick(w, at, limit)
 		if n == none {
 			break
-		}
-		if w.profile == nil {
-			w.joined = at
 		}
 		q.hand(n, w)
 		work += float64(q.entries[n].estimate()) / w.speed

@@ -16,9 +16,10 @@ type balanced struct {
 	rates   []float64
 	// longest is how long the profile takes that takes longest, in microseconds;
 	// stay is how long each does if every worker stays with its profile for as
-	// long as that has something.
+	// long as that has something; hungry says that this is too long for one.
 	longest float64
 	stay    []float64
+	hungry  bool
 	room    []pressure
 }
 
@@ -67,13 +68,26 @@ func (q *Queue) rebalance(s *segment) {
 	b.longest = 0
 	for n, st := range s.stocks {
 		if work := st.work(); work > 0 && b.rates[n] > 0 {
-			b.longest = max(b.longest, work/b.rates[n])
+			b.longest = max(b.longest, work/b.rates[n], q.tallest(st))
 		}
 	}
-	b.stay = b.stay[:0]
+	b.stay, b.hungry = b.stay[:0], false
 	for _, p := range q.profiles {
 		b.stay = append(b.stay, q.staying(s, p))
+		b.hungry = b.hungry || b.starves(p, 0)
 	}
+}
+
+// tallest is how long the longest item takes an ordinary worker.
+func (q *Queue) tallest(s *stock) float64 {
+	if s == nil || s.waiting == 0 {
+		return 0
+	}
+	top := s.top()
+	if top == nil {
+		return 0
+	}
+	return float64(top.length) * float64(q.present) / q.speeds
 }
 
 // spread divides the speed of a team so that the profiles that the others leave
@@ -115,6 +129,9 @@ func (q *Queue) staying(s *segment, p *profile) float64 {
 	type arrival struct{ at, speed float64 }
 	var later []arrival
 	sum, speed := s.of(p).work(), 0.0
+	if sum == 0 {
+		return 0
+	}
 	for _, t := range q.teams {
 		speed += t.posts[p.number].speed
 		if !t.posts[p.number].can {
@@ -132,12 +149,16 @@ func (q *Queue) staying(s *segment, p *profile) float64 {
 			}
 			later = append(later, arrival{at, t.posts[n].speed})
 		}
-		later = append(later, arrival{0, max(free, 0)})
+		if t.free > 0 {
+			later = append(later, arrival{0, free})
+		}
 	}
 	slices.SortFunc(later, func(x, y arrival) int { return cmp.Compare(x.at, y.at) })
-	end := math.Inf(1)
+	end, first := math.Inf(1), 0.0
 	if speed > 0 {
 		end = sum / speed
+	} else if len(later) > 0 {
+		first = later[0].at + q.tallest(s.of(p)) // which nobody has begun before
 	}
 	for _, a := range later {
 		if a.at >= end {
@@ -148,7 +169,7 @@ func (q *Queue) staying(s *segment, p *profile) float64 {
 			end = sum / speed
 		}
 	}
-	return end
+	return max(end, first)
 }
 
 // starves says whether the run gets longer by more than it costs if nobody leaves
