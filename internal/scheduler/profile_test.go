@@ -123,7 +123,8 @@ func TestStealOfProfiles(t *testing.T) {
 
 // TestStealFromOneThatLeaves: one that was told to end keeps what it has.
 func TestStealFromOneThatLeaves(t *testing.T) {
-	q := New(Options{Workers: 4, Estimate: func(Item) (time.Duration, bool) { return time.Second, true },
+	q := New(Options{Workers: 4, Order: Listed,
+		Estimate: func(Item) (time.Duration, bool) { return time.Second, true },
 		Profiles: func(w int) []string { return only("*", "*", "a", "a")[w] }})
 	q.Add(of("a", manyTests(40))...)
 	items, _ := q.Next(0, start, Limit{Items: 10})
@@ -134,6 +135,9 @@ func TestStealFromOneThatLeaves(t *testing.T) {
 		t.Fatalf("got %v; want %v for the sake of b", state, Change)
 	}
 	q.Next(3, start, Limit{Items: 3})
+	if got, other := q.workers[0].has, q.workers[3].has; got <= other {
+		t.Fatalf("got %d items in worker 0 and %d in worker 3; want more", got, other)
+	}
 	if from, back := q.Steal(2, start, 0); from != 3 {
 		t.Errorf("got %q of worker %d; want some of worker 3: worker 0, which has %q, leaves", back, from, items)
 	}

@@ -281,10 +281,11 @@ func TestListedLater(t *testing.T) {
 		{"one of half the time", only("*", "*", "*", "*"), 400, 1, 40 * s, 120 * s, 6},
 		{"one longer than the rest", only("*", "*", "*", "*"), 400, 1, 300 * s, 310 * s, 5},
 		{"nobody else can", only("*", "a", "a", "a"), 200, 60, s, 75 * s, 3 + 3},
+		{"one for many", only(slices.Repeat([]string{"*"}, 40)...), 4000, 1, 300 * s, 310 * s, 41},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			shop := newShop(t, tt.name, tt.can, true)
-			shop.start = s
+			shop.start, shop.ahead = s, 2
 			shop.add("a", tt.first, same(s))
 			shop.after(5*s, func() {
 				shop.add("b", tt.n, same(tt.length))
