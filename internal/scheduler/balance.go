@@ -23,10 +23,11 @@ type balanced struct {
 	room    []pressure
 }
 
-// pressure is the work of a profile and the speed that others have for it.
+// pressure is the work of a profile, and the speed that others have for it and that
+// a team had.
 type pressure struct {
-	work, others float64
-	post         *post
+	work, others, had float64
+	post              *post
 }
 
 // at is how long the work takes the others.
@@ -58,10 +59,11 @@ func (q *Queue) rebalance(s *segment) {
 	}
 	const rounds = 8
 	for range rounds {
+		moved := 0.0
 		for _, t := range q.teams {
-			q.spread(t, s)
+			moved += q.spread(t, s)
 		}
-		if len(q.teams) == 1 {
+		if len(q.teams) == 1 || moved < q.speeds/1000 {
 			break // as good as it gets
 		}
 	}
@@ -91,16 +93,19 @@ func (q *Queue) tallest(s *stock) float64 {
 }
 
 // spread divides the speed of a team so that the profiles that the others leave
-// longest are all done at one time, and none of the rest later.
-func (q *Queue) spread(t *team, s *segment) {
+// longest are all done at one time, and none of the rest later. It returns how much
+// speed went elsewhere for that.
+func (q *Queue) spread(t *team, s *segment) (moved float64) {
 	b := &q.balanced
 	room := b.room[:0]
 	for n := range t.posts {
 		p := &t.posts[n]
-		others := max(b.rates[n]-p.share, 0)
+		had, others := p.share, max(b.rates[n]-p.share, 0)
 		b.rates[n], p.share = others, 0
 		if n < len(s.stocks) && p.can && s.stocks[n].work() > 0 {
-			room = append(room, pressure{s.stocks[n].work(), others, p})
+			room = append(room, pressure{s.stocks[n].work(), others, had, p})
+		} else {
+			moved += had
 		}
 	}
 	b.room = room
@@ -112,15 +117,16 @@ func (q *Queue) spread(t *team, s *segment) {
 		}
 		work, speed, pressed = work+p.work, speed+p.others, pressed+1
 	}
-	if t.speeds <= 0 || work == 0 {
-		return
-	}
-	for _, p := range room[:pressed] {
-		p.post.share = max(p.work*speed/work-p.others, 0)
+	for i, p := range room {
+		if i < pressed && t.speeds > 0 {
+			p.post.share = max(p.work*speed/work-p.others, 0)
+		}
+		moved += math.Abs(p.post.share - p.had)
 	}
 	for n := range t.posts {
 		b.rates[n] += t.posts[n].share
 	}
+	return moved
 }
 
 // staying is how long the profile's items take if everybody stays where they are
