@@ -96,7 +96,9 @@ func (q *Queue) hand(at int32, w *worker) {
 	q.counts.Sent++
 	b.stock.profile.sent++
 	q.link(w, at)
-	w.join(b.stock.profile)
+	if w.profile == nil {
+		w.join(b.stock.profile)
+	}
 	b.visited = q.opts.Order == LongestFirst
 	w.move(e.class)
 	if g := b.group; g != nil {

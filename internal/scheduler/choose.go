@@ -79,9 +79,11 @@ func (q *Queue) Choose(worker int, now time.Time, limit Limit) (profile string, 
 // hear notes that a worker asks at a time, which it returns.
 func (q *Queue) hear(w *worker, now time.Time, limit Limit) time.Duration {
 	q.enter(w)
-	q.rebalance(q.current())
 	at := q.since(now)
-	q.restless(w, at, limit.Change)
+	if len(q.profiles) > 1 {
+		q.rebalance(q.current())
+		q.restless(w, at, limit.Change)
+	}
 	return at
 }
 
@@ -123,7 +125,7 @@ func (q *Queue) elsewhere(w *worker, now time.Duration, limit Limit) bool {
 // another one that it can run has too few workers, or none for something long.
 func (q *Queue) restless(w *worker, now, change time.Duration) {
 	s, b := q.current(), &q.balanced
-	if w.profile == nil || w.to != nil || len(q.profiles) < 2 || s == nil || s.seats > 0 || !b.hungry || now < w.rests {
+	if w.profile == nil || w.to != nil || s == nil || s.seats > 0 || !b.hungry || now < w.rests {
 		return
 	}
 	if own := w.post(); own.speed-w.speed/2 < own.share {
