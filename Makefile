@@ -63,9 +63,19 @@ bench: ## run the benchmarks
 fuzz: peers ## run each fuzz target for FUZZTIME (60s)
 	@scripts/fuzz $(FUZZTIME)
 
+# How often `make crash` kills, and its first seed: KILLS=1 SEED=17 has one again.
+KILLS ?= 300
+SEED  ?= $$(date +%s)
+
+.PHONY: crash
+crash: ## kill supervisors KILLS times (300) at moments chosen by SEED, and see what is left
+	TESTR_KILLS=$(KILLS) TESTR_SEED=$(SEED) \
+		$(GO) test -v -timeout $(TIMEOUT) -run '^TestCrash$$' $(GOTESTFLAGS) ./cmd/testr/
+	TESTR_KILLS=$(KILLS) $(GO) test -timeout $(TIMEOUT) -run '^TestKill$$' $(GOTESTFLAGS) ./internal/repo/
+
 .PHONY: soak
 soak: peers ## run the long forms of the tests, and fuzz for five minutes each
-	TESTR_SEEDS=20000 TESTR_KILLS=1000 TESTR_MUTANTS=10000 TESTR_STORE_MB=1024 \
+	TESTR_SEEDS=20000 TESTR_KILLS=1000 TESTR_MUTANTS=10000 TESTR_STORE_MB=1024 TESTR_STATES=30000 \
 		$(GO) test -race -tags peers -timeout 2h $(GOTESTFLAGS) $(PKG)
 	@scripts/fuzz 5m
 

@@ -22,15 +22,22 @@ func benchID(i int) string {
 // idleDouble is a streaming worker whose tests do nothing and pass: what a run
 // of it costs is testr's own. It takes
 //
-//	--list N   lists N tests
+//	--list N    lists N tests
+//	--pause D   serves, and takes so long before each outcome
 //
-// and without that it serves.
+// and without these it serves.
 func idleDouble(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var pause time.Duration
 	err := error(nil)
-	if len(args) == 2 && args[0] == "--list" {
+	if len(args) == 2 && args[0] == "--pause" {
+		pause, err = time.ParseDuration(args[1])
+	}
+	switch {
+	case err != nil:
+	case len(args) == 2 && args[0] == "--list":
 		err = listIdle(args[1], stdout)
-	} else {
-		err = worker.Serve(context.Background(), stdin, stdout, runIdle)
+	default:
+		err = worker.Serve(context.Background(), stdin, stdout, idleRunner(pause))
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "idle-double:", err)
@@ -55,12 +62,17 @@ func listIdle(count string, stdout io.Writer) error {
 	return out.Flush()
 }
 
-func runIdle(_ context.Context, req worker.Request, w *protocol.Writer) error {
-	p := protocol.Packet{Has: protocol.HasTestID | protocol.HasTime, TestID: req.TestID, Runnable: true,
-		Status: protocol.StatusInProgress, Time: time.Now().UTC()}
-	if err := w.WritePacket(&p); err != nil {
-		return err
+func idleRunner(pause time.Duration) worker.RunFunc {
+	return func(_ context.Context, req worker.Request, w *protocol.Writer) error {
+		p := protocol.Packet{Has: protocol.HasTestID | protocol.HasTime, TestID: req.TestID, Runnable: true,
+			Status: protocol.StatusInProgress, Time: time.Now().UTC()}
+		if err := w.WritePacket(&p); err != nil {
+			return err
+		}
+		if pause > 0 {
+			<-time.After(pause)
+		}
+		p.Status, p.Time = protocol.StatusSuccess, time.Now().UTC()
+		return w.WritePacket(&p)
 	}
-	p.Status, p.Time = protocol.StatusSuccess, time.Now().UTC()
-	return w.WritePacket(&p)
 }

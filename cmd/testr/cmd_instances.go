@@ -48,7 +48,7 @@ func newInstancesListCommand(env *environment) *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return runInstancesList(env, asJSON)
+			return runInstancesList(c.Context, env, asJSON)
 		},
 	}
 }
@@ -84,8 +84,8 @@ list" shows with the key @N may be called that.`,
 	}
 }
 
-func runInstancesList(env *environment, asJSON bool) (err error) {
-	r, err := env.openToRead()
+func runInstancesList(ctx context.Context, env *environment, asJSON bool) (err error) {
+	r, err := env.openToRead(ctx)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func runInstancesDispose(ctx context.Context, env *environment, names []string) 
 		return fmt.Errorf("find this program: %w", err)
 	}
 	machine := &instance.Local{Dir: cfg.Root, Guardian: []string{self, guardianCommand}}
-	disposals := runner.Dispose(ctx, r, cfg, machine, leases)
+	disposals := runner.Dispose(ctx, r.Repository, cfg, machine, leases)
 	_, err = machine.Close() // what a hook has left behind is not worth a word: it was to give back
 	left := false
 	for _, d := range disposals {
@@ -243,7 +243,7 @@ func runInstancesForget(env *environment, names []string) (err error) {
 // findLeases are those with these names, each of which has to be there, or all
 // without names. A name is an id or, if no instance has that, an @ and a key. With
 // one, no name may stand for several.
-func findLeases(r *repo.Repository, names []string, one bool) (found []repo.Lease, err error) {
+func findLeases(r repo.Queries, names []string, one bool) (found []repo.Lease, err error) {
 	leases, err := r.Leases()
 	if err != nil || len(names) == 0 {
 		return leases, err

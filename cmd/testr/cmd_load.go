@@ -10,13 +10,15 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"testr/internal/config"
+	"testr/internal/event"
 	"testr/internal/repo"
 	"testr/internal/runner"
 )
 
 type loadOptions struct {
-	record recordOptions
-	files  []string
+	record  recordOptions
+	profile value[string]
+	files   []string
 }
 
 func newLoadCommand(env *environment) *cli.Command {
@@ -25,11 +27,14 @@ func newLoadCommand(env *environment) *cli.Command {
 		Name:      "load",
 		Usage:     "store subunit streams as a run",
 		ArgsUsage: "[FILE...]",
-		Description: `Reads subunit version 2 streams from files, or one from stdin, and stores them as one
-run. Of several streams, each is kept apart by its place, like a worker.
+		Description: `Reads subunit streams, of version 2 or 1, from files, or one from stdin, and stores them
+as one run. Of several streams, each is kept apart by its place, like a worker. The
+tags of a test say to which profile of the configuration it belongs; --profile adds
+those of one where there are none.
 
 The exit status is 0 if all tests in it passed, 1 if some failed.`,
-		Flags: o.record.flags(),
+		Flags: append(o.record.flags(), o.profile.flag("profile",
+			"what has no tag of any profile belongs to the profile `NAME`", parseName)),
 		Action: func(c *cli.Context) error {
 			o.files = c.Args().Slice()
 			return runLoad(c.Context, env, o)
@@ -41,7 +46,11 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	if err := o.record.stream.check(env); err != nil {
 		return err
 	}
-	filterTags, err := env.filterTags()
+	cfg, err := env.someConfig()
+	if err != nil {
+		return err
+	}
+	labels, err := o.labels(cfg)
 	if err != nil {
 		return err
 	}
@@ -55,9 +64,9 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	f := newFollower(env, o.record.stream, filterTags, len(streams) > 1)
+	f := newFollower(env, o.record.stream, cfg.FilterTags, len(streams) > 1)
 	info := repo.RunInfo{Start: time.Now(), Partial: o.record.partial, Command: os.Args[1:]}
-	res, err := runner.Load(ctx, r, streams, info, f.begin)
+	res, err := runner.Load(ctx, r.Repository, streams, labels, info, f.begin)
 	err = f.end(r, res, err)
 	switch {
 	case res.Interrupted:
@@ -68,17 +77,28 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	return judge(res.Outcomes.Counts())
 }
 
-// filterTags are the configuration's, where there is one: a stream can be
-// loaded without.
-func (e *environment) filterTags() ([]string, error) {
+// someConfig is the configuration, where there is one: a stream can be loaded, and a
+// repository asked, without.
+func (e *environment) someConfig() (*config.Config, error) {
 	cfg, err := e.loadConfig()
 	if errors.Is(err, config.ErrNotFound) {
-		return nil, nil
+		return &config.Config{}, nil
 	}
+	return cfg, err
+}
+
+// labels are what says to which profile a packet belongs.
+func (o *loadOptions) labels(cfg *config.Config) (runner.Labels, error) {
+	labels := runner.Labels{Profiles: event.NewProfiles(cfg.ProfileTags())}
+	if !o.profile.set || o.profile.value == config.DefaultProfile {
+		return labels, nil
+	}
+	profiles, err := cfg.Choose(o.profile.value)
 	if err != nil {
-		return nil, err
+		return labels, usage(err)
 	}
-	return cfg.FilterTags, nil
+	labels.Profile, labels.Tags = profiles[0].Name, profiles[0].Tags
+	return labels, nil
 }
 
 // openStreams opens all files before any of them is read.

@@ -52,9 +52,10 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	req.Repo = r
-	if o.untilFailure {
-		req.Select, err = runner.Settle(r, req.Select)
+	req.Repo = r.Repository
+	err = req.TakeProfiles()
+	if err == nil && o.untilFailure {
+		err = req.Settle()
 	}
 	if err == nil {
 		err = runAll(ctx, env, o, req)
@@ -174,17 +175,22 @@ func newRequest(ctx context.Context, env *environment, o selectionOptions) (runn
 	if err != nil {
 		return runner.Request{}, err
 	}
-	if o.loadList != "" {
-		if sel.List, err = readList(o.loadList); err != nil {
-			return runner.Request{}, err
-		}
-		sel.Listed = true
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return runner.Request{}, fmt.Errorf("find this program: %w", err)
 	}
-	return runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
+	req := runner.Request{Config: cfg, Select: sel, Self: self, Command: os.Args[1:], Log: env.log,
 		Passphrase: env.passphrase(ctx), Warn: env.warn,
-		Kill: env.signals.kill, Abandon: env.signals.abandon, Inspect: env.signals.inspect, Pause: env.signals.pause}, nil
+		Kill: env.signals.kill, Abandon: env.signals.abandon, Inspect: env.signals.inspect, Pause: env.signals.pause}
+	if req.Profiles, err = o.profiles.choose(cfg); err != nil {
+		return req, err
+	}
+	if o.loadList == "" {
+		return req, nil
+	}
+	list, err := readList(o.loadList, cfg)
+	if err != nil {
+		return req, err
+	}
+	return req, list.choose(&req)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/urfave/cli/v2"
@@ -17,13 +18,13 @@ func newStatsCommand(env *environment) *cli.Command {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return runStats(env)
+			return runStats(c.Context, env)
 		},
 	}
 }
 
-func runStats(env *environment) (err error) {
-	r, err := env.openToRead()
+func runStats(ctx context.Context, env *environment) (err error) {
+	r, err := env.openToRead(ctx)
 	if err != nil {
 		return err
 	}

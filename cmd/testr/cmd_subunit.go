@@ -24,9 +24,10 @@ file_bytes (base64), eof, mime_type, route_code and timestamp.`,
 		Subcommands: []*cli.Command{
 			newToJSONCommand(env),
 			newFromJSONCommand(env),
+			new1To2Command(env),
 		},
 		Action: func(*cli.Context) error {
-			return usage(errors.New("subunit wants the name of a filter: to-json or from-json"))
+			return usage(errors.New("subunit wants the name of a filter: to-json, from-json or 1to2"))
 		},
 	}
 }
@@ -34,7 +35,7 @@ file_bytes (base64), eof, mime_type, route_code and timestamp.`,
 func newToJSONCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "to-json",
-		Usage: "turn a subunit stream into JSON, an event a line",
+		Usage: "turn a subunit stream, of version 1 or 2, into JSON, an event a line",
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -49,15 +50,22 @@ func newToJSONCommand(env *environment) *cli.Command {
 }
 
 func toJSON(in io.Reader, out io.Writer) error {
-	r := protocol.NewReader(in)
 	var buf []byte
-	line := func(p *protocol.Packet) (err error) {
-		if buf, err = event.AppendJSON(buf[:0], p); err != nil {
-			return err
+	return eachPacket(in, func(p *protocol.Packet) (err error) {
+		if buf, err = event.AppendJSON(buf[:0], p); err == nil {
+			_, err = out.Write(append(buf, '\n'))
 		}
-		_, err = out.Write(append(buf, '\n'))
-		return err
-	}
+		if err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+		return nil
+	})
+}
+
+// eachPacket gives do what a stream of either version has, in order: packets,
+// text and damage as packets. They are do's until it returns.
+func eachPacket(in io.Reader, do func(*protocol.Packet) error) error {
+	r := protocol.NewAnyReader(in)
 	for {
 		p, err := r.ReadPacket()
 		var corrupt *protocol.CorruptError
@@ -71,12 +79,41 @@ func toJSON(in io.Reader, out io.Writer) error {
 			return fmt.Errorf("read the stream: %w", err)
 		}
 		for _, p := range packets {
-			if err := line(p); err != nil {
-				return fmt.Errorf("write JSON: %w", err)
+			if err := do(p); err != nil {
+				return err
 			}
 			r.Recycle(p)
 		}
 	}
+}
+
+func new1To2Command(env *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "1to2",
+		Usage: "turn a subunit stream of version 1 into one of version 2",
+		Description: `Text beside tests becomes the file stdout of no test. What the stream gives no time for
+has none. A stream of version 2 stays one.`,
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			if err := notToTerminal(env); err != nil {
+				return err
+			}
+			return unlessGone(convert(env.stdin, env.stdout))
+		},
+	}
+}
+
+// convert writes a stream of either version as one of version 2.
+func convert(in io.Reader, out io.Writer) error {
+	w := protocol.NewWriter(out)
+	return eachPacket(in, func(p *protocol.Packet) error {
+		if err := w.WritePacket(p); err != nil {
+			return fmt.Errorf("write the packet: %w", err)
+		}
+		return nil
+	})
 }
 
 func newFromJSONCommand(env *environment) *cli.Command {

@@ -24,7 +24,8 @@ var secondsPattern = regexp.MustCompile(`\d+\.\d{3}s`)
 // testDouble is a test command that needs nothing. Its tests are the lines of
 // the file "tests", where \n stands for a newline; what a test does is in its
 // name, at "run". If there is a directory "pids", it and its children leave
-// their process ids there. PLACE in its environment says where it is, CLOCK how
+// their process ids there. PROFILE in its environment is what tests that go with only
+// one look for. PLACE in its environment says where it is, CLOCK how
 // far its clock is off. It takes
 //
 //	--list            lists the tests
@@ -132,6 +133,9 @@ func (d *double) run(id string) {
 		round = times(id)
 	}
 	switch {
+	case has("only_") && !has("only_"+os.Getenv("PROFILE")):
+		p.Status, p.FileName = protocol.StatusFail, "traceback"
+		p.Content = []byte("it doesn't go with " + os.Getenv("PROFILE") + "\n")
 	case has("fixed"):
 		if _, err := os.Stat("mended"); err != nil {
 			p.Status, p.FileName, p.Content = protocol.StatusFail, "traceback", []byte("broken still\n")

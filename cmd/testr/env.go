@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -11,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/term"
 
+	"testr/internal/api"
 	"testr/internal/config"
 	"testr/internal/repo"
 	"testr/internal/report"
@@ -114,17 +117,41 @@ func (e *environment) loadConfig() (*config.Config, error) {
 	return cfg, nil
 }
 
-// openToRead opens the repository for queries.
-func (e *environment) openToRead() (*repo.Repository, error) {
+// openToRead finds out who answers questions about the repository: the process
+// that writes to it, or else the file. When ctx ends, they end with its cause.
+func (e *environment) openToRead(ctx context.Context) (*api.Reader, error) {
 	root, err := e.root()
 	if err != nil {
 		return nil, err
 	}
-	return repo.OpenReadOnly(root)
+	return api.Open(ctx, root)
 }
 
-// openToWrite opens the repository for a run, and makes one if force says so.
-func (e *environment) openToWrite(force bool) (*repo.Repository, error) {
+// held is a repository that this process has open for writing, and the socket on
+// which it answers others' questions meanwhile.
+type held struct {
+	*repo.Repository
+	server *api.Server // nil if there is none
+}
+
+// Close ends answering, and then closes the repository.
+func (h *held) Close() error {
+	var err error
+	if h.server != nil {
+		err = h.server.Close()
+	}
+	return errors.Join(err, h.Repository.Close())
+}
+
+// openToWrite opens the repository, makes one if force says so and there is none,
+// and answers others' questions until it is closed.
+func (e *environment) openToWrite(force bool) (*held, error) {
+	return e.hold(force, func(*repo.Repository) map[string]http.Handler { return nil })
+}
+
+// hold is openToWrite for who has more to answer than questions. That nobody can be
+// answered is no reason to do nothing.
+func (e *environment) hold(force bool, handlers func(*repo.Repository) map[string]http.Handler) (*held, error) {
 	root, err := e.root()
 	if err != nil {
 		return nil, err
@@ -132,12 +159,18 @@ func (e *environment) openToWrite(force bool) (*repo.Repository, error) {
 	r, err := repo.Open(root)
 	var none *repo.NotFoundError
 	if force && errors.As(err, &none) {
-		if err := repo.Init(root); err != nil {
-			return nil, err
+		if err = repo.Init(root); err == nil {
+			r, err = repo.Open(root)
 		}
-		return repo.Open(root)
 	}
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	h := &held{Repository: r}
+	if h.server, err = api.Serve(api.Config{Dir: root, Queries: r, Handlers: handlers(r)}); err != nil {
+		e.say("warning", fmt.Errorf("other commands have to wait until this one has ended: %w", err))
+	}
+	return h, nil
 }
 
 // say prints a diagnostic: what it is about and, if the remedy is known, a hint.
@@ -180,6 +213,7 @@ func (e *environment) hints(err error) []string {
 		many     config.Errors
 		hinted   *runner.HintError
 		plan     *runner.PlanError
+		unknown  *config.UnknownProfileError
 		none     *repo.NotFoundError
 		busy     *repo.BusyError
 		format   *repo.FormatError
@@ -196,6 +230,8 @@ func (e *environment) hints(err error) []string {
 		}
 	case errors.As(err, &ce) && ce.Hint != "":
 		out = append(out, ce.Hint)
+	case errors.As(err, &unknown):
+		out = append(out, "the profiles are "+strings.Join(unknown.Known, ", "))
 	case errors.As(err, &hinted):
 		out = append(out, hinted.Hint)
 	case errors.As(err, &plan) && plan.Hint != "":

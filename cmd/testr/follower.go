@@ -260,7 +260,7 @@ func (f *follower) alone(ctx context.Context, do func()) {
 
 // end waits until everything of the run was shown, and adds the last lines. err
 // is what the run ended with.
-func (f *follower) end(r *repo.Repository, res runner.Result, err error) error {
+func (f *follower) end(r repo.Queries, res runner.Result, err error) error {
 	if !res.Recorded {
 		return err
 	}

@@ -10,32 +10,93 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"testr/internal/repo"
+	"testr/internal/config"
+	"testr/internal/runner"
 )
+
+// idList is what --load-list reads: ids for all profiles, or for each its own.
+type idList struct {
+	ids      []string
+	profiles []profileTests // the profile form; nil for the other one
+}
+
+// profileTests is a profile in the profile form, which list-tests and failing write
+// and --load-list reads.
+type profileTests struct {
+	Name  string   `json:"name"`
+	Tests []string `json:"tests"`
+}
+
+// profileForm is the document of that form:
+//
+//	{"version": 1, "profiles": [{"name": "default", "tests": ["a.b.test_x"]}]}
+type profileForm struct {
+	Version  int            `json:"version"`
+	Profiles []profileTests `json:"profiles"`
+}
+
+// writeProfileForm writes the tests of profiles as JSON.
+func writeProfileForm(env *environment, profiles []profileTests) error {
+	for i := range profiles {
+		if profiles[i].Tests == nil {
+			profiles[i].Tests = []string{}
+		}
+	}
+	return writeDocument(env, profileForm{documentVersion, profiles})
+}
 
 // readList reads the file of --load-list: test ids, one a line, or, if it begins
 // with {, the profile form. The ids come in their order, each once.
-func readList(path string) ([]string, error) {
+func readList(path string, cfg *config.Config) (list idList, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the list of tests: %w", err)
+		return list, fmt.Errorf("read the list of tests: %w", err)
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	var ids []string
 	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		ids, err = profileList(data)
+		list.profiles, err = profileList(data, cfg)
 	} else {
-		ids, err = plainList(data)
+		list.ids, err = plainList(data)
 	}
 	if err != nil {
-		return nil, usage(fmt.Errorf("%s: %w", path, err))
+		return list, usage(fmt.Errorf("%s: %w", path, err))
 	}
+	list.ids = once(list.ids)
+	for i, p := range list.profiles {
+		list.profiles[i].Tests = once(p.Tests)
+	}
+	return list, nil
+}
+
+// once leaves out ids that stood before.
+func once(ids []string) []string {
 	seen := make(map[string]bool, len(ids))
 	return slices.DeleteFunc(ids, func(id string) bool {
 		again := seen[id]
 		seen[id] = true
 		return again
-	}), nil
+	})
+}
+
+// choose puts the list into a request: the profiles that it names are those that run,
+// where nobody chose others.
+func (l *idList) choose(req *runner.Request) error {
+	req.Select.Listed, req.Select.List = true, l.ids
+	if l.profiles == nil {
+		return nil
+	}
+	req.Select.Lists = map[string][]string{}
+	var named []string
+	for _, p := range l.profiles {
+		req.Select.Lists[p.Name] = append(req.Select.Lists[p.Name], p.Tests...)
+		named = append(named, p.Name)
+	}
+	if req.Profiles != nil || len(named) == 0 {
+		return nil
+	}
+	profiles, err := req.Config.Choose(named...)
+	req.Profiles = profiles
+	return err
 }
 
 // plainList leaves out empty lines and the white space around ids, as
@@ -55,35 +116,32 @@ func plainList(data []byte) (ids []string, err error) {
 	return ids, nil
 }
 
-// profileList reads the form that has an id for each profile:
-//
-//	{"version": 1, "profiles": [{"name": "default", "tests": ["a.b.test_x"]}]}
-func profileList(data []byte) (ids []string, err error) {
-	var list struct {
-		Version  int `json:"version"`
-		Profiles []struct {
-			Name  string   `json:"name"`
-			Tests []string `json:"tests"`
-		} `json:"profiles"`
-	}
-	if err := json.Unmarshal(data, &list); err != nil {
+// profileList reads the profile form. A profile that is not configured has no place in
+// it, unless it has no tests.
+func profileList(data []byte, cfg *config.Config) ([]profileTests, error) {
+	var form profileForm
+	if err := json.Unmarshal(data, &form); err != nil {
 		return nil, fmt.Errorf("read it as JSON: %w", err)
 	}
-	if list.Version != 1 {
-		return nil, fmt.Errorf("it has version %d; want 1", list.Version)
+	if form.Version != documentVersion {
+		return nil, fmt.Errorf("it has version %d; want %d", form.Version, documentVersion)
 	}
-	for _, p := range list.Profiles {
-		if p.Name != repo.DefaultProfile && len(p.Tests) > 0 {
-			return nil, fmt.Errorf("no profile %q is configured", p.Name)
+	profiles := []profileTests{}
+	for _, p := range form.Profiles {
+		if _, err := cfg.Choose(p.Name); err != nil {
+			if len(p.Tests) > 0 {
+				return nil, err
+			}
+			continue
 		}
 		for _, id := range p.Tests {
 			if err := checkID(id); err != nil {
 				return nil, err
 			}
 		}
-		ids = append(ids, p.Tests...)
+		profiles = append(profiles, p)
 	}
-	return ids, nil
+	return profiles, nil
 }
 
 // checkID refuses what can't be an id in any stream.

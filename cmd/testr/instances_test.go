@@ -50,7 +50,7 @@ func TestKilledLeavesInstances(t *testing.T) {
 	p.want(0, "init")
 	b := p.start("run", "--parallel", "--concurrency", "2")
 	p.awaitFile("begun")
-	wantText(t, p.want(3, "instances", "list").err, "in use by run 0")
+	wantText(t, p.want(0, "instances", "list").out, "i-1")
 	wantText(t, p.want(3, "instances", "dispose").err, "in use by run 0")
 	b.signal(syscall.SIGKILL)
 	b.wait()

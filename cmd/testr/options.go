@@ -14,16 +14,17 @@ type selectionOptions struct {
 	failing   bool
 	loadList  string
 	partition value[runner.Partition]
+	profiles  profileOptions
 	filters   []string
 }
 
 func (o *selectionOptions) flags() []cli.Flag {
-	return []cli.Flag{
+	return append(o.profiles.flags(),
 		&cli.BoolFlag{Name: "failing", Destination: &o.failing, Usage: "only the tests that fail"},
 		&cli.StringFlag{Name: "load-list", Destination: &o.loadList,
 			Usage: "only the tests whose ids are in `FILE`, one a line"},
 		o.partition.flag("partition", "only the tests of one of several parts: `K/N`", runner.ParsePartition),
-	}
+	)
 }
 
 // recordOptions are those of the commands that record a run.

@@ -123,14 +123,14 @@ func unlessGone(err error) error {
 	return err
 }
 
-// replay gives an output all events of a run that is over.
-func replay(ctx context.Context, r *repo.Repository, run int, out output) error {
-	cursor, err := r.Replay(run)
+// replay gives an output all events of a run, to its end.
+func replay(ctx context.Context, r repo.Queries, run int, out output) error {
+	events, err := r.Follow(run, 0)
 	if err != nil {
 		return err
 	}
 	for {
-		batch, err := cursor.Next(ctx)
+		batch, err := events.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -150,19 +150,37 @@ func replay(ctx context.Context, r *repo.Repository, run int, out output) error 
 
 // summaryOf is what a run that is over comes to.
 func summaryOf(run int, o *event.Outcomes) report.Summary {
-	return report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests()}
+	return report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests(), Profiles: o.ByProfile()}
 }
 
-// summarize prints the last lines of a run, which compare it with the one before.
-func summarize(out *textOutput, r *repo.Repository, s report.Summary) error {
+// summarize prints the last lines of a run, which compare it with the one before, as
+// far as that had the same profiles.
+func summarize(out *textOutput, r repo.Queries, s report.Summary) error {
 	previous, err := r.Run(s.RunID - 1)
 	switch {
 	case err == nil:
-		s.Previous = &report.Previous{Counts: previous.Counts, Duration: previous.Span}
+		s.Previous = previousOf(s, previous)
 	case !errors.Is(err, repo.ErrNoRun):
 		return err
 	}
 	return out.Summary(s)
+}
+
+// previousOf are the numbers of another run for the profiles that a summary is about;
+// nil if it hasn't got all of them.
+func previousOf(s report.Summary, other repo.RunInfo) *report.Previous {
+	p := &report.Previous{}
+	for key := range s.Profiles {
+		of, ok := other.Profile(profileName(key))
+		if !ok {
+			return nil
+		}
+		p.Counts = p.Counts.Plus(of.Counts)
+	}
+	if len(s.Profiles) == len(other.Profiles) {
+		p.Counts, p.Duration = other.Counts, other.Span
+	}
+	return p
 }
 
 // judge makes the exit status of a run that was done as asked.

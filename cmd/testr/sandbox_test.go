@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"testr/internal/repo"
 )
 
@@ -92,7 +94,7 @@ worker_command=touch pwned
 		"version":    {"version"},
 		"quickstart": {"quickstart"},
 		"completion": {"completion bash", "completion zsh", "completion fish", "run --generate-bash-completion"},
-		"subunit":    {"subunit to-json", "subunit from-json"},
+		"subunit":    {"subunit to-json", "subunit from-json", "subunit 1to2"},
 		"load":       {"load stream", "load --force-init stream"},
 		"init":       {"init"},
 		"instances":  {"instances list", "instances list --json", "instances forget @1"},
@@ -106,7 +108,7 @@ worker_command=touch pwned
 		cmd := p.command("strace", append([]string{"-f", "-qq", "-e", "trace=execve,execveat", "-e", "signal=none",
 			"-o", "trace", "testr"}, strings.Fields(args)...)...)
 		if strings.HasPrefix(args, "subunit") {
-			cmd.Stdin = strings.NewReader(p.read(map[bool]string{true: "stream", false: "events"}[args == "subunit to-json"]))
+			cmd.Stdin = strings.NewReader(p.read(map[bool]string{false: "stream", true: "events"}[args == "subunit from-json"]))
 		}
 		p.run(cmd)
 		return regexp.MustCompile(`(?m)^.*execve.*$`).FindAllString(p.read("trace"), -1)
@@ -333,7 +335,7 @@ testr run >../again.out 2>../again.err; echo $? >../again.status
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for name, want := range map[string]string{"run": "3\n", "last": "1\n", "again": "0\n"} {
+	for name, want := range map[string]string{"run": "3\n", "full": "1\n", "last": "1\n", "again": "0\n"} {
 		if got := p.read(name + ".status"); got != want {
 			t.Errorf("%s: got exit status %s; want %s\n%s", name, got, want, p.read(name+".err"))
 		}
@@ -350,6 +352,8 @@ testr run >../again.out 2>../again.err; echo $? >../again.status
 		}
 	}
 	wantText(t, p.read("last.out"), "Interrupted: ", "FAILED (id=0")
-	t.Logf("%d failures printed, %d stored; when full, last says %s%s", len(printed), len(kept),
-		p.read("full.status"), p.read("full.err"))
+	if diff := cmp.Diff(p.read("last.out"), p.read("full.out")); diff != "" {
+		t.Errorf("what last shows (-with room +without):\n%s", diff)
+	}
+	t.Logf("%d failures printed, %d stored", len(printed), len(kept))
 }

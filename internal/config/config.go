@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"syscall"
 	"time"
@@ -18,40 +17,25 @@ const Name = ".testr.conf"
 // maxFile bounds what is read as a configuration.
 const maxFile = 1 << 20
 
-// The values of Config.Worker.
-const (
-	WorkerAuto   = "auto"   // what fits the command
-	WorkerStream = "stream" // the command takes ids from its stdin
-	WorkerBatch  = "batch"  // the command is run again and again, with some ids each time
-	WorkerPython = "python" // the built-in worker for Python
-	WorkerGo     = "go"     // the built-in worker for Go
-	WorkerPytest = "pytest" // the built-in worker for pytest
-	WorkerTap    = "tap"    // the built-in worker for scripts that write TAP
-)
-
 // Config is what a .testr.conf says. Values that it doesn't set are zero.
 type Config struct {
 	File string // the file, as it was opened
 	Root string // the directory that has it, where hooks and tests run
 
-	TestCommand        Value
-	TestIDOption       Value
-	TestIDListDefault  Value
-	TestListOption     Value
 	TestRunConcurrency Value // a command that prints how many workers to use
 
 	FilterTags []string // tags whose tests are not counted unless they fail
 
-	GroupRegex    *regexp.Regexp // what Group uses without ParallelClass; nil if there is none
-	ParallelClass bool           // the tests of a class are a group
-
-	Timeout time.Duration // how long a test may take; 0 for as long as it likes
-	Slow    time.Duration // how long a test may take before people are told; 0 for any time
-	Retries int           // how often a test that failed is run again
-
-	Worker        string // one of the Worker constants
-	WorkerLine    int    // 0 if the option isn't set
-	WorkerCommand Value
+	// Profiles are the sections [profile NAME], in the order of the file. Without any
+	// there is one profile, DefaultProfile, which has what [DEFAULT] says; a Config
+	// that was not read may have none at all.
+	Profiles []Profile
+	// ByDefault are the names of the profiles that run where nobody chooses; nil for
+	// all of them.
+	ByDefault []string
+	// Env is what [DEFAULT] sets for all workers, KEY=VALUE. That of Instances has it
+	// already, as far as they don't say otherwise.
+	Env []string
 
 	// Instances are the sections [instance NAME], in the order of the file, and
 	// Hooks what the instance_ options of [DEFAULT] get, as an Instance without a
@@ -62,6 +46,13 @@ type Config struct {
 	// How long hooks may take where their Instance doesn't say otherwise.
 	ProvisionTimeout time.Duration // 0 for as long as they like
 	DisposeTimeout   time.Duration // never 0
+
+	// InstanceIdle is how long a supervisor that stays keeps instances that it has
+	// no run for; 0 for no longer than the run.
+	InstanceIdle time.Duration
+
+	// How many runs the repository keeps, and for how many days; 0 for all, for ever.
+	KeepRuns, KeepDays int
 
 	// Warnings is what a person should know of, in the order of the lines.
 	Warnings []*Error
@@ -125,11 +116,9 @@ func load(root string, user user) (*Config, error) {
 // there are errors.
 func interpret(path, root string, data []byte) (*Config, Errors) {
 	f, errs := parse(path, data)
-	c := &Config{File: path, Root: root, Worker: WorkerAuto, parsed: f}
-	if f.defaults.line > 0 || len(f.sections) > 0 {
-		l := loader{file: f, config: c, section: f.defaults, errs: &errs, said: map[Error]bool{}}
-		l.load()
-	}
+	c := &Config{File: path, Root: root, parsed: f}
+	l := loader{file: f, config: c, section: f.defaults, errs: &errs, said: map[Error]bool{}}
+	l.load()
 	byLine := func(a, b *Error) int { return a.Line - b.Line }
 	slices.SortStableFunc(errs, byLine)
 	slices.SortStableFunc(c.Warnings, byLine)
@@ -164,32 +153,22 @@ func read(path string, allow func(*os.File) error) ([]byte, error) {
 	return data, nil
 }
 
-// CheckRun reports what keeps this configuration from running or listing tests,
-// as Errors. Commands that only answer from the repository have no need of it.
-func (c *Config) CheckRun() error {
+// CheckRun reports what keeps these profiles from running or listing tests, as
+// Errors. Commands that only answer from the repository have no need of it.
+func (c *Config) CheckRun(profiles []Profile) error {
 	var errs Errors
-	if !c.TestCommand.Set() && (c.Worker != WorkerStream || !c.WorkerCommand.Set()) {
-		errs = append(errs, &Error{File: c.File, Msg: "option \"test_command\" is not set",
-			Hint: Suggest(c.Root)})
+	for _, p := range profiles {
+		if p.TestCommand.Set() || p.Worker == WorkerStream && p.WorkerCommand.Set() {
+			continue
+		}
+		err := &Error{File: c.File, Line: p.Line, Msg: `option "test_command" is not set`, Hint: Suggest(c.Root)}
+		if p.Line > 0 {
+			err.Msg += fmt.Sprintf(" for profile %s", p.Name)
+		}
+		errs = append(errs, err)
 	}
 	if len(errs) == 0 {
 		return nil
 	}
 	return errs
-}
-
-// Grouped reports whether there are tests that must stay together.
-func (c *Config) Grouped() bool { return c.ParallelClass || c.GroupRegex != nil }
-
-// Group returns what the tests that must stay together have in common: their
-// class, or the part of id that group_regex matches at its beginning. The empty
-// string means that the test is on its own.
-func (c *Config) Group(id string) string {
-	switch {
-	case c.ParallelClass:
-		return class(id)
-	case c.GroupRegex != nil:
-		return c.GroupRegex.FindString(id)
-	}
-	return ""
 }

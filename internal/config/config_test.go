@@ -34,24 +34,26 @@ worker_command=serve $LISTOPT
 		t.Fatal(err)
 	}
 	got := *c
-	got.GroupRegex = nil
+	got.Profiles[0].GroupRegex = nil
 	want := Config{
 		File: Name, Root: ".",
-		TestCommand:        Value{"python3 -m subunit.run discover . $LISTOPT $IDOPTION", 3},
-		TestIDOption:       Value{"--load-list $IDFILE", 4},
-		TestListOption:     Value{"--list", 5},
-		TestIDListDefault:  Value{"a.b  a.c", 6},
 		TestRunConcurrency: Value{"echo 3", 7},
 		FilterTags:         []string{"worker-0", "slow"},
-		Worker:             WorkerStream, WorkerLine: 10,
-		WorkerCommand:    Value{"serve $LISTOPT", 11},
-		Slow:             time.Minute,
-		ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute,
+		Profiles: []Profile{{Name: DefaultProfile, Suite: Suite{
+			TestCommand:       Value{"python3 -m subunit.run discover . $LISTOPT $IDOPTION", 3},
+			TestIDOption:      Value{"--load-list $IDFILE", 4},
+			TestListOption:    Value{"--list", 5},
+			TestIDListDefault: Value{"a.b  a.c", 6},
+			Worker:            WorkerStream, WorkerLine: 10,
+			WorkerCommand: Value{"serve $LISTOPT", 11},
+			Slow:          time.Minute,
+		}}},
+		ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute, InstanceIdle: 10 * time.Minute,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("config differs (-want +got):\n%s", diff)
 	}
-	if err := c.CheckRun(); err != nil {
+	if err := c.CheckRun(c.Profiles); err != nil {
 		t.Errorf("got %v of CheckRun; want nil", err)
 	}
 }
@@ -70,7 +72,7 @@ func TestGroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Group(test.id); got != test.want {
+		if got := c.Profiles[0].Group(test.id); got != test.want {
 			t.Errorf("group of %q by %q: got %q; want %q", test.id, test.regex, got, test.want)
 		}
 	}
@@ -99,13 +101,14 @@ func TestLoadErrors(t *testing.T) {
 		{"percent sign", "test_command=date +%s\n",
 			`.testr.conf:2: option "test_command": "%" stands alone (write %% for a percent sign)`},
 		{"NUL", "test_command=a\x00b\n", `.testr.conf:2: option "test_command" has a NUL character`},
-		{"profile's option", "[profile x]\ntest_comand=y\nenv.X=1\n",
-			`.testr.conf:3: option "test_comand" is not known in [profile x]; did you mean "test_command"?`},
-		{"profile without a name", "[profile]\n", ".testr.conf:2: section [profile] has no name (write [profile NAME])"},
 		{"timeout", "timeout=3 min\n", `.testr.conf:2: option "timeout": "3 min" is no length of time ` +
 			`(want a length of time such as 90, 1.5s, 2m or 1h30m, or 0 for none)`},
 		{"slow", "slow=-1\n", `.testr.conf:2: option "slow": "-1" is no length of time ` +
 			`(want a length of time such as 90, 1.5s, 2m or 1h30m, or 0 for none)`},
+		{"keep_runs", "keep_runs=0\n", `.testr.conf:2: option "keep_runs": "0" is no number of things to keep ` +
+			`(want 1 or more; without the option everything is kept)`},
+		{"keep_days", "keep_days=a week\n", `.testr.conf:2: option "keep_days": "a week" is no number of things to keep ` +
+			`(want 1 or more; without the option everything is kept)`},
 		{"retries", "\nretries=twice\n", `.testr.conf:3: option "retries": "twice" is no number (want 0 or more)`},
 		{"fewer than no retries", "retries=-1\n", `.testr.conf:2: option "retries": "-1" is no number (want 0 or more)`},
 		{"parallel_class", "parallel_class=maybe\n",
@@ -146,11 +149,8 @@ func TestWarnings(t *testing.T) {
 		{"no near one", "[DEFAULT]\nfavourite=x\n", `.testr.conf:2: option "favourite" is not known`},
 		{"of the user's configuration", "[DEFAULT]\ntrusted_directories=/\n",
 			`.testr.conf:2: option "trusted_directories" is not known`},
-		{"later option", "[DEFAULT]\nKeep_Runs=3\n",
-			`.testr.conf:2: option "keep_runs" is not supported in this version of testr; it has no effect`},
-		{"later sections", "[profile py34]\ntags=a\n[instance desktop]\nhost=b\nprofiles=py34\n",
-			".testr.conf:1: section [profile py34] is not supported in this version of testr; it has no effect\n" +
-				`.testr.conf:5: option "profiles" is not supported in this version of testr; it has no effect`},
+		{"later option", "[DEFAULT]\nFile_Hook=x\n",
+			`.testr.conf:2: option "file_hook" is not supported in this version of testr; it has no effect`},
 		{"unknown sections", "[default]\n[profil x]\n[tox]\n",
 			".testr.conf:1: section [default] is not known; did you mean \"DEFAULT\"?\n" +
 				".testr.conf:2: section [profil x] is not known; did you mean \"profile\"?\n" +
@@ -194,7 +194,7 @@ func TestCheckRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := ""
-			if err := c.CheckRun(); err != nil {
+			if err := c.CheckRun(c.Profiles); err != nil {
 				got = err.Error()
 			}
 			if got != test.want {
@@ -296,7 +296,7 @@ func TestExampleLoads(t *testing.T) {
 	if len(c.Warnings) > 0 {
 		t.Errorf("got warnings %s; want none", withHints(c.Warnings))
 	}
-	if err := c.CheckRun(); err != nil {
+	if err := c.CheckRun(c.Profiles); err != nil {
 		t.Errorf("got %v of CheckRun; want nil", err)
 	}
 	for _, name := range append(append([]string(nil), options...), trustedOption) {
@@ -324,14 +324,17 @@ func TestExampleUncommented(t *testing.T) {
 		{Name: "here", Type: InstanceLocal, Slots: 2},
 		{Name: "desktop", Type: InstanceSSH, Host: "desktop.example.com", Slots: 5, Directory: "src/project",
 			Setup: Value{Text: ". .venv/bin/activate"}, Env: []string{"DB=postgres"},
-			Sync: true, SyncExclude: []string{"docs/", "*.iso"}, Relay: true},
+			Sync: true, SyncExclude: []string{"docs/", "*.iso"}, Relay: true, Profiles: []string{"py34"}},
 	}
 	if diff := cmp.Diff(want, c.Instances, cmpopts.IgnoreFields(Instance{}, "Line"),
 		cmpopts.IgnoreFields(Value{}, "Line")); diff != "" {
 		t.Errorf("instances differ (-want +got):\n%s", diff)
 	}
+	if got := c.ProfileTags(); !cmp.Equal(got, map[string][]string{"py34": {"postgres", "py34"}}) {
+		t.Errorf("got profiles with tags %v; want py34 alone", got)
+	}
 	for _, o := range instanceOptions {
-		if o.name != "profiles" && !strings.Contains(string(example), "#"+o.name+"=") {
+		if !strings.Contains(string(example), "#"+o.name+"=") {
 			t.Errorf("the example doesn't have %s", o.name)
 		}
 	}
@@ -364,6 +367,32 @@ func TestDocumentedInstances(t *testing.T) {
 					t.Error("got no instances; want some")
 				}
 			})
+		}
+	}
+}
+
+// TestDocumentedProfiles loads the configuration with profiles that the documents
+// show: a fenced block "ini profiles".
+func TestDocumentedProfiles(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(text), "```ini profiles\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	c, err := loadText(t, shown)
+	if err != nil {
+		t.Fatal(withHints(asErrors(err)))
+	}
+	if len(c.Warnings) > 0 || len(c.Profiles) != 3 || len(c.ByDefault) != 2 {
+		t.Errorf("got %d profiles, %q by default, and warnings %s; want 3, two and none",
+			len(c.Profiles), c.ByDefault, withHints(c.Warnings))
+	}
+	_, table, _ := strings.Cut(string(text), "| option | default | means |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, option := range append(suiteOptions, "tags", "env.NAME") {
+		if !strings.Contains(table, "`"+option+"`") {
+			t.Errorf("the table of a profile's options lacks %s", option)
 		}
 	}
 }

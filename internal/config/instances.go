@@ -10,8 +10,10 @@ import (
 	"unicode"
 )
 
-// How long hooks may take where the file doesn't say otherwise.
+// How long hooks may take, and instances are kept, where the file doesn't say
+// otherwise.
 const (
+	DefaultInstanceIdle     = 10 * time.Minute
 	DefaultProvisionTimeout = 10 * time.Minute
 	DefaultDisposeTimeout   = 2 * time.Minute
 )
@@ -177,13 +179,8 @@ func (r *instanceReader) hasHooks() bool {
 	return slices.ContainsFunc(hookNames, func(name string) bool { return r.section.entry(name) != nil })
 }
 
-func (r *instanceReader) profiles() []string {
-	v := r.own("profiles")
-	if v.Text != "" {
-		r.warn(v.Line, fmt.Sprintf("option %q is %s", "profiles", unsupported))
-	}
-	return words(v)
-}
+// profiles are those that the instance can run.
+func (r *instanceReader) profiles() []string { return r.profileNames(r.own("profiles")) }
 
 // words splits a value at white space. They are nil if there are none.
 func words(v Value) []string {
@@ -236,15 +233,7 @@ func (r *instanceReader) place() {
 		r.syncTo()
 	}
 	r.to.Setup = r.command("setup")
-	for _, e := range slices.Concat(r.file.defaults.entries, r.section.entries) {
-		name, is := strings.CutPrefix(e.name, envPrefix)
-		if !is || r.file.lookup(r.section, e.name) != e { // the section has another
-			continue
-		}
-		if v, ok := r.variable(e, name); ok {
-			r.to.Env = append(r.to.Env, name+"="+v)
-		}
-	}
+	r.to.Env = r.environment(slices.Concat(r.file.defaults.entries, r.section.entries))
 }
 
 // directory is not ok if it was refused. What [DEFAULT] has is for hosts: it is
@@ -270,24 +259,6 @@ func (r *instanceReader) directory() (dir string, ok bool) {
 			"write the directory's whole path")
 	default:
 		return dir, v.Set() || r.file.lookup(r.section, "directory") == nil // else its interpolation failed
-	}
-	return "", false
-}
-
-// variable reads an option that sets the variable of that name.
-func (r *instanceReader) variable(e *entry, name string) (value string, ok bool) {
-	v := r.value(e.name)
-	bad := func(c rune) bool {
-		return c > unicode.MaxASCII || c != '_' && !unicode.IsLetter(c) && !unicode.IsDigit(c)
-	}
-	switch {
-	case name == "" || unicode.IsDigit(rune(name[0])) || strings.ContainsFunc(name, bad):
-		r.fail(e.line, fmt.Sprintf("option %q: %q is no name of a variable", e.name, name),
-			"a variable's name has letters from a to z, digits and underscores, and begins with no digit")
-	case strings.ContainsRune(v.Text, 0):
-		r.fail(e.line, fmt.Sprintf("option %q has a NUL character", e.name), "")
-	default:
-		return v.Text, v.Set()
 	}
 	return "", false
 }

@@ -74,7 +74,7 @@ dispose_timeout=30
 	if len(c.Warnings) > 0 {
 		t.Errorf("got warnings %s; want none", withHints(c.Warnings))
 	}
-	if err := c.CheckRun(); err != nil {
+	if err := c.CheckRun(c.Profiles); err != nil {
 		t.Errorf("got %v of CheckRun; want nil", err)
 	}
 }
@@ -139,8 +139,8 @@ func TestDefaultSectionFallsThrough(t *testing.T) {
 				Execute: Value{"$INSTANCE_ID $COMMAND", 2}, Dispose: Value{"$INSTANCE_IDS", 6},
 				ProvisionTimeout: 10 * time.Minute, DisposeTimeout: 2 * time.Minute}},
 		{"type, host and profiles are a section's own",
-			"[DEFAULT]\ntype=local\nhost=b\nprofiles=p\ntest_command=%(host)s\n[instance a]\n", false,
-			Instance{Name: "a", Line: 6, Type: InstanceSSH, Host: "a", Slots: 1}},
+			"[DEFAULT]\ntype=local\nhost=b\nprofiles=p\ntest_command=%(host)s\n[profile p]\n[instance a]\n", false,
+			Instance{Name: "a", Line: 7, Type: InstanceSSH, Host: "a", Slots: 1}},
 		{"what is for ssh doesn't reach local", "[DEFAULT]\nsync=yes\nrelay=yes\nsync_exclude=a\ndirectory=~/x\n" +
 			"[instance a]\ntype=local\n", false, Instance{Name: "a", Line: 6, Type: InstanceLocal}},
 		{"what is for ssh doesn't reach hooks", "[DEFAULT]\nsync=yes\nrelay=yes\ndirectory=x\nsetup=y\nenv.X=z\n" +
@@ -344,15 +344,12 @@ func TestInstanceWarnings(t *testing.T) {
 		text string
 		want string
 	}{
-		{"profiles", "[instance a]\nprofiles=b c\n",
-			`.testr.conf:2: option "profiles" is not supported in this version of testr; it has no effect`},
 		{"sync_exclude alone", "[instance a]\nsync_exclude=b\n",
 			`.testr.conf:2: option "sync_exclude" has no effect without sync=yes`},
 		{"sync_exclude for others", "[DEFAULT]\nsync_exclude=b\n[instance a]\n", ""},
-		{"nobody is there for them", "[DEFAULT]\nslots=1\ndirectory=x\nenv.A=1\n",
+		{"nobody is there for them", "[DEFAULT]\nslots=1\ndirectory=x\n",
 			".testr.conf:2: option \"slots\" has no effect: there is no [instance NAME] that it is for\n" +
-				".testr.conf:3: option \"directory\" has no effect: there is no [instance NAME] that it is for\n" +
-				".testr.conf:4: option \"env.A\" has no effect: there is no [instance NAME] that it is for"},
+				".testr.conf:3: option \"directory\" has no effect: there is no [instance NAME] that it is for"},
 		{"slots for the hooks of [DEFAULT]", "[DEFAULT]\nslots=1\ninstance_provision=p\n" +
 			"instance_execute=$INSTANCE_ID $COMMAND\ninstance_dispose=$INSTANCE_IDS\n",
 			".testr.conf:2: option \"slots\" has no effect: there is no [instance NAME] that it is for"},

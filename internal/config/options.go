@@ -2,26 +2,18 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 // The options of [DEFAULT] that this version acts on.
-var options = []string{
-	"test_command", "test_id_option", "test_id_list_default", "test_list_option", "test_run_concurrency",
-	"filter_tags", "group_regex", "instance_provision", "instance_execute", "instance_dispose",
-	"worker", "worker_command", "parallel_class", "timeout", "slow", "retries",
-	"provision_timeout", "dispose_timeout",
-}
+var options = slices.Concat(suiteOptions, []string{
+	"test_run_concurrency", "filter_tags", "profiles", "keep_runs", "keep_days",
+	"instance_provision", "instance_execute", "instance_dispose", "provision_timeout", "dispose_timeout", "instance_idle",
+})
 
 // The options of [DEFAULT] that are recognised only.
-var laterOptions = []string{
-	"profiles", "file_hook", "keep_runs", "keep_days",
-}
-
-// The options of sections [profile NAME], which are recognised only.
-var profileOptions = slices.Concat(options, laterOptions, []string{"tags"})
+var laterOptions = []string{"file_hook"}
 
 const unsupported = "not supported in this version of testr; it has no effect"
 
@@ -43,22 +35,14 @@ func (l *loader) in(s *section) *loader {
 
 func (l *loader) load() {
 	c := l.config
-	c.TestCommand = l.command("test_command")
-	c.TestIDOption = l.command("test_id_option")
-	c.TestIDListDefault = l.command("test_id_list_default")
-	c.TestListOption = l.command("test_list_option")
 	c.TestRunConcurrency = l.command("test_run_concurrency")
-	c.WorkerCommand = l.command("worker_command")
 	c.FilterTags = strings.Fields(l.value("filter_tags").Text)
-	l.groupRegex()
-	l.parallelClass()
-	c.Timeout = l.duration("timeout", 0)
-	c.Slow = l.duration("slow", DefaultSlow)
-	c.Retries = l.count("retries")
-	l.worker()
-	l.variables()
+	c.KeepRuns, c.KeepDays = l.limit("keep_runs"), l.limit("keep_days")
+	c.Env = l.environment(l.section.entries)
+	l.profiles()
 	c.ProvisionTimeout = l.duration("provision_timeout", DefaultProvisionTimeout)
 	c.DisposeTimeout = l.disposeTimeout()
+	c.InstanceIdle = l.duration("instance_idle", DefaultInstanceIdle)
 	l.instances()
 	l.defaultHooks()
 	l.names()
@@ -89,60 +73,6 @@ func (l *loader) command(name string) Value {
 	return v
 }
 
-func (l *loader) groupRegex() {
-	v := l.value("group_regex")
-	if v.Text == "" {
-		return
-	}
-	// On its own first: "a)(b" must not become right by being put in brackets.
-	_, err := regexp.Compile(v.Text)
-	if err == nil {
-		l.config.GroupRegex, err = regexp.Compile(`\A(?:` + v.Text + `)`)
-	}
-	if err != nil {
-		l.fail(v.Line, fmt.Sprintf("option %q: %v", "group_regex", err),
-			"the syntax is RE2: it has no look-around and no back references")
-	}
-}
-
-func (l *loader) worker() {
-	v := l.value("worker")
-	known := []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo, WorkerPytest, WorkerTap}
-	switch {
-	case v.Text == "":
-	case slices.Contains(known, v.Text):
-		l.config.Worker, l.config.WorkerLine = v.Text, v.Line
-	default:
-		l.fail(v.Line, fmt.Sprintf("worker %q is not known%s", v.Text, didYouMean(v.Text, known...)),
-			"the workers are "+strings.Join(known, ", "))
-	}
-	if command := l.config.WorkerCommand; command.Set() && l.config.Worker != WorkerStream {
-		l.warn(command.Line, `option "worker_command" has no effect without worker=stream`)
-	}
-}
-
-// variables checks that what the commands refer to is there.
-func (l *loader) variables() {
-	c := l.config
-	if strings.Contains(c.TestCommand.Text, "$IDOPTION") && !c.TestIDOption.Set() {
-		l.fail(c.TestCommand.Line, `"test_command" has $IDOPTION, but "test_id_option" is not set`,
-			"add a line such as test_id_option=--load-list $IDFILE")
-	}
-	id := c.TestIDOption
-	if id.Set() && !strings.Contains(id.Text, "$IDFILE") && !strings.Contains(id.Text, "$IDLIST") {
-		l.warn(id.Line, `"test_id_option" has neither $IDFILE nor $IDLIST: no tests can be selected with it`)
-	}
-	if c.TestListOption.Set() {
-		return
-	}
-	for name, v := range map[string]Value{"test_command": c.TestCommand, "worker_command": c.WorkerCommand} {
-		if strings.Contains(v.Text, "$LISTOPT") {
-			l.fail(v.Line, fmt.Sprintf(`%q has $LISTOPT, but "test_list_option" is not set`, name),
-				"add a line such as test_list_option=--list")
-		}
-	}
-}
-
 // names checks the options and sections that nothing above has asked for. It
 // comes last: by then it is known which options serve others.
 func (l *loader) names() {
@@ -167,20 +97,9 @@ func (l *loader) names() {
 }
 
 func (l *loader) sectionNames(s *section) {
-	kind, name := s.header()
+	kind, _ := s.header()
 	switch kind {
-	case "instance": // instances has read it
-	case "profile":
-		if name == "" {
-			l.fail(s.line, fmt.Sprintf("section [%s] has no name", s.name), "write [profile NAME]")
-		}
-		l.warn(s.line, fmt.Sprintf("section [%s] is %s", s.name, unsupported))
-		for _, e := range s.entries {
-			if !slices.Contains(profileOptions, e.name) && !strings.HasPrefix(e.name, envPrefix) {
-				l.fail(e.line, fmt.Sprintf("option %q is not known in [%s]%s",
-					e.name, s.name, didYouMean(e.name, profileOptions...)), "")
-			}
-		}
+	case "instance", "profile": // they were read already
 	default:
 		near := didYouMean(kind, defaultSection, "profile", "instance")
 		if strings.EqualFold(s.name, defaultSection) {

@@ -41,7 +41,7 @@ func TestSuggest(t *testing.T) {
 			}
 			write(t, filepath.Join(dir, Name), got)
 			c, err := Load(dir)
-			if err != nil || len(c.Warnings) > 0 || c.CheckRun() != nil {
+			if err != nil || len(c.Warnings) > 0 || c.CheckRun(c.Profiles) != nil {
 				t.Errorf("what was suggested doesn't load: %v", err)
 			}
 		})

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// DefaultSlow is Config.Slow where the file doesn't say otherwise.
+// DefaultSlow is Suite.Slow where the file doesn't say otherwise.
 const DefaultSlow = time.Minute
 
 // errDuration says what a length of time looks like.
@@ -69,14 +69,30 @@ func (l *loader) flag(name string) bool {
 	return false
 }
 
+// limit is an option that is a number of things to keep; 0 means that there is no
+// such limit.
+func (l *loader) limit(name string) int {
+	v := l.value(name)
+	if v.Text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(v.Text)
+	if err != nil || n < 1 {
+		l.fail(v.Line, fmt.Sprintf("option %q: %q is no number of things to keep", name, v.Text),
+			"want 1 or more; without the option everything is kept")
+		return 0
+	}
+	return n
+}
+
 // parallelClass reads parallel_class, which wins over group_regex: stestr has it
 // so.
-func (l *loader) parallelClass() {
-	c := l.config
-	c.ParallelClass = l.flag("parallel_class")
-	if regex := l.value("group_regex"); c.ParallelClass && regex.Text != "" {
+func (l *loader) parallelClass() bool {
+	is := l.flag("parallel_class")
+	if regex := l.value("group_regex"); is && regex.Text != "" {
 		l.warn(regex.Line, `option "group_regex" has no effect with parallel_class=true`)
 	}
+	return is
 }
 
 // class is the part of an id that names what the test is a method of: what

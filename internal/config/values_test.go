@@ -59,7 +59,8 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (limits{c.Timeout, c.Slow, c.Retries}); got != test.want || len(c.Warnings) > 0 {
+		p := c.Profiles[0]
+		if got := (limits{p.Timeout, p.Slow, p.Retries}); got != test.want || len(c.Warnings) > 0 {
 			t.Errorf("%q: got %+v, %v; want %+v", test.text, got, c.Warnings, test.want)
 		}
 	}
@@ -73,8 +74,9 @@ func TestParallelClass(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.ParallelClass != want || c.Grouped() != want {
-			t.Errorf("parallel_class=%s: got %v, grouped %v; want %v", text, c.ParallelClass, c.Grouped(), want)
+		if c.Profiles[0].ParallelClass != want || c.Profiles[0].Grouped() != want {
+			t.Errorf("parallel_class=%s: got %v, grouped %v; want %v", text, c.Profiles[0].ParallelClass,
+				c.Profiles[0].Grouped(), want)
 		}
 	}
 	c, err := loadText(t, "[DEFAULT]\nparallel_class=true\ngroup_regex=.*\n")
@@ -93,7 +95,7 @@ func TestParallelClass(t *testing.T) {
 		"t/test_a.py::C::test_x":         "t/test_a.py::C",
 		"t/test_a.py::C::test_x[a::b.c]": "t/test_a.py::C",
 	} {
-		if got := c.Group(id); got != want {
+		if got := c.Profiles[0].Group(id); got != want {
 			t.Errorf("class of %q: got %q; want %q", id, got, want)
 		}
 	}

@@ -50,6 +50,16 @@ func (k Kind) String() string {
 	return kindNames[0]
 }
 
+// ParseKind returns the kind of that name, or KindInvalid.
+func ParseKind(name string) Kind {
+	for k, n := range kindNames {
+		if n == name {
+			return Kind(k)
+		}
+	}
+	return KindInvalid
+}
+
 // NoWorker is the Worker of an event that belongs to none.
 const NoWorker = -1
 

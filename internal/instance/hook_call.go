@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -51,7 +50,7 @@ func (c *hookCall) run(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	env := slices.Concat(os.Environ(), c.env)
+	env := slices.Concat(environOf(c.local), c.env)
 	failed := &HookError{
 		Section: c.section, Option: c.option, Err: err, Stdout: shown(stdout, env), Stderr: shown(stderr, env)}
 	if errors.Is(err, errNoIDs) {

@@ -32,7 +32,7 @@ type Local struct {
 	// a relative Command.Dir is relative to. Empty means testr's own.
 	Dir string
 	// Env holds KEY=VALUE over testr's own environment, which every command
-	// inherits.
+	// inherits, or over that of Inherit.
 	Env []string
 	// Grace is the time between SIGTERM and SIGKILL for a command that was
 	// cancelled; zero means 10 s.
@@ -52,6 +52,8 @@ type Local struct {
 	Guardian []string
 
 	provisioned atomic.Int64 // numbers the instances
+
+	inherited atomic.Pointer[[]string] // what Inherit was told; nil before that
 
 	// mu guards what follows. It is held while a guardian is being started.
 	mu       sync.Mutex
@@ -90,6 +92,34 @@ func (l *Local) Provision(ctx context.Context, count int) ([]Instance, error) {
 		})
 	}
 	return instances, nil
+}
+
+// Inherit has commands that are started from now on inherit env, in the place of
+// testr's own environment; nil means testr's own again. Nobody may change env
+// afterwards.
+func (l *Local) Inherit(env []string) {
+	if env == nil {
+		l.inherited.Store(nil)
+		return
+	}
+	l.inherited.Store(&env)
+}
+
+// environ is what commands inherit.
+func (l *Local) environ() []string {
+	if env := l.inherited.Load(); env != nil {
+		return *env
+	}
+	return os.Environ()
+}
+
+// environOf is what commands inherit on a provider's instances, as far as that is
+// known here.
+func environOf(p Provider) []string {
+	if l, ok := p.(*Local); ok {
+		return l.environ()
+	}
+	return os.Environ()
 }
 
 // start starts a program in the way that l is set up for.
@@ -213,7 +243,7 @@ func (i *localInstance) prepare(command Command) (*program, error) {
 		}
 		dir = abs
 	}
-	env := slices.Concat(os.Environ(), i.local.Env, command.Env)
+	env := slices.Concat(i.local.environ(), i.local.Env, command.Env)
 	if dir != "" {
 		env = append(env, "PWD="+dir)
 	}

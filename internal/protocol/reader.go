@@ -175,22 +175,33 @@ func (r *Reader) text(held []byte, n int) *Packet {
 	if n == 0 {
 		return nil
 	}
-	if n > maxText {
-		n = maxText
-		start := n
-		for start > n-utf8.UTFMax && !utf8.RuneStart(held[start]) {
-			start--
-		}
-		if _, size := utf8.DecodeRune(held[start:]); start+size > n {
-			n = start
-		}
-	}
-	p := &Packet{
-		Has: HasFile, FileName: TextName, Content: bytes.Clone(held[:n]),
-		Runnable: true, Text: true,
-	}
+	n = textCut(held[:n])
+	p := textPacket(held[:n])
 	r.consume(held, n)
 	return p
+}
+
+// textCut returns how much of a text makes a piece, which ends between
+// characters.
+func textCut(text []byte) int {
+	if len(text) <= maxText {
+		return len(text)
+	}
+	start := maxText
+	for start > maxText-utf8.UTFMax && !utf8.RuneStart(text[start]) {
+		start--
+	}
+	if _, size := utf8.DecodeRune(text[start:]); start+size > maxText {
+		return start
+	}
+	return maxText
+}
+
+func textPacket(text []byte) *Packet {
+	return &Packet{
+		Has: HasFile, FileName: TextName, Content: bytes.Clone(text),
+		Runnable: true, Text: true,
+	}
 }
 
 // packet returns the good packet that what is held begins with.

@@ -43,7 +43,7 @@ func benchStore(b *testing.B, r *Repository, events []event.Event, listing []str
 			b.Fatal(err)
 		}
 	}
-	if _, err := w.Close(End{State: Finished, Listing: listing}); err != nil {
+	if _, err := w.Close(End{State: Finished, Profiles: listed(listing)}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -91,7 +91,7 @@ func BenchmarkClose(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		if _, err := w.Close(End{State: Finished, Listing: ids}); err != nil {
+		if _, err := w.Close(End{State: Finished, Profiles: listed(ids)}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -133,15 +133,15 @@ func BenchmarkQuery(b *testing.B) {
 	}{
 		{"Latest", func(r *Repository) error { _, err := r.Latest(); return err }},
 		{"Failing", func(r *Repository) error { _, err := r.Failing(DefaultProfile); return err }},
-		{"Tests", func(r *Repository) error { _, err := r.Tests(9, DefaultProfile, nil); return err }},
+		{"Tests", func(r *Repository) error { _, err := r.Tests(9, DefaultProfile, 0); return err }},
 		{"Slowest", func(r *Repository) error { _, err := r.Slowest(9, DefaultProfile, 10); return err }},
 		{"Excerpt", func(r *Repository) error {
 			return r.Excerpt(9, Wanted{Beside: true}, func(event.Event) error { return nil })
 		}},
 		{"Timing", func(r *Repository) error { _, err := r.Timing(DefaultProfile); return err }},
 		{"Listing", func(r *Repository) error { _, err := r.Listing(DefaultProfile); return err }},
-		{"Schedule", func(r *Repository) error { _, err := r.Schedule(9, ""); return err }},
-		{"Left", func(r *Repository) error { _, err := r.Left(9); return err }},
+		{"Schedule", func(r *Repository) error { _, err := r.Schedule(9, DefaultProfile, ""); return err }},
+		{"Left", func(r *Repository) error { _, err := r.Left(9, DefaultProfile); return err }},
 		{"Stats", func(r *Repository) error { _, err := r.Stats(); return err }},
 		{"FirstEvents", func(r *Repository) error {
 			c, err := r.Replay(9)

@@ -3,25 +3,24 @@ package repo
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
-
-	"testr/internal/event"
 )
 
 // Check reads the whole repository and returns a *DamagedError for the first
 // thing that is not as it should be: the pages of the file, the numbers of
 // tests, the events of every run without a gap, what was worked out from them,
-// the failing sets, and the leases. A run that is going on is left out. It reads pages with
-// bounds on everything, and is safe on a file that somebody tampered with.
+// the failing sets as far as the runs that are there explain them, and the leases.
+// A run that is going on is left out. It reads pages with bounds on everything, and
+// is safe on a file that somebody tampered with.
 func (r *Repository) Check(ctx context.Context) error {
-	if err := r.view(r.checkPages); err != nil {
+	if err := r.stored(r.checkPages); err != nil {
 		return err
 	}
-	if err := r.view(r.checkNames); err != nil {
+	if err := r.view(r.checkKeys); err != nil {
 		return err
 	}
 	if _, err := r.Leases(); err != nil {
@@ -31,7 +30,7 @@ func (r *Repository) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failing := map[string]map[string][]byte{}
+	x := checker{r: r, profiles: map[string]*checkedProfile{}}
 	for i, info := range runs {
 		if info.State == Running {
 			if i < len(runs)-1 {
@@ -39,11 +38,11 @@ func (r *Repository) Check(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := r.checkRun(ctx, info, failing); err != nil {
+		if err := x.run(ctx, info); err != nil {
 			return err
 		}
 	}
-	return r.view(func(tx *bolt.Tx) error { return r.checkProfiles(tx, failing) })
+	return r.view(x.checkProfiles)
 }
 
 // checkPages checks that every page of the file is used once or free.
@@ -74,51 +73,75 @@ func (r *Repository) checkPages(tx *bolt.Tx) error {
 	return nil
 }
 
-// checkNames checks that ids and numbers of tests stand for each other, and
-// that the other buckets' keys are what they should be.
-func (r *Repository) checkNames(tx *bolt.Tx) error {
-	names, err := r.numbers(tx)
+// checkKeys checks that all ids can be read and are different, and that there is
+// nothing that the catalog doesn't know of.
+func (r *Repository) checkKeys(tx *bolt.Tx) error {
+	c, err := r.catalog(tx)
 	if err != nil {
 		return err
 	}
-	ids, err := r.ids(tx)
-	if err != nil {
+	if _, err := r.numbers(tx, c); err != nil {
 		return err
 	}
-	count := uint64(0)
-	err = ids.ForEach(func(number, id []byte) error {
-		count++
-		if !bytes.Equal(number, be64(count)) || !bytes.Equal(names.Get(nameKey(string(id))), number) {
-			return r.damaged("test %x and its name don't agree", number)
-		}
-		return nil
+	blocks, err := r.countKeys(tx, bucketIDs, func(key []byte) bool {
+		first, ids, err := r.idBlock(tx, c.tests)
+		return err == nil && bytes.Compare(key, be64(first)) <= 0 && first+uint64(len(ids)) == c.tests+1
 	})
-	if err != nil {
-		return err
+	if err == nil && blocks == 0 && c.tests > 0 {
+		err = r.damaged("there are no ids")
 	}
-	var last []byte
-	err = names.ForEach(func(key, _ []byte) error {
-		if count--; bytes.Compare(last, key) >= 0 {
-			return r.damaged("names are out of order")
-		}
-		last = key
-		return nil
-	})
-	if err == nil && count != 0 {
-		err = r.damaged("the numbers of %d names are missing", -int64(count))
+	runs := 0
+	if err == nil {
+		runs, err = r.countKeys(tx, bucketRuns, func(key []byte) bool {
+			return slices.ContainsFunc(c.runs, func(r runRef) bool { return bytes.Equal(key, be64(uint64(r.id))) })
+		})
 	}
-	next, nextErr := getBE64(tx.Bucket(bucketMeta), keyNextRun)
-	latest, latestErr := r.latest(tx)
-	if err == nil && (nextErr != nil || latestErr != nil || int64(latest) >= int64(next)) {
-		err = r.damaged("run %d is there, and the next one is %d", latest, next)
+	infos := 0
+	if err == nil {
+		infos, err = r.countKeys(tx, bucketInfos, func([]byte) bool { return true })
+	}
+	if err == nil && (runs != len(c.runs) || infos != len(c.runs)) {
+		err = r.damaged("there are %d runs and %d descriptions instead of %d", runs, infos, len(c.runs))
 	}
 	return err
 }
 
-// checkRun checks that a run's events follow each other, and that what was
-// stored besides is what they come to. It brings failing, the failing sets that
-// the runs before come to, up to date.
-func (r *Repository) checkRun(ctx context.Context, info RunInfo, failing map[string]map[string][]byte) error {
+// countKeys counts a bucket's keys, each of which has to be right.
+func (r *Repository) countKeys(tx *bolt.Tx, name []byte, right func(key []byte) bool) (n int, err error) {
+	b := tx.Bucket(name)
+	if err := r.verifyOnce(tx, string(name), b, string(name) != string(bucketRuns)); err != nil {
+		return 0, err
+	}
+	var last []byte
+	err = b.ForEach(func(key, _ []byte) error {
+		n++
+		if !right(key) || last != nil && bytes.Compare(last, key) >= 0 {
+			return r.damaged("%s: key %x is wrong", name, key)
+		}
+		last = key
+		return nil
+	})
+	return n, err
+}
+
+// checker works out again what the repository says.
+type checker struct {
+	r        *Repository
+	profiles map[string]*checkedProfile
+	history  int // values that there have to be
+}
+
+// checkedProfile is what the runs that are there say of a profile.
+type checkedProfile struct {
+	profileRef
+	explained bool                     // a full run was among those that explain the failing set
+	set       map[uint64]*failingEntry // nil: the test is not in it
+}
+
+// run checks that a run's events follow each other, and that what was stored
+// besides is what they come to.
+func (x *checker) run(ctx context.Context, info RunInfo) error {
+	r := x.r
 	f, err := r.foldRun(ctx, info.ID)
 	if err != nil {
 		return err
@@ -127,122 +150,206 @@ func (r *Repository) checkRun(ctx context.Context, info RunInfo, failing map[str
 	if f.Counts() != info.Counts || f.listed != info.Listed || f.events != info.Events || f.Span() != info.Span {
 		return r.damaged("run %d: its description and its events don't agree", info.ID)
 	}
-	chunks := uint64(0)
-	err = r.view(func(tx *bolt.Tx) error {
-		part, err := r.part(tx, info.ID, bucketEvents)
+	if err := r.view(func(tx *bolt.Tx) error { return r.checkChunks(tx, &info) }); err != nil {
+		return err
+	}
+	ends := map[string]ProfileEnd{}
+	for _, p := range info.ByProfile {
+		ends[p.Name] = ProfileEnd{p.Partial, []string{}}
+	}
+	again := RunInfo{State: info.State}
+	shares := f.shares(&again, ends)
+	slices.SortStableFunc(shares, func(a, b share) int {
+		return slices.Index(info.Profiles, a.Name) - slices.Index(info.Profiles, b.Name)
+	})
+	if len(shares) != len(info.ByProfile) || len(shares) != len(info.Profiles) {
+		return r.damaged("run %d: its profiles and its events don't agree", info.ID)
+	}
+	for i, s := range shares {
+		if s.ProfileRun != info.ByProfile[i] || s.Name != info.Profiles[i] {
+			return r.damaged("run %d: what it says of profile %s and its events don't agree", info.ID, s.Name)
+		}
+		if err := x.share(&info, f, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkChunks checks that there are no chunks but those that are named, and that
+// they follow each other.
+func (r *Repository) checkChunks(tx *bolt.Tx, info *RunInfo) error {
+	parts, err := r.parts(tx, info)
+	if err != nil {
+		return err
+	}
+	part, err := r.part(tx, info.ID, bucketEvents)
+	if err != nil {
+		return err
+	}
+	n, next := 0, uint64(0)
+	err = part.ForEach(func(key, value []byte) error {
+		d := decoder{b: value}
+		if first := d.uvarint(); first != next || !bytes.Equal(key, be64(first)) {
+			return r.damaged("run %d: a chunk begins with event %d instead of %d", info.ID, first, next)
+		}
+		next += d.uvarint()
+		n++
+		return nil
+	})
+	if err == nil && (next != info.Events || n != len(parts.chunks)) {
+		err = r.damaged("run %d: %d events in %d chunks instead of %d in %d", info.ID, next, n, info.Events,
+			len(parts.chunks))
+	}
+	return err
+}
+
+// share checks what is stored of a run and a profile, and brings what the runs come
+// to up to date.
+func (x *checker) share(info *RunInfo, f *fold, s share) error {
+	blocks, err := x.r.blocks(info.ID, s.Name)
+	if err != nil {
+		return err
+	}
+	want := slices.Collect(slices.Chunk(s.tests, blockTests))
+	if len(blocks) != len(want) {
+		return x.r.damaged("run %d: %d blocks of tests instead of %d", info.ID, len(blocks), len(want))
+	}
+	return x.r.view(func(tx *bolt.Tx) error {
+		c, err := x.r.catalog(tx)
 		if err != nil {
 			return err
 		}
-		return part.ForEach(func(key, value []byte) error {
-			d := decoder{b: value}
-			if first := d.uvarint(); first != chunks || !bytes.Equal(key, be64(first)) {
-				return r.damaged("run %d: a chunk begins with event %d instead of %d", info.ID, first, chunks)
-			}
-			chunks += d.uvarint()
-			return nil
-		})
-	})
-	if err == nil && chunks != info.Events {
-		err = r.damaged("run %d: %d events instead of %d", info.ID, chunks, info.Events)
-	}
-	if err != nil {
-		return err
-	}
-	profile := info.Profiles[0]
-	if failing[profile] == nil || !info.Partial {
-		failing[profile] = map[string][]byte{}
-	}
-	for _, t := range f.Tests() {
-		switch f.says(t) {
-		case saysFailing:
-			failing[profile][t.ID] = encodeFailing(info.ID, t)
-		case saysPassing:
-			delete(failing[profile], t.ID)
-		case saysNothing:
-		}
-	}
-	return r.checkColumns(info, f.Tests())
-}
-
-// checkColumns checks that the stored columns of a run are those of tests.
-func (r *Repository) checkColumns(info RunInfo, tests []*event.Test) error {
-	blocks, err := r.blocks(info.ID, info.Profiles[0])
-	if err != nil {
-		return err
-	}
-	want := slices.Collect(slices.Chunk(tests, blockTests))
-	if len(blocks) != len(want) {
-		return r.damaged("run %d: %d blocks of tests instead of %d", info.ID, len(blocks), len(want))
-	}
-	return r.view(func(tx *bolt.Tx) error {
-		num, err := r.number(tx, idsOf(tests, nil))
+		num, err := x.r.number(tx, c, idsOf(s.tests, nil))
 		if err != nil {
 			return err
 		}
 		for i, block := range blocks {
-			raw, err := r.codec.unpack(block, nil)
-			if err != nil {
-				return r.damaged("run %d: %v", info.ID, err)
-			}
-			if !bytes.Equal(raw, encodeTests(want[i], num)) {
-				return r.damaged("run %d: its tests and its events don't agree", info.ID)
+			raw, err := x.r.codec.unpack(block, nil)
+			if err != nil || !bytes.Equal(raw, encodeTests(want[i], num)) {
+				return x.r.damaged("run %d: its tests and its events don't agree", info.ID)
 			}
 		}
+		var history []said
+		x.history++
+		if _, err = x.r.history(tx, c, info.ID, s.Name, nil, func(s said) { history = append(history, s) }); err != nil {
+			return err
+		}
+		if !slices.Equal(history, historyOf(s.tests, num)) {
+			return x.r.damaged("run %d: its history and its events don't agree", info.ID)
+		}
+		x.take(info, f, s, num, c.profile(s.Name))
 		return nil
 	})
 }
 
+// take brings what the runs come to up to date; known is what the catalog says.
+func (x *checker) take(info *RunInfo, f *fold, s share, num numbers, known *profileRef) {
+	p := x.profiles[s.Name]
+	if p == nil {
+		p = &checkedProfile{profileRef: profileRef{name: s.Name}, set: map[uint64]*failingEntry{}}
+		x.profiles[s.Name] = p
+	}
+	p.noteRun(info.ID, s.ProfileRun)
+	if known != nil && uint64(info.ID) < known.since {
+		return
+	}
+	if !s.Partial {
+		p.explained = true
+		clear(p.set)
+	}
+	for _, t := range s.tests {
+		switch f.says(t) {
+		case saysFailing:
+			e := newEntry(num[t.ID], info.ID, t)
+			p.set[e.number] = &e
+		case saysPassing:
+			p.set[num[t.ID]] = nil
+		case saysNothing:
+		}
+	}
+}
+
 // checkProfiles checks the failing sets against what the runs come to, and that
-// timing and listings can be read.
-func (r *Repository) checkProfiles(tx *bolt.Tx, want map[string]map[string][]byte) error {
-	profiles := 0
-	err := tx.Bucket(bucketFailing).ForEachBucket(func(profile []byte) error {
-		profiles++
-		got, numbers := map[string][]byte{}, []uint64{}
-		b := tx.Bucket(bucketFailing).Bucket(profile)
-		err := b.ForEach(func(key, _ []byte) error {
-			if len(key) != 8 {
-				return r.damaged("failing set of %q: key %x", profile, key)
+// timing, listings and nothing else are there.
+func (x *checker) checkProfiles(tx *bolt.Tx) error {
+	c, err := x.r.catalog(tx)
+	if err != nil {
+		return err
+	}
+	there := map[string]int{}
+	for _, p := range c.profiles {
+		if err := x.checkProfile(tx, c, &p); err != nil {
+			return fmt.Errorf("profile %s: %w", p.name, err)
+		}
+		for bucket, ref := range map[string]reference{string(bucketFailing): p.failing, string(bucketTiming): p.timing,
+			string(bucketListing): p.listing} {
+			if ref.there {
+				there[bucket]++
 			}
-			numbers = append(numbers, binary.BigEndian.Uint64(key))
-			return nil
-		})
+		}
+	}
+	for name := range x.profiles {
+		if c.profile(name) == nil {
+			return x.r.damaged("nothing is known of profile %s", name)
+		}
+	}
+	there[string(bucketHistory)] = x.history
+	for _, bucket := range slices.Sorted(maps.Keys(there)) {
+		n, err := x.r.countKeys(tx, []byte(bucket), func([]byte) bool { return true })
+		if err == nil && n != there[bucket] {
+			err = x.r.damaged("%s has %d values instead of %d", bucket, n, there[bucket])
+		}
 		if err != nil {
 			return err
 		}
-		ids, err := r.names(tx, numbers)
-		if err != nil {
-			return err
+	}
+	return nil
+}
+
+// checkProfile checks what the catalog says of a profile.
+func (x *checker) checkProfile(tx *bolt.Tx, c *catalog, p *profileRef) error {
+	r := x.r
+	want := x.profiles[p.name]
+	if want == nil {
+		want = &checkedProfile{profileRef: profileRef{last: -1}}
+	}
+	if p.runs != want.runs || p.last != want.last {
+		return r.damaged("it has %d runs, the last %d, instead of %d and %d", p.runs, p.last, want.runs, want.last)
+	}
+	set, err := r.failing(tx, p)
+	if err != nil {
+		return err
+	}
+	for i, e := range set {
+		w, known := want.set[e.number]
+		switch {
+		case known && (w == nil || *w != set[i]):
+			return r.damaged("its failing set isn't what the runs come to")
+		case !known && (want.explained || uint64(e.Run) >= p.since):
+			return r.damaged("its failing set has a test that no run explains")
 		}
-		for i, id := range ids {
-			got[id] = b.Get(be64(numbers[i]))
+		delete(want.set, e.number)
+	}
+	for _, w := range want.set {
+		if w != nil {
+			return r.damaged("its failing set lacks a test")
 		}
-		if !maps.EqualFunc(got, want[string(profile)], bytes.Equal) {
-			return r.damaged("failing set of %q: it isn't what the runs come to", profile)
-		}
-		return nil
-	})
-	if err == nil && profiles != len(want) {
-		err = r.damaged("there are %d failing sets instead of %d", profiles, len(want))
+	}
+	timing, err := r.timing(tx, p)
+	if err == nil {
+		_, err = r.names(tx, slices.Sorted(maps.Keys(timing)))
 	}
 	if err != nil {
 		return err
 	}
-	err = tx.Bucket(bucketTiming).ForEach(func(_, v []byte) error {
-		known, err := r.decodeTiming(v)
-		if err == nil {
-			_, err = r.names(tx, slices.Collect(maps.Keys(known)))
-		}
-		return err
-	})
+	raw, err := r.state(tx, bucketListing, p.name, p.listing)
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(bucketListing).ForEach(func(_, v []byte) error {
-		order, err := r.decodeListing(v)
-		if err == nil {
-			_, err = r.names(tx, order)
-		}
-		return err
-	})
+	order, err := r.decodeListing(raw)
+	if err == nil {
+		_, err = r.names(tx, order)
+	}
+	return err
 }

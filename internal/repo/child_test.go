@@ -23,10 +23,17 @@ import (
 // children are what the test binary can be besides itself: each gets a
 // directory and returns its exit status.
 var children = map[string]func(dir string) int{
-	"write": childWrite,
-	"limit": childLimit,
-	"hold":  childHold,
-	"query": childQuery,
+	"write":  childWrite,
+	"limit":  childLimit,
+	"hold":   childHold,
+	"query":  childQuery,
+	"full":   childFull,
+	"limits": childLimits,
+	"open":   childOpen,
+	"power":  childPower,
+	"prune":  childPrune,
+	"life":   childLife,
+	"flood":  childFlood,
 }
 
 // child is a command that runs the test binary as one of the children.

@@ -21,6 +21,7 @@ type Cursor struct {
 	run   int
 	next  uint64
 	total uint64 // how many there are; without a writer
+	parts *parts // what there is of a run that is over, without a writer
 }
 
 // Follow returns a cursor over the run's events, those that are still to come
@@ -37,7 +38,7 @@ func (r *Repository) Replay(run int) (*Cursor, error) {
 			return err
 		}
 		c.total = info.Events
-		if info.State == Running {
+		if c.parts, err = r.parts(tx, &info); err == nil && c.parts == nil {
 			c.total, err = r.count(tx, run)
 		}
 		return err
@@ -66,7 +67,7 @@ func (c *Cursor) Next(ctx context.Context) ([]event.Event, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	events, err := c.r.read(c.run, c.next)
+	events, err := c.r.read(c.run, c.parts, c.next)
 	if err != nil {
 		return nil, fmt.Errorf("read run %d: %w", c.run, err)
 	}
@@ -113,9 +114,10 @@ func (w *RunWriter) since(next uint64) ([]event.Event, <-chan struct{}, error) {
 }
 
 // read returns the events of a run from number next to the end of its chunk;
-// that they aren't there is an error.
-func (r *Repository) read(id int, next uint64) ([]event.Event, error) {
-	value, err := r.chunk(id, next, nil)
+// that they aren't there is an error. Without parts the run goes on, or went on when
+// somebody last looked.
+func (r *Repository) read(id int, p *parts, next uint64) ([]event.Event, error) {
+	value, err := r.chunk(id, p, next, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +132,43 @@ func (r *Repository) read(id int, next uint64) ([]event.Event, error) {
 	return events[next-first:], nil
 }
 
-// chunkOf returns the stored chunk that has the event number next, if there is
-// one: the last that begins at or before it.
-func (r *Repository) chunkOf(tx *bolt.Tx, id int, next uint64) ([]byte, error) {
+// chunk returns the stored chunk of a run that has the event number next, in the
+// memory of dst if that is enough.
+func (r *Repository) chunk(run int, p *parts, next uint64, dst []byte) ([]byte, error) {
+	err := r.view(func(tx *bolt.Tx) error {
+		var v []byte
+		var err error
+		if p == nil {
+			v, err = r.openChunkOf(tx, run, next)
+		} else {
+			v, err = p.chunkOf(r, tx, run, next)
+		}
+		dst = append(dst[:0], v...)
+		return err
+	})
+	return dst, err
+}
+
+// chunkOf returns the stored chunk that has the event number next.
+func (p *parts) chunkOf(r *Repository, tx *bolt.Tx, id int, next uint64) ([]byte, error) {
+	ref, ok := p.chunkRef(next)
+	if !ok {
+		return nil, r.damaged("run %d has no event %d", id, next)
+	}
+	chunks, err := r.part(tx, id, bucketEvents)
+	if err != nil {
+		return nil, err
+	}
+	value := chunks.Get(be64(ref.first))
+	if err := (reference{true, ref.sum}).check(placeOfChunk(id, ref.first), value); err != nil {
+		return nil, r.damaged("%v", err)
+	}
+	return value, nil
+}
+
+// openChunkOf is parts.chunkOf of a run that goes on: it returns the last chunk that
+// begins at or before the event.
+func (r *Repository) openChunkOf(tx *bolt.Tx, id int, next uint64) ([]byte, error) {
 	run, err := r.run(tx, id)
 	if err != nil {
 		return nil, err
@@ -163,26 +199,11 @@ func (r *Repository) chunkOf(tx *bolt.Tx, id int, next uint64) ([]byte, error) {
 	return value, nil
 }
 
-// count returns how many events of a run are on disk.
+// count returns how many events of a run that goes on are on disk.
 func (r *Repository) count(tx *bolt.Tx, id int) (uint64, error) {
-	run, err := r.run(tx, id)
+	p, err := r.progress(tx, id)
 	if err != nil {
 		return 0, err
 	}
-	value := run.Get(keyTail)
-	if value == nil {
-		chunks, err := r.part(tx, id, bucketEvents)
-		if err != nil {
-			return 0, err
-		}
-		_, value = chunks.Cursor().Last()
-	}
-	if value == nil {
-		return 0, nil
-	}
-	d := decoder{b: value}
-	if n := d.uvarint() + d.uvarint(); !d.bad {
-		return n, nil
-	}
-	return 0, r.damaged("run %d: its last chunk can't be read", id)
+	return p.events, nil
 }

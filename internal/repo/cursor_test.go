@@ -12,8 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
-
 	"testr/internal/event"
 	"testr/internal/protocol"
 )
@@ -79,20 +77,16 @@ func countCopy(t *testing.T, dir string, run int) uint64 {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := open("", path, true)
+	r, err := open("", path, true, lockTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeRepo(t, r)
-	var n uint64
-	err = r.view(func(tx *bolt.Tx) (err error) {
-		n, err = r.count(tx, run)
-		return err
-	})
+	c, err := r.Replay(run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return c.total
 }
 
 // A cursor that nobody reads until the end has everything all the same, though

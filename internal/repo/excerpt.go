@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	bolt "go.etcd.io/bbolt"
-
 	"testr/internal/event"
 	"testr/internal/protocol"
 )
@@ -29,34 +27,35 @@ type Wanted struct {
 type Span struct {
 	ID          string
 	First, Last uint64
+	Profile     string // of the test; empty or DefaultProfile for the default one
 }
 
 // Excerpt gives each the events of a run that are wanted, in their order. It
 // reads no more of the run than it has to, and makes events of the wanted ones
 // alone. Its error may be each's.
 func (r *Repository) Excerpt(run int, want Wanted, each func(event.Event) error) error {
-	x := excerpt{ids: make(map[string]bool, len(want.Tests)), beside: want.Beside, each: each}
+	x := excerpt{ids: make(map[testName]bool, len(want.Tests)), beside: want.Beside, each: each}
 	for _, s := range want.Tests {
-		x.ids[s.ID] = true
+		x.ids[testName{profileName(s.Profile), s.ID}] = true
 	}
 	spans := union(want.Tests)
 	x.spans = spans
+	all, err := r.Replay(run)
+	if err != nil {
+		return err
+	}
 	if want.Beside {
-		var total uint64
-		if err := r.view(func(tx *bolt.Tx) (err error) {
-			total, err = r.count(tx, run)
-			return err
-		}); err != nil || total == 0 {
-			return err
+		if all.total == 0 {
+			return nil
 		}
-		spans = []Span{{Last: total - 1}}
+		spans = []Span{{Last: all.total - 1}}
 	}
 	next := uint64(0)
 	var value []byte
 	for _, s := range spans {
 		for next = max(next, s.First); next <= s.Last; {
 			var err error
-			value, err = r.chunk(run, next, value)
+			value, err = r.chunk(run, all.parts, next, value)
 			if err != nil {
 				return fmt.Errorf("read run %d: %w", run, err)
 			}
@@ -91,8 +90,8 @@ func union(spans []Span) []Span {
 
 // excerpt picks the wanted events out of chunks, which it is given in order.
 type excerpt struct {
-	ids    map[string]bool
-	spans  []Span // those of the tests that aren't over yet; they don't overlap
+	ids    map[testName]bool // the profiles being names
+	spans  []Span            // those of the tests that aren't over yet; they don't overlap
 	beside bool
 	each   func(event.Event) error
 	raw    []byte // of the last chunk, for the next one
@@ -120,7 +119,8 @@ func (x *excerpt) chunk(value []byte, pack *codec) (over uint64, err error) {
 		if again.bad {
 			return 0, errDamage
 		}
-		if p := packetOf(e); p != nil && !x.ids[p.TestID] && !x.ids[p.ParentID] {
+		profile := profileName(e.Profile)
+		if p := packetOf(e); p != nil && !x.ids[testName{profile, p.TestID}] && !x.ids[testName{profile, p.ParentID}] {
 			continue
 		}
 		e.Seq = first + i
@@ -147,7 +147,7 @@ func (x *excerpt) promising(seq uint64, seen glance) bool {
 		case seen.has&protocol.HasParent != 0:
 			return true
 		}
-		return x.ids[string(testID(seen))]
+		return x.ids[testName{profileName(string(seen.profile)), string(testID(seen))}]
 	case event.KindWarning, event.KindInterrupted, event.KindWorkerStarted:
 		return x.beside
 	case event.KindRequeued:
@@ -172,7 +172,8 @@ type glance struct {
 	kind   event.Kind
 	has    protocol.Fields // of its packet
 	fields []byte          // likewise: what follows the length
-	detail []byte
+
+	detail, profile []byte
 }
 
 // pass goes past one event, as event reads it.
@@ -199,6 +200,9 @@ func (d *decoder) pass(prev *int64) (seen glance) {
 	}
 	if flags&hasDetail != 0 {
 		seen.detail = d.bytes()
+	}
+	if flags&hasProfile != 0 {
+		seen.profile = d.bytes()
 	}
 	return seen
 }
@@ -264,15 +268,4 @@ func (d *decoder) take(n int) []byte {
 	b := d.b[:n]
 	d.b = d.b[n:]
 	return b
-}
-
-// chunk returns the stored chunk of a run that has the event number next, in the
-// memory of dst if that is enough.
-func (r *Repository) chunk(run int, next uint64, dst []byte) ([]byte, error) {
-	err := r.view(func(tx *bolt.Tx) error {
-		v, err := r.chunkOf(tx, run, next)
-		dst = append(dst[:0], v...)
-		return err
-	})
-	return dst, err
 }

@@ -79,7 +79,7 @@ func TestFailingSet(t *testing.T) {
 		{name: "a full run that passes empties it", events: results([]string{"a", "b", "c"}, nil)},
 		{name: "a partial run updates it", info: RunInfo{Partial: true},
 			events: results([]string{"b"}, []string{"a"}), want: []string{"a", "c", "gone"}},
-		{name: "a run can turn out partial", end: End{Partial: true},
+		{name: "a run can turn out partial", end: End{Profiles: map[string]ProfileEnd{DefaultProfile: {Partial: true}}},
 			events: results([]string{"b"}, nil), want: []string{"c", "gone"}},
 		{name: "an interrupted run counts as partial", end: End{State: Interrupted},
 			events: results([]string{"b"}, nil), want: []string{"c", "gone"}},
@@ -157,7 +157,7 @@ func TestFailingDetails(t *testing.T) {
 	}
 	for i, want := range []struct{ run, events int }{{0, 2}, {1, 3}} {
 		f := failing[i]
-		events := excerptOf(t, r, f.Run, Wanted{Tests: []Span{{f.ID, f.FirstSeq, f.LastSeq}}})
+		events := excerptOf(t, r, f.Run, Wanted{Tests: []Span{{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq}}})
 		if f.Run != want.run || len(events) != want.events {
 			t.Errorf("%s: got %d events of run %d; want %d of run %d", f.ID, len(events), f.Run, want.events, want.run)
 		}
@@ -214,11 +214,11 @@ func TestManyTests(t *testing.T) {
 	for i, id := range ids {
 		events = append(events, outcome(id, protocol.Status(3+i%5), i, i+1)...)
 	}
-	info := store(t, r, RunInfo{}, End{Listing: ids}, append([]event.Event{asked(ids...)}, events...)...)
+	info := store(t, r, RunInfo{}, End{Profiles: listed(ids)}, append([]event.Event{asked(ids...)}, events...)...)
 	if parts := info.Events - uint64(len(events)); parts < 2 || info.Counts.Tests != n {
 		t.Errorf("got %d events that ask for %d tests", parts, info.Counts.Tests)
 	}
-	tests, err := r.Tests(0, DefaultProfile, nil)
+	tests, err := r.Tests(0, DefaultProfile, 0)
 	if err != nil || len(tests) != n {
 		t.Fatalf("got %d tests, %v; want %d", len(tests), err, n)
 	}

@@ -1,6 +1,8 @@
 package repo
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"testr/internal/event"
@@ -11,19 +13,25 @@ import (
 // to know besides.
 type fold struct {
 	*event.Outcomes
-	listed bool            // the run said what it was asked for
-	madeUp map[string]bool // tests whose last outcome isn't a worker's
+	listed bool              // the run said what it was asked for
+	madeUp map[testName]bool // tests whose last outcome isn't a worker's
 	events uint64
 	last   time.Time // of the last event
 }
 
-func newFold() *fold { return &fold{Outcomes: event.NewOutcomes(), madeUp: map[string]bool{}} }
+// testName is what tells tests of a run apart.
+type testName struct{ profile, id string }
+
+func newFold() *fold { return &fold{Outcomes: event.NewOutcomes(), madeUp: map[testName]bool{}} }
 
 // take takes the next event. It gives it the number that it has in the stored
 // run, so that a fold of what is read back is the same.
 func (f *fold) take(e event.Event) {
 	e.Seq = f.events
 	f.events++
+	if e.Profile == DefaultProfile {
+		e.Profile = ""
+	}
 	if !e.Time.IsZero() {
 		f.last = e.Time
 	}
@@ -31,12 +39,15 @@ func (f *fold) take(e event.Event) {
 	case event.KindAsked:
 		f.listed = true
 	case event.KindPacket:
-		switch p := packetOf(e); {
-		case p == nil || !p.Status.Final():
+		p := packetOf(e)
+		if p == nil || !p.Status.Final() {
+			break
+		}
+		switch name := (testName{e.Profile, p.TestID}); {
 		case e.Detail != "":
-			f.madeUp[p.TestID] = true
-		case f.madeUp[p.TestID]:
-			delete(f.madeUp, p.TestID)
+			f.madeUp[name] = true
+		case f.madeUp[name]:
+			delete(f.madeUp, name)
 		}
 	default:
 	}
@@ -50,14 +61,67 @@ func (w *RunWriter) Outcomes() *event.Outcomes {
 	return w.fold.Outcomes
 }
 
-// complete reports whether everything that was asked for has an outcome.
-func (f *fold) complete() bool {
-	for _, t := range f.Tests() {
-		if t.Asked && !t.Settled() {
-			return false
+// share is what a run says about one profile.
+type share struct {
+	ProfileRun
+	tests   []*event.Test // in the order in which they first appeared
+	listing []string      // nil if the run didn't get to know
+}
+
+// shares returns what a run that is over says about each of its profiles: those
+// that Begin was told of first, in that order. It says nothing about one of which
+// there are neither tests nor a listing, but if there is nothing at all.
+func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
+	var all []share
+	at := map[string]int{}
+	add := func(name string) int {
+		i, ok := at[name]
+		if !ok {
+			i = len(all)
+			at[name] = i
+			end := ends[name]
+			all = append(all, share{ProfileRun{name, info.Partial || end.Partial || info.State != Finished,
+				event.Counts{Interrupted: f.Interrupted()}}, nil, end.Listing})
+		}
+		return i
+	}
+	for _, name := range info.Profiles {
+		add(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(ends)) {
+		if ends[name].Listing != nil {
+			add(name)
 		}
 	}
-	return true
+	for _, t := range f.Tests() {
+		s := &all[add(profileName(t.Profile))]
+		s.tests = append(s.tests, t)
+		s.Partial = s.Partial || t.Asked && !t.Settled() // what was asked for has no outcome
+	}
+	for profile, counts := range f.ByProfile() {
+		all[at[profileName(profile)]].Counts = counts
+	}
+	said := slices.DeleteFunc(slices.Clone(all), func(s share) bool { return s.tests == nil && s.listing == nil })
+	if len(said) == 0 {
+		return all
+	}
+	return said
+}
+
+// profileName returns the name of the profile that an event or a test has.
+func profileName(profile string) string {
+	if profile == "" {
+		return DefaultProfile
+	}
+	return profile
+}
+
+// profileOf returns what an event or a test of the profile of that name has.
+func profileOf(name string) string {
+	if name == DefaultProfile {
+		return ""
+	}
+	return name
 }
 
 // A verdict is what a run says of a test for the failing set.
@@ -96,7 +160,7 @@ func (f *fold) teaches(t *event.Test, known bool) bool {
 	case !t.Timed || !t.Runnable || !t.Settled() || t.Status == protocol.StatusSkip || f.listed && !t.Asked:
 		return false
 	case t.Status == protocol.StatusFail:
-		return !known && !f.madeUp[t.ID]
+		return !known && !f.madeUp[testName{t.Profile, t.ID}]
 	}
 	return true
 }

@@ -1,11 +1,11 @@
 package repo
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
+	"slices"
+	"strconv"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -36,25 +36,49 @@ func (s State) String() string {
 }
 
 // RunInfo is what is known of a run without its events. Begin takes Start,
-// Partial, Command, Selection, Random, Seed, Host, Revision and Profiles from its
-// caller; the rest is the repository's.
+// Partial, Command, Selection, Random, Seed, Host, User, Revision, Dirty and Profiles
+// from its caller; the rest is the repository's.
 type RunInfo struct {
 	ID        int
 	State     State
 	Start     time.Time
 	End       time.Time // of the last event, where nobody said
-	Partial   bool      // the run updates the failing set instead of replacing it
+	Partial   bool      // of one of its profiles at least it updates the failing set instead of replacing it
 	Listed    bool      // the run said what it was asked for
 	Command   []string
 	Selection []string // how its tests were chosen, in its caller's words; none: all there are
 	Random    bool     // its order was random: that of Seed
 	Seed      uint64
 	Host      string
-	Revision  string
-	Profiles  []string // none means DefaultProfile alone
-	Events    uint64   // how many it has; 0 while it runs
+	User      string // who began it
+	Revision  string // of what was tested
+	Dirty     bool   // what was tested differed from Revision
+	Why       string // why it ended, where its caller said so
+	// Profiles are those that it is to cover, none meaning DefaultProfile alone; once it
+	// is over, those that it says something about, if there are any. They are names:
+	// none is empty.
+	Profiles  []string
+	Events    uint64 // how many it has; 0 while it runs
 	Counts    event.Counts
 	Span      time.Duration // from the first to the last time in its packets, as far as these can be
+	ByProfile []ProfileRun  // what it says about each of Profiles, in their order; none while it runs
+}
+
+// ProfileRun is what a run that is over says about one of its profiles.
+type ProfileRun struct {
+	Name    string
+	Partial bool // it updates the failing set instead of replacing it
+	Counts  event.Counts
+}
+
+// Profile returns what the run says about a profile, and whether it says anything.
+func (i RunInfo) Profile(name string) (ProfileRun, bool) {
+	for _, p := range i.ByProfile {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return ProfileRun{}, false
 }
 
 // Duration is the time that the run took, or zero while it isn't over.
@@ -67,21 +91,31 @@ func (i RunInfo) Duration() time.Duration {
 
 // storedInfo is RunInfo as it is stored: names that don't change with the code.
 type storedInfo struct {
-	State     State        `json:"state"`
-	Start     time.Time    `json:"start"`
-	End       time.Time    `json:"end,omitzero"`
-	Partial   bool         `json:"partial,omitempty"`
-	Listed    bool         `json:"listed,omitempty"`
-	Command   []string     `json:"command,omitempty"`
-	Selection []string     `json:"selection,omitempty"`
-	Random    bool         `json:"random,omitempty"`
-	Seed      uint64       `json:"seed,omitempty"`
-	Host      string       `json:"host,omitempty"`
-	Revision  string       `json:"revision,omitempty"`
-	Profiles  []string     `json:"profiles"`
-	Events    uint64       `json:"events"`
-	Counts    storedCounts `json:"counts"`
-	Span      int64        `json:"span,omitempty"` // nanoseconds
+	State     State           `json:"state"`
+	Start     time.Time       `json:"start"`
+	End       time.Time       `json:"end,omitzero"`
+	Partial   bool            `json:"partial,omitempty"`
+	Listed    bool            `json:"listed,omitempty"`
+	Command   []string        `json:"command,omitempty"`
+	Selection []string        `json:"selection,omitempty"`
+	Random    bool            `json:"random,omitempty"`
+	Seed      uint64          `json:"seed,omitempty"`
+	Host      string          `json:"host,omitempty"`
+	User      string          `json:"user,omitempty"`
+	Revision  string          `json:"revision,omitempty"`
+	Dirty     bool            `json:"dirty,omitempty"`
+	Why       string          `json:"why,omitempty"`
+	Profiles  []string        `json:"profiles"`
+	Events    uint64          `json:"events"`
+	Counts    storedCounts    `json:"counts"`
+	Span      int64           `json:"span,omitempty"` // nanoseconds
+	ByProfile []storedProfile `json:"byprofile,omitempty"`
+}
+
+type storedProfile struct {
+	Name    string       `json:"name"`
+	Partial bool         `json:"partial,omitempty"`
+	Counts  storedCounts `json:"counts"`
 }
 
 type storedCounts struct {
@@ -100,87 +134,112 @@ type storedCounts struct {
 	Interrupted bool `json:"interrupted,omitempty"`
 }
 
-// encode returns the run's description with a checksum behind it.
 func (i *RunInfo) encode() ([]byte, error) {
-	text, err := json.Marshal(storedInfo{i.State, i.Start, i.End, i.Partial, i.Listed, i.Command,
-		i.Selection, i.Random, i.Seed, i.Host, i.Revision, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span)})
+	s := storedInfo{i.State, i.Start, i.End, i.Partial, i.Listed, i.Command, i.Selection, i.Random, i.Seed, i.Host,
+		i.User, i.Revision, i.Dirty, i.Why, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span), nil}
+	for _, p := range i.ByProfile {
+		s.ByProfile = append(s.ByProfile, storedProfile{p.Name, p.Partial, storedCounts(p.Counts)})
+	}
+	text, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("describe run %d: %w", i.ID, err)
 	}
-	return binary.BigEndian.AppendUint32(text, crc32.ChecksumIEEE(text)), nil
+	return text, nil
 }
 
-func decodeInfo(id int, value []byte) (RunInfo, error) {
-	n := len(value) - 4
-	if n < 0 || binary.BigEndian.Uint32(value[n:]) != crc32.ChecksumIEEE(value[:n]) {
-		return RunInfo{}, fmt.Errorf("description of run %d: wrong checksum", id)
-	}
+func decodeInfo(id int, text []byte) (RunInfo, error) {
 	var s storedInfo
-	if err := json.Unmarshal(value[:n], &s); err != nil {
+	if err := json.Unmarshal(text, &s); err != nil {
 		return RunInfo{}, fmt.Errorf("description of run %d: %w", id, err)
 	}
 	if s.State == StateInvalid || s.State > Interrupted || len(s.Profiles) == 0 {
 		return RunInfo{}, fmt.Errorf("description of run %d: %w", id, errors.ErrUnsupported)
 	}
-	return RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Selection, s.Random, s.Seed,
-		s.Host, s.Revision, s.Profiles, s.Events, event.Counts(s.Counts), time.Duration(s.Span)}, nil
-}
-
-// What stands in a run's bucket.
-var (
-	keyInfo      = []byte("info")
-	keyTail      = []byte("tail")
-	bucketEvents = []byte("events")
-	bucketTests  = []byte("tests")
-)
-
-// run returns the bucket of a run. Its own pages are verified, those of the
-// buckets in it are not: see part.
-func (r *Repository) run(tx *bolt.Tx, id int) (*bolt.Bucket, error) {
-	key := be64(uint64(id))
-	b := tx.Bucket(bucketRuns).Bucket(key)
-	if id < 0 || b == nil {
-		return nil, fmt.Errorf("run %d: %w", id, ErrNoRun)
+	i := RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Selection, s.Random, s.Seed, s.Host,
+		s.User, s.Revision, s.Dirty, s.Why, s.Profiles, s.Events, event.Counts(s.Counts), time.Duration(s.Span), nil}
+	for _, p := range s.ByProfile {
+		i.ByProfile = append(i.ByProfile, ProfileRun{p.Name, p.Partial, event.Counts(p.Counts)})
 	}
-	return b, r.verifyOnce(tx, fmt.Sprintf("runs/%d", id), b, false)
+	return i, nil
 }
 
-// part returns one of the buckets of a run, its pages verified.
-func (r *Repository) part(tx *bolt.Tx, id int, name []byte) (*bolt.Bucket, error) {
-	run, err := r.run(tx, id)
+func placeOfInfo(id int) string { return "run " + strconv.Itoa(id) }
+
+// putInfo stores the description of a run, and has the catalog name it.
+func (r *Repository) putInfo(tx *bolt.Tx, c *catalog, info *RunInfo) error {
+	value, err := info.encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b := run.Bucket(name)
-	return b, r.verifyOnce(tx, fmt.Sprintf("runs/%d/%s", id, name), b, true)
+	b := tx.Bucket(bucketInfos)
+	b.FillPercent = 0.9
+	if err := b.Put(be64(uint64(info.ID)), value); err != nil {
+		return fmt.Errorf("describe run %d: %w", info.ID, err)
+	}
+	ref := runRef{info.ID, checksum(placeOfInfo(info.ID), value)}
+	if i, ok := c.run(info.ID); ok {
+		c.runs[i] = ref
+	} else {
+		c.runs = slices.Insert(c.runs, i, ref)
+	}
+	return nil
 }
 
+// info returns the description of a run; the error wraps ErrNoRun if it isn't there.
 func (r *Repository) info(tx *bolt.Tx, id int) (RunInfo, error) {
-	b, err := r.run(tx, id)
+	c, err := r.catalog(tx)
 	if err != nil {
 		return RunInfo{}, err
 	}
-	info, err := decodeInfo(id, b.Get(keyInfo))
+	i, ok := c.run(id)
+	if !ok {
+		return RunInfo{}, fmt.Errorf("run %d: %w", id, ErrNoRun)
+	}
+	return r.described(tx, c.runs[i])
+}
+
+// described returns the description that the catalog names.
+func (r *Repository) described(tx *bolt.Tx, ref runRef) (RunInfo, error) {
+	b := tx.Bucket(bucketInfos)
+	if err := r.verifyOnce(tx, "infos", b, true); err != nil {
+		return RunInfo{}, err
+	}
+	value := b.Get(be64(uint64(ref.id)))
+	if err := (reference{true, ref.sum}).check(placeOfInfo(ref.id), value); err != nil {
+		return RunInfo{}, r.damaged("%v", err)
+	}
+	info, err := decodeInfo(ref.id, value)
 	if err != nil {
 		return RunInfo{}, r.damaged("%v", err)
 	}
 	return info, nil
 }
 
-// latest returns the number of the last run, or -1.
-func (r *Repository) latest(tx *bolt.Tx) (int, error) {
-	key, _ := tx.Bucket(bucketRuns).Cursor().Last()
-	if key == nil {
-		return -1, nil
+// infos returns the descriptions of all runs, in order.
+func (r *Repository) infos(tx *bolt.Tx) ([]RunInfo, error) {
+	c, err := r.catalog(tx)
+	if err != nil {
+		return nil, err
 	}
-	return r.runID(tx, key)
+	infos := make([]RunInfo, 0, len(c.runs))
+	for _, ref := range c.runs {
+		info, err := r.described(tx, ref)
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
 }
 
-// runID returns the number of a run by its key, which a cursor came upon. Where
-// keys are out of order it may not be found again.
-func (r *Repository) runID(tx *bolt.Tx, key []byte) (int, error) {
-	if len(key) != 8 || key[0] >= 0x80 || tx.Bucket(bucketRuns).Bucket(key) == nil {
-		return 0, r.damaged("a run has the key %x", key)
+// latest returns the last run; the error is ErrNoRuns where there is none.
+func (r *Repository) latest(tx *bolt.Tx) (RunInfo, error) {
+	c, err := r.catalog(tx)
+	switch {
+	case err != nil:
+		return RunInfo{}, err
+	case len(c.runs) == 0:
+		return RunInfo{}, ErrNoRuns
 	}
-	return int(binary.BigEndian.Uint64(key)), nil
+	return r.described(tx, c.runs[len(c.runs)-1])
 }

@@ -1,18 +1,22 @@
 package repo
 
 import (
-	"bytes"
-	"encoding/binary"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"hash/crc32"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// bucketInstances has the leases. It is not there before the first one.
-var bucketInstances = []byte("instances")
+// bucketInstances has the leases, all as one value.
+var (
+	bucketInstances = []byte("instances")
+	keyLeases       = []byte("leases")
+)
+
+const placeLeases = "instances"
 
 // Lease is something that a process has got and has to give back, whatever
 // becomes of it.
@@ -29,6 +33,7 @@ type Lease struct {
 
 // storedLease is Lease as it is stored: names that don't change with the code.
 type storedLease struct {
+	Key     uint64    `json:"key"`
 	Section string    `json:"section,omitempty"`
 	ID      string    `json:"id,omitempty"`
 	Dispose string    `json:"dispose,omitempty"`
@@ -38,68 +43,30 @@ type storedLease struct {
 	Failure string    `json:"failure,omitempty"`
 }
 
-// encode returns the lease with a checksum behind it.
-func (l *Lease) encode() ([]byte, error) {
-	text, err := json.Marshal(storedLease{l.Section, l.ID, l.Dispose, l.Dir, l.PID, l.Since, l.Failure})
-	if err != nil {
-		return nil, err
-	}
-	return binary.BigEndian.AppendUint32(text, crc32.ChecksumIEEE(text)), nil
-}
-
-func decodeLease(key, value []byte) (Lease, error) {
-	if len(key) != 8 || binary.BigEndian.Uint64(key) == 0 {
-		return Lease{}, fmt.Errorf("an instance has the key %x", key)
-	}
-	number := binary.BigEndian.Uint64(key)
-	n := len(value) - 4
-	if n < 0 || binary.BigEndian.Uint32(value[n:]) != crc32.ChecksumIEEE(value[:n]) {
-		return Lease{}, fmt.Errorf("instance %d: wrong checksum", number)
-	}
-	var s storedLease
-	if err := json.Unmarshal(value[:n], &s); err != nil {
-		return Lease{}, fmt.Errorf("instance %d: %w", number, err)
-	}
-	return Lease{number, s.Section, s.ID, s.Dispose, s.Dir, s.PID, s.Since, s.Failure}, nil
+// storedLeases is all leases.
+type storedLeases struct {
+	Last   uint64        `json:"last"` // key that a lease got
+	Leases []storedLease `json:"leases"`
 }
 
 // PutLease stores a lease, in the place of the one with its key, or with a key
 // that none had before if it has none. When it returns nil that is on disk. A run
 // may go on meanwhile.
 func (r *Repository) PutLease(l Lease) (key uint64, err error) {
-	if err := r.view(func(tx *bolt.Tx) error { _, err := r.instances(tx); return err }); err != nil {
-		return 0, fmt.Errorf("store instance %q: %w", l.ID, err)
-	}
-	err = r.update(func(tx *bolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists(bucketInstances)
-		if err != nil {
-			return err
-		}
+	err = r.changeLeases(func(s *storedLeases) {
 		if key = l.Key; key == 0 {
-			if key, err = r.nextLease(b); err != nil {
-				return err
-			}
+			key = s.Last + 1
 		}
-		value, err := l.encode()
-		if err != nil {
-			return err
+		s.Last = max(s.Last, key)
+		l.Key = key
+		i, ok := s.search(key)
+		if !ok {
+			s.Leases = slices.Insert(s.Leases, i, storedLease{})
 		}
-		return b.Put(be64(key), value)
+		s.Leases[i] = storedLease(l)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("store instance %q: %w", l.ID, err)
-	}
-	return key, nil
-}
-
-// nextLease returns a key that no lease has had.
-func (r *Repository) nextLease(b *bolt.Bucket) (uint64, error) {
-	key, err := b.NextSequence()
-	if err != nil {
-		return 0, err
-	}
-	if last, _ := b.Cursor().Last(); bytes.Compare(be64(key), last) <= 0 {
-		return 0, r.damaged("an instance has the key %x, and the next one would get %d", last, key)
 	}
 	return key, nil
 }
@@ -107,14 +74,13 @@ func (r *Repository) nextLease(b *bolt.Bucket) (uint64, error) {
 // RemoveLease removes a lease. It is no error if there is none with that key.
 // When it returns nil that is on disk.
 func (r *Repository) RemoveLease(key uint64) error {
-	known := false
-	err := r.view(func(tx *bolt.Tx) error {
-		b, err := r.instances(tx)
-		known = b != nil && b.Get(be64(key)) != nil
-		return err
-	})
-	if err == nil && known {
-		err = r.update(func(tx *bolt.Tx) error { return tx.Bucket(bucketInstances).Delete(be64(key)) })
+	leases, err := r.Leases()
+	if err == nil && slices.ContainsFunc(leases, func(l Lease) bool { return l.Key == key }) {
+		err = r.changeLeases(func(s *storedLeases) {
+			if i, ok := s.search(key); ok {
+				s.Leases = slices.Delete(s.Leases, i, i+1)
+			}
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("remove instance %d: %w", key, err)
@@ -126,32 +92,66 @@ func (r *Repository) RemoveLease(key uint64) error {
 // they were first stored.
 func (r *Repository) Leases() (leases []Lease, err error) {
 	err = r.view(func(tx *bolt.Tx) error {
-		b, err := r.instances(tx)
-		if b == nil || err != nil {
-			return err
-		}
-		err = b.ForEach(func(key, value []byte) error {
-			lease, err := decodeLease(key, value)
-			if err != nil {
-				return r.damaged("%v", err)
-			}
-			leases = append(leases, lease)
-			return nil
-		})
-		if n := len(leases); err == nil && n > 0 && leases[n-1].Key > b.Sequence() {
-			err = r.damaged("instance %d is there, and the last one was %d", leases[n-1].Key, b.Sequence())
+		s, err := r.leases(tx)
+		for _, l := range s.Leases {
+			leases = append(leases, Lease(l))
 		}
 		return err
 	})
 	return leases, err
 }
 
-// instances returns the bucket of leases, its pages verified, or nil if there is
-// none.
-func (r *Repository) instances(tx *bolt.Tx) (*bolt.Bucket, error) {
-	b := tx.Bucket(bucketInstances)
-	if b == nil {
-		return nil, nil
+func (s *storedLeases) search(key uint64) (int, bool) {
+	return slices.BinarySearchFunc(s.Leases, key, func(l storedLease, key uint64) int { return cmp.Compare(l.Key, key) })
+}
+
+// changeLeases stores what fn makes of all leases, as one value: there are few.
+func (r *Repository) changeLeases(fn func(*storedLeases)) error {
+	return r.update(func(tx *bolt.Tx) error {
+		s, err := r.leases(tx)
+		if err != nil {
+			return err
+		}
+		fn(&s)
+		return r.changeCatalog(tx, func(c *catalog) error { return putLeases(tx, c, s) })
+	})
+}
+
+func putLeases(tx *bolt.Tx, c *catalog, s storedLeases) error {
+	value, err := json.Marshal(s)
+	if err == nil {
+		err = tx.Bucket(bucketInstances).Put(keyLeases, value)
 	}
-	return b, r.verifyOnce(tx, "instances", b, true)
+	if err != nil {
+		return fmt.Errorf("instances: %w", err)
+	}
+	c.leases = refer(placeLeases, value)
+	return nil
+}
+
+// leases returns all leases.
+func (r *Repository) leases(tx *bolt.Tx) (s storedLeases, err error) {
+	c, err := r.catalog(tx)
+	if err != nil || !c.leases.there {
+		return s, err
+	}
+	b := tx.Bucket(bucketInstances)
+	if err := r.verifyOnce(tx, "instances", b, true); err != nil {
+		return s, err
+	}
+	value := b.Get(keyLeases)
+	if err = c.leases.check(placeLeases, value); err == nil {
+		err = json.Unmarshal(value, &s)
+	}
+	if err != nil {
+		return s, r.damaged("%v", err)
+	}
+	last := uint64(0)
+	for _, l := range s.Leases {
+		if l.Key <= last || l.Key > s.Last {
+			return s, r.damaged("instance %d is out of order", l.Key)
+		}
+		last = l.Key
+	}
+	return s, nil
 }

@@ -3,11 +3,8 @@ package repo
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -179,24 +176,29 @@ func TestLeasesAfterACrash(t *testing.T) {
 	wantLeases(t, queryRepo(t, dir), l)
 }
 
-// S20: whatever stands in the bucket, it is damage, and nothing is lost by it.
+// S20: whatever stands in the place of the leases, it is damage, and nothing is lost
+// by it.
 func TestLeasesDamaged(t *testing.T) {
 	good := Lease{ID: "a"}
-	value, err := good.encode()
-	if err != nil {
-		t.Fatal(err)
+	named := func(value string) func(tx *bolt.Tx, r *Repository) error {
+		return func(tx *bolt.Tx, r *Repository) error {
+			return errors.Join(tx.Bucket(bucketInstances).Put(keyLeases, []byte(value)),
+				r.changeCatalog(tx, func(c *catalog) error {
+					c.leases = refer(placeLeases, []byte(value))
+					return nil
+				}))
+		}
 	}
-	noJSON := binary.BigEndian.AppendUint32([]byte("{"), crc32.ChecksumIEEE([]byte("{")))
-	for name, spoil := range map[string]func(*bolt.Bucket) error{
-		"a short key": func(b *bolt.Bucket) error { return b.Put([]byte("x"), value) },
-		"key 0":       func(b *bolt.Bucket) error { return b.Put(be64(0), value) },
-		"no value":    func(b *bolt.Bucket) error { return b.Put(be64(1), nil) },
-		"another id": func(b *bolt.Bucket) error {
-			return b.Put(be64(1), bytes.Replace(value, []byte(`"id":"a"`), []byte(`"id":"c"`), 1))
+	for name, spoil := range map[string]func(tx *bolt.Tx, r *Repository) error{
+		"missing": func(tx *bolt.Tx, _ *Repository) error { return tx.Bucket(bucketInstances).Delete(keyLeases) },
+		"another id": func(tx *bolt.Tx, _ *Repository) error {
+			b := tx.Bucket(bucketInstances)
+			return b.Put(keyLeases, bytes.Replace(b.Get(keyLeases), []byte(`"id":"a"`), []byte(`"id":"c"`), 1))
 		},
-		"no JSON":  func(b *bolt.Bucket) error { return b.Put(be64(1), noJSON) },
-		"a bucket": func(b *bolt.Bucket) error { _, err := b.CreateBucket(be64(7)); return err },
-		"sequence": func(b *bolt.Bucket) error { return b.SetSequence(0) },
+		"no JSON":         named("{"),
+		"key 0":           named(`{"last":1,"leases":[{"key":0,"id":"a"}]}`),
+		"twice":           named(`{"last":1,"leases":[{"key":1,"id":"a"},{"key":1,"id":"b"}]}`),
+		"beyond the last": named(`{"last":1,"leases":[{"key":2,"id":"a"}]}`),
 	} {
 		dir := t.TempDir()
 		if err := Init(dir); err != nil {
@@ -205,7 +207,7 @@ func TestLeasesDamaged(t *testing.T) {
 		r := openRepo(t, dir)
 		putLease(t, r, good)
 		putLease(t, r, good)
-		if err := r.update(func(tx *bolt.Tx) error { return spoil(tx.Bucket(bucketInstances)) }); err != nil {
+		if err := r.update(func(tx *bolt.Tx) error { return spoil(tx, r) }); err != nil {
 			t.Fatal(err)
 		}
 		var damaged *DamagedError
@@ -215,41 +217,8 @@ func TestLeasesDamaged(t *testing.T) {
 		if err := r.Check(context.Background()); !errors.As(err, &damaged) {
 			t.Errorf("%s: Check: got %v; want a %T", name, err, damaged)
 		}
-		if name == "sequence" {
-			if _, err := r.PutLease(good); !errors.As(err, &damaged) {
-				t.Errorf("%s: PutLease: got %v; want a %T", name, err, damaged)
-			}
+		if _, err := r.PutLease(good); !errors.As(err, &damaged) {
+			t.Errorf("%s: PutLease: got %v; want a %T", name, err, damaged)
 		}
 	}
-}
-
-// A testr that knows nothing of leases reads and writes a repository with them,
-// and leaves them alone: its format is the same.
-func TestLeasesAreFormat1(t *testing.T) {
-	dir := newDir(t)
-	r := openRepo(t, dir)
-	l := Lease{ID: "a"}
-	l.Key = putLease(t, r, l)
-	closeRepo(t, r)
-	db, err := bolt.Open(filepath.Join(dir, DirName, FileName), 0o600, &bolt.Options{ReadOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.View(func(tx *bolt.Tx) error {
-		if got, err := getBE64(tx.Bucket(bucketMeta), keyFormat); err != nil || got != 1 {
-			t.Errorf("got format %d, %v; want 1", got, err)
-		}
-		for _, name := range topBuckets { // what format 1 wants to be there
-			if string(name) == string(bucketInstances) || tx.Bucket(name) == nil {
-				t.Errorf("bucket %s: want it there, and without it for leases", name)
-			}
-		}
-		return nil
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
-	// And one of before has no such bucket, which is no damage.
-	old := newDir(t)
-	wantLeases(t, queryRepo(t, old))
 }

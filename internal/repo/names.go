@@ -2,133 +2,238 @@ package repo
 
 import (
 	"bytes"
-	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
-	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"sync"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// longName is the length from which on a test id's hash stands in for it as a
-// key: bbolt's keys are limited, and long ones make a bad tree.
-const longName = 512
-
-// nameKey returns the key under which the number of a test id is stored.
-func nameKey(id string) []byte {
-	if len(id) <= longName {
-		return append([]byte{0}, id...)
-	}
-	sum := sha256.Sum256([]byte(id))
-	return append([]byte{1}, sum[:]...)
-}
+// A block of ids is closed when it has this many, or this much of them.
+const (
+	blockIDs   = 512
+	blockBytes = 256 << 10
+)
 
 // numbers are the numbers of test ids. No test has the number 0.
 type numbers map[string]uint64
 
-// number returns the numbers of ids, and gives new ones to those that have
-// none, if the transaction can write. It sorts ids.
-func (r *Repository) number(tx *bolt.Tx, ids []string) (numbers, error) {
-	names, err := r.numbers(tx)
+// idCache is what was read of ids, and what the transaction that is going on adds
+// to them: if that comes to nothing the cache is forgotten. It may be used by
+// several goroutines.
+type idCache struct {
+	mu     sync.Mutex
+	blocks map[uint64][]string // by the number of the first; guarded by mu
+	known  numbers             // of all ids, or nil; guarded by mu, what it has is never changed
+}
+
+// forget has everything read again: nobody knows what is in the file.
+func (c *idCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocks, c.known = nil, nil
+}
+
+func (c *idCache) know(known numbers) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known = known
+}
+
+// block returns a block that was read before, if it reaches to the number.
+func (c *idCache) block(first, number uint64) ([]string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := c.blocks[first]
+	return ids, number < first+uint64(len(ids))
+}
+
+func (c *idCache) keep(first uint64, ids []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.blocks == nil {
+		c.blocks = map[uint64][]string{}
+	}
+	c.blocks[first] = ids
+}
+
+// number returns the numbers of ids, and gives new ones to those that have none,
+// if the transaction can write; c is the catalog that it will store.
+func (r *Repository) number(tx *bolt.Tx, c *catalog, ids []string) (numbers, error) {
+	known, err := r.numbers(tx, c)
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
 	found := make(numbers, len(ids))
 	var missing []string
-	c := names.Cursor()
-	var key, v []byte
 	for _, id := range ids {
-		want := nameKey(id)
-		if key != nil { // the next one is it, more often than not
-			key, v = c.Next()
-		}
-		if !bytes.Equal(key, want) {
-			key, v = c.Seek(want)
-		}
-		switch {
-		case !bytes.Equal(key, want):
+		if n := known[id]; n != 0 {
+			found[id] = n
+		} else {
 			missing = append(missing, id)
-		case len(v) != 8:
-			return nil, r.damaged("the number of a test has %d bytes", len(v))
-		default:
-			found[id] = binary.BigEndian.Uint64(v)
 		}
 	}
 	if len(missing) == 0 || !tx.Writable() {
 		return found, nil
 	}
-	return found, r.addNames(tx, missing, found)
+	slices.Sort(missing) // neighbours in the order have much in common
+	missing = slices.Compact(missing)
+	if err := r.addIDs(tx, c, missing, found); err != nil {
+		return nil, err
+	}
+	known = maps.Clone(known)
+	for _, id := range missing {
+		known[id] = found[id]
+	}
+	r.ids.know(known)
+	return found, nil
 }
 
-// addNames numbers new ids. Sorted and in one go, as they are, they cost a
-// tenth of what they would one by one.
-func (r *Repository) addNames(tx *bolt.Tx, ids []string, found numbers) error {
-	byNumber, err := r.ids(tx)
-	if err != nil {
-		return err
+// numbers returns the numbers of all ids; nobody may change them.
+func (r *Repository) numbers(tx *bolt.Tx, c *catalog) (numbers, error) {
+	r.ids.mu.Lock()
+	known := r.ids.known
+	r.ids.mu.Unlock()
+	if known != nil && uint64(len(known)) >= c.tests {
+		return known, nil
 	}
-	names := tx.Bucket(bucketNames)
-	names.FillPercent, byNumber.FillPercent = 0.9, 1
-	last, err := lastNumber(byNumber)
-	if err != nil {
-		return r.damaged("%v", err)
+	known = make(numbers, min(c.tests, 1<<20))
+	for next := uint64(1); next <= c.tests; {
+		first, ids, err := r.idBlock(tx, next)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range ids {
+			known[id] = first + uint64(i)
+		}
+		next = first + uint64(len(ids))
 	}
-	for _, id := range ids {
-		last++
-		number := be64(last)
-		if err := errors.Join(names.Put(nameKey(id), number), byNumber.Put(number, []byte(id))); err != nil {
+	if uint64(len(known)) != c.tests {
+		return nil, r.damaged("%d tests have ids, and there are %d", len(known), c.tests)
+	}
+	r.ids.know(known)
+	return known, nil
+}
+
+// addIDs numbers new ids, which are in order.
+func (r *Repository) addIDs(tx *bolt.Tx, c *catalog, missing []string, found numbers) error {
+	first, block, size := c.tests+1, []string(nil), 0
+	if c.tests > 0 {
+		last, ids, err := r.idBlock(tx, c.tests)
+		if err != nil {
 			return err
 		}
-		found[id] = last
+		for _, id := range ids {
+			size += len(id)
+		}
+		if len(ids) < blockIDs && size < blockBytes {
+			first, block = last, slices.Clone(ids)
+		} else {
+			size = 0
+		}
 	}
-	return nil
+	b := tx.Bucket(bucketIDs)
+	b.FillPercent = 1
+	put := func() error {
+		if err := b.Put(be64(first), r.encodeIDs(first, block)); err != nil {
+			return fmt.Errorf("ids of tests: %w", err)
+		}
+		return nil
+	}
+	for _, id := range missing {
+		if len(block) >= blockIDs || size >= blockBytes {
+			if err := put(); err != nil {
+				return err
+			}
+			first, block, size = first+uint64(len(block)), block[:0], 0
+		}
+		c.tests++
+		found[id] = c.tests
+		block, size = append(block, id), size+len(id)
+	}
+	return put()
 }
 
-// lastNumber returns the highest number that a test has, or 0.
-func lastNumber(byNumber *bolt.Bucket) (uint64, error) {
-	key, _ := byNumber.Cursor().Last()
+func placeOfIDs(first uint64) string { return "ids " + strconv.FormatUint(first, 10) }
+
+func (r *Repository) encodeIDs(first uint64, ids []string) []byte {
+	raw := binary.AppendUvarint(nil, uint64(len(ids)))
+	for _, id := range ids {
+		raw = appendString(raw, id)
+	}
+	return seal(placeOfIDs(first), r.codec.pack(nil, raw))
+}
+
+func (r *Repository) decodeIDs(first uint64, value []byte) ([]string, error) {
+	packed, err := unseal(placeOfIDs(first), value)
+	if err != nil {
+		return nil, r.damaged("%v", err)
+	}
+	raw, err := r.codec.unpack(packed, nil)
+	if err != nil {
+		return nil, r.damaged("%s: %v", placeOfIDs(first), err)
+	}
+	d := decoder{b: raw}
+	ids := make([]string, d.length())
+	for i := range ids {
+		ids[i] = d.string()
+	}
+	if d.bad || len(d.b) > 0 || len(ids) == 0 {
+		return nil, r.damaged("%s: can't be read", placeOfIDs(first))
+	}
+	return ids, nil
+}
+
+// idBlock returns the block that has the id of a number, and the number of its
+// first one.
+func (r *Repository) idBlock(tx *bolt.Tx, number uint64) (first uint64, ids []string, err error) {
+	b := tx.Bucket(bucketIDs)
+	if err := r.verifyOnce(tx, "ids", b, true); err != nil {
+		return 0, nil, err
+	}
+	c := b.Cursor()
+	key, value := c.Seek(be64(number))
 	switch {
 	case key == nil:
-		return 0, nil
-	case len(key) != 8:
-		return 0, errors.New("a test's number isn't one")
+		key, value = c.Last()
+	case !bytes.Equal(key, be64(number)):
+		key, value = c.Prev()
 	}
-	return binary.BigEndian.Uint64(key), nil
+	if len(key) != 8 {
+		return 0, nil, r.damaged("no test has the number %d", number)
+	}
+	first = binary.BigEndian.Uint64(key)
+	if ids, ok := r.ids.block(first, number); ok && !tx.Writable() {
+		return first, ids, nil
+	}
+	if ids, err = r.decodeIDs(first, value); err != nil {
+		return 0, nil, err
+	}
+	if number < first || number-first >= uint64(len(ids)) {
+		return 0, nil, r.damaged("no test has the number %d", number)
+	}
+	if !tx.Writable() {
+		r.ids.keep(first, ids)
+	}
+	return first, ids, nil
 }
 
 // names returns the test ids with the given numbers, in their order.
 func (r *Repository) names(tx *bolt.Tx, wanted []uint64) ([]string, error) {
-	byNumber, err := r.ids(tx)
-	if err != nil {
-		return nil, err
-	}
-	order := make([]int, len(wanted))
-	for i := range order {
-		order[i] = i
-	}
-	if !slices.IsSorted(wanted) {
-		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(wanted[a], wanted[b]) })
-	}
-	ids := make([]string, len(wanted))
-	c := byNumber.Cursor()
-	var key, value []byte
-	want := make([]byte, 8)
-	for n, i := range order {
-		binary.BigEndian.PutUint64(want, wanted[i])
-		// The next key is the one, more often than not.
-		if n > 0 && key != nil && !bytes.Equal(key, want) {
-			key, value = c.Next()
+	names := make([]string, len(wanted))
+	var first uint64
+	var ids []string
+	for i, number := range wanted {
+		if number < first || number-first >= uint64(len(ids)) {
+			var err error
+			if first, ids, err = r.idBlock(tx, number); err != nil {
+				return nil, err
+			}
 		}
-		if !bytes.Equal(key, want) {
-			key, value = c.Seek(want)
-		}
-		if !bytes.Equal(key, want) {
-			return nil, r.damaged("no test has the number %d", wanted[i])
-		}
-		ids[i] = string(value)
+		names[i] = ids[number-first]
 	}
-	return ids, nil
+	return names, nil
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"testr/internal/tempdir"
 )
 
 const (
@@ -24,9 +26,10 @@ const (
 	// DefaultProfile is the profile of everything while no profiles are configured.
 	DefaultProfile = "default"
 
-	formatVersion = 1
+	formatVersion = 2
 
 	lockTimeout = time.Second
+	oneTry      = time.Millisecond // bbolt tries every 50 ms; zero would be for ever
 
 	// growBy is how much room the file gets at a time: holes, at first.
 	growBy = 4 << 20
@@ -39,17 +42,18 @@ const (
 // The buckets, and the keys that stand beside buckets.
 var (
 	bucketMeta    = []byte("meta")
-	bucketNames   = []byte("names")
+	bucketInfos   = []byte("infos")
 	bucketIDs     = []byte("ids")
 	bucketRuns    = []byte("runs")
+	bucketHistory = []byte("history")
 	bucketFailing = []byte("failing")
 	bucketTiming  = []byte("timing")
 	bucketListing = []byte("listing")
 
-	topBuckets = [][]byte{bucketMeta, bucketNames, bucketIDs, bucketRuns, bucketFailing, bucketTiming, bucketListing}
+	topBuckets = [][]byte{bucketMeta, bucketCatalog, bucketInfos, bucketIDs, bucketRuns, bucketHistory, bucketFailing,
+		bucketTiming, bucketListing, bucketInstances}
 
-	keyFormat  = []byte("format")
-	keyNextRun = []byte("next-run")
+	keyFormat = []byte("format")
 )
 
 // Repository is an open repository. Its methods may be called by several
@@ -59,11 +63,22 @@ type Repository struct {
 	db       *bolt.DB
 	file     *os.File // the file of db, for reading pages without its map
 	readOnly bool
+	format   uint64 // of the file when it was opened
 	codec    *codec
 	holder   *holder // nil without the right to write
+	ids      idCache
+
+	unwritten *unwritten // nil unless there is no room for what a crash left to be done
+
+	// swap is held for reading while db is used, for writing while another takes its
+	// place.
+	swap sync.RWMutex
 
 	mu       sync.Mutex
+	known    *catalog        // what was read last; guarded by mu
+	stamped  stamp           // of known; guarded by mu
 	running  *RunWriter      // guarded by mu
+	begun    *RunWriter      // the same once it is on disk and has its number; guarded by mu
 	verified map[string]bool // parts of the file whose pages were looked at; guarded by mu
 	block    []byte          // what pages were last read into; guarded by mu
 	broken   error           // a panic of bbolt, after which its locks may be held for ever; guarded by mu
@@ -120,8 +135,8 @@ func fill(path string) error {
 				return err
 			}
 		}
-		meta := tx.Bucket(bucketMeta)
-		return errors.Join(meta.Put(keyFormat, be64(formatVersion)), meta.Put(keyNextRun, be64(0)))
+		return errors.Join(tx.Bucket(bucketMeta).Put(keyFormat, be64(formatVersion)),
+			new(Repository).putCatalog(tx, &catalog{}))
 	})
 	return errors.Join(err, db.Sync(), db.Close())
 }
@@ -140,20 +155,25 @@ func syncDir(dir string) error {
 }
 
 // Open opens the repository in dir for reading and writing, and waits a second
-// at most for another process to let it go. A run that a crash left unfinished
-// is closed first: it becomes an interrupted one, with everything that was
-// committed.
+// at most for another process to let it go. A file of an older format becomes one
+// of this, in one transaction. A run that a crash left unfinished is closed first:
+// it becomes an interrupted one, with everything that was committed.
 //
 // The error is a *NotFoundError, *BusyError, *FormatError or *DamagedError
 // where one of them fits.
 func Open(dir string) (*Repository, error) {
-	r, err := open(dir, filepath.Join(dir, DirName, FileName), false)
+	return openFor(dir, lockTimeout)
+}
+
+// openFor is Open, which waits that long for another process.
+func openFor(dir string, wait time.Duration) (*Repository, error) {
+	r, err := open(dir, filepath.Join(dir, DirName, FileName), false, wait)
 	if err != nil {
 		return nil, err
 	}
 	r.holder = newHolder(filepath.Join(dir, DirName))
 	r.holder.write(&BusyError{PID: os.Getpid(), Run: -1, Since: time.Now()})
-	if err := r.recoverRun(); err != nil {
+	if err := r.settle(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	// What a crash in Init left behind. Who is in there now loses anyway.
@@ -167,65 +187,90 @@ func Open(dir string) (*Repository, error) {
 
 // OpenReadOnly opens the repository in dir for queries. Several processes may
 // do so at once, but none while another has it open for writing: that is a
-// *BusyError. A run that a crash left unfinished is closed first, as Open
-// does; where the repository can't be written, in a copy that nobody else sees.
-func OpenReadOnly(dir string) (*Repository, error) {
+// *BusyError. A file of an older format becomes one of this, and a run that a crash
+// left unfinished is closed first, as Open does; where the repository can't be
+// written, in a copy that nobody else sees, and where there is no room, in memory.
+func OpenReadOnly(dir string) (*Repository, error) { return openReadOnly(dir, lockTimeout) }
+
+// TryReadOnly is OpenReadOnly for who can ask somebody else: it waits for nobody.
+func TryReadOnly(dir string) (*Repository, error) { return openReadOnly(dir, oneTry) }
+
+func openReadOnly(dir string, wait time.Duration) (*Repository, error) {
 	path := filepath.Join(dir, DirName, FileName)
-	r, err := open(dir, path, true)
+	r, err := open(dir, path, true, wait)
 	if err != nil {
 		return nil, err
 	}
-	unfinished, err := r.unfinished()
-	if err == nil && unfinished < 0 {
-		return r, nil
+	unfinished := -1
+	if r.format == formatVersion {
+		if unfinished, err = r.unfinished(); err == nil && unfinished < 0 {
+			return r, nil
+		}
 	}
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, err
 	}
-	w, err := Open(dir)
+	w, err := openFor(dir, wait)
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return openCopy(dir, path)
+	case errors.As(err, new(*SpaceError)):
+		return openUnwritten(dir)
 	case err != nil:
 		return nil, err
 	}
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return open(dir, path, true)
+	return open(dir, path, true, wait)
 }
 
-// openCopy closes the unfinished run of a repository that can't be written in
-// a copy without a name, and opens that.
+// settle brings a file that was just opened for writing to the form that everything
+// else expects.
+func (r *Repository) settle() error {
+	if r.format != formatVersion {
+		if err := r.upgrade(); err != nil {
+			return err
+		}
+	}
+	return r.recoverRun()
+}
+
+// openCopy does what Open does to a repository that can't be written in a copy
+// without a name, and opens that.
 func openCopy(dir, path string) (*Repository, error) {
 	from, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("copy the repository: %w", err)
 	}
 	defer func() { _ = from.Close() }()
-	tmp, err := os.CreateTemp("", "testr-*.db")
+	temp, err := tempdir.Make()
 	if err != nil {
 		return nil, fmt.Errorf("copy the repository: %w", err)
 	}
-	_, err = io.Copy(tmp, from)
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		_ = os.Remove(tmp.Name())
+	defer func() { _ = temp.Remove() }() // what is open stays
+	to, err := os.OpenFile(filepath.Join(temp.Path(), FileName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
 		return nil, fmt.Errorf("copy the repository: %w", classify(err))
 	}
-	r, err := open(dir, tmp.Name(), false)
-	_ = os.Remove(tmp.Name())
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Close()); err != nil {
+		return nil, fmt.Errorf("copy the repository: %w", classify(err))
+	}
+	r, err := open(dir, to.Name(), false, lockTimeout)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.recoverRun(); err != nil {
+	if err := r.settle(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	r.readOnly = true
 	return r, nil
 }
 
-// open opens the file and looks at its format; nothing more.
-func open(dir, path string, readOnly bool) (*Repository, error) {
+// open opens the file and looks at its format; nothing more. It waits that long
+// for another process.
+func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
@@ -238,11 +283,17 @@ func open(dir, path string, readOnly bool) (*Repository, error) {
 		return nil, &DamagedError{path, "it is empty"}
 	}
 	r := &Repository{path: path, readOnly: readOnly, codec: newCodec(), verified: map[string]bool{}}
-	err = r.openDB(initialMap)
+	err = r.openDB(initialMap, wait)
 	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
-		err = r.openDB(0)
+		err = r.openDB(0, wait)
 	}
 	switch {
+	case err == nil && r.replaced():
+		// Compact put another file in its place while this waited for its lock.
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+		return open(dir, path, readOnly, wait)
 	case err == nil:
 	case timedOut(err):
 		return nil, newHolder(filepath.Dir(path)).read()
@@ -258,25 +309,39 @@ func open(dir, path string, readOnly bool) (*Repository, error) {
 	return r, nil
 }
 
-func (r *Repository) openDB(mapSize int) error {
+func (r *Repository) openDB(mapSize int, wait time.Duration) error {
 	return r.guard(func() (err error) {
-		r.db, err = bolt.Open(r.path, 0o600, &bolt.Options{
-			Timeout:         lockTimeout,
-			FreelistType:    bolt.FreelistMapType,
-			InitialMmapSize: mapSize,
-			ReadOnly:        r.readOnly,
-			NoStatistics:    true,
-			OpenFile: func(name string, flag int, _ os.FileMode) (*os.File, error) {
-				var err error
-				r.file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
-				return r.file, err
-			},
-		})
-		if err == nil {
-			r.db.AllocSize = growBy
-		}
+		r.db, r.file, err = openBolt(r.path, mapSize, wait, r.readOnly)
 		return err
 	})
+}
+
+// replaced reports whether the file that was opened no longer has its name.
+func (r *Repository) replaced() bool {
+	opened, err := r.file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(r.path)
+	return err == nil && !os.SameFile(opened, named)
+}
+
+func openBolt(path string, mapSize int, wait time.Duration, readOnly bool) (db *bolt.DB, file *os.File, err error) {
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:         wait,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: mapSize,
+		ReadOnly:        readOnly,
+		NoStatistics:    true,
+		OpenFile: func(name string, flag int, _ os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
+			return file, err
+		},
+	})
+	if err == nil {
+		db.AllocSize = growBy
+	}
+	return db, file, err
 }
 
 func (r *Repository) checkFormat() error {
@@ -284,14 +349,17 @@ func (r *Repository) checkFormat() error {
 		if err := r.verify(tx, bucketMeta); err != nil {
 			return err
 		}
-		found, err := getBE64(tx.Bucket(bucketMeta), keyFormat)
+		var err error
+		r.format, err = getBE64(tx.Bucket(bucketMeta), keyFormat)
 		switch {
 		case err != nil:
 			return r.damaged("%v", err)
-		case found != formatVersion:
-			return &FormatError{Found: found, Known: formatVersion}
+		case r.format == formatVersion:
+			return r.verify(tx, topBuckets...)
+		case r.format == 1:
+			return r.verifyOld(tx)
 		}
-		return r.verify(tx, topBuckets...)
+		return &FormatError{Found: r.format, Known: formatVersion}
 	})
 }
 
@@ -322,7 +390,14 @@ func (r *Repository) Close() error {
 		}
 		return nil
 	}
-	return r.guard(r.db.Close)
+	return r.guard(func() error {
+		if r.unwritten != nil {
+			if err := r.unwritten.forget(); err != nil {
+				return err
+			}
+		}
+		return r.db.Close()
+	})
 }
 
 // view runs fn in a read transaction, and keeps panics and faults of a damaged
@@ -331,6 +406,11 @@ func (r *Repository) Close() error {
 func (r *Repository) view(fn func(*bolt.Tx) error) error {
 	if err := r.usable(); err != nil {
 		return err
+	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
+	if u := r.unwritten; u != nil {
+		return classify(r.guard(func() error { return u.view(r.db, fn) }))
 	}
 	return classify(r.guard(func() error { return r.db.View(fn) }))
 }
@@ -342,14 +422,23 @@ func (r *Repository) update(fn func(*bolt.Tx) error) error {
 	if err := r.usable(); err != nil {
 		return err
 	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	return classify(r.guard(func() error {
+		if r.unwritten != nil {
+			return r.unwritten.update(r.db, fn)
+		}
 		if err := r.faulty("before"); err != nil {
 			return err
 		}
-		if err := r.db.Update(fn); err != nil {
-			return err
+		err := r.db.Update(fn)
+		if err == nil {
+			err = r.faulty("after")
 		}
-		return r.faulty("after")
+		if err != nil {
+			r.ids.forget() // it may have numbers that nobody has got
+		}
+		return err
 	}))
 }
 

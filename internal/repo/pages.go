@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"io"
 
 	bolt "go.etcd.io/bbolt"
@@ -22,6 +23,8 @@ const (
 	flagLeaf     = 0x02
 	flagFreelist = 0x10
 	flagBucket   = 0x01 // of a leaf's element: its value is a bucket
+
+	metaSize = 64 // with its checksum, the last 8 bytes
 
 	bucketHead = 16 // root page, sequence; an inline bucket's page follows
 
@@ -261,17 +264,39 @@ func (p *pages) deep(root uint64, depth int) error {
 
 // meta returns the root page and the page of the free list as tx sees them.
 func (p *pages) meta(tx *bolt.Tx) (root, freelist uint64, err error) {
-	native := binary.NativeEndian
+	native, id := binary.NativeEndian, uint64(tx.ID())
+	if tx.Writable() {
+		id-- // what it has changed stands nowhere yet
+	}
 	for i := range int64(2) {
 		b := make([]byte, 80)
 		if _, err := p.file.ReadAt(b, i*int64(p.size)); err != nil {
 			return 0, 0, fmt.Errorf("page %d: %w", i, err)
 		}
-		if b = b[pageHead:]; native.Uint64(b[48:]) == uint64(tx.ID()) {
+		if b = b[pageHead:]; native.Uint64(b[48:]) == id {
 			return native.Uint64(b[16:]), native.Uint64(b[32:]), nil
 		}
 	}
-	return 0, 0, fmt.Errorf("neither meta page is that of transaction %d", tx.ID())
+	return 0, 0, fmt.Errorf("neither meta page is that of transaction %d", id)
+}
+
+// bothMetas checks bbolt's two meta pages. Where the one that was written last is
+// damaged bbolt takes the other, which knows nothing of the last commit; nothing
+// but damage has that come about, since a sector is written as a whole.
+func (p *pages) bothMetas() error {
+	for i := range int64(2) {
+		b := make([]byte, pageHead+metaSize)
+		if _, err := p.file.ReadAt(b, i*int64(p.size)); err != nil {
+			return fmt.Errorf("page %d: %w", i, err)
+		}
+		b = b[pageHead:]
+		h := fnv.New64a()
+		_, _ = h.Write(b[:metaSize-8])
+		if binary.NativeEndian.Uint64(b[metaSize-8:]) != h.Sum64() {
+			return fmt.Errorf("meta page %d: wrong checksum", i)
+		}
+	}
+	return nil
 }
 
 // free returns the pages in the free list.

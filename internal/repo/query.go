@@ -3,8 +3,8 @@ package repo
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,20 +13,26 @@ import (
 	"testr/internal/event"
 )
 
-// Latest returns the last run; the error is ErrNoRuns where there is none.
+// Latest returns the last run that is over; the error is ErrNoRuns where there is
+// none.
 func (r *Repository) Latest() (RunInfo, error) {
 	var info RunInfo
 	err := r.view(func(tx *bolt.Tx) error {
-		id, err := r.latest(tx)
-		if err == nil && id < 0 {
-			err = ErrNoRuns
+		c, err := r.catalog(tx)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			info, err = r.info(tx, id)
+		for _, ref := range slices.Backward(c.runs) { // the last one may go on
+			if info, err = r.described(tx, ref); err != nil || info.State != Running {
+				return err
+			}
 		}
-		return err
+		return ErrNoRuns
 	})
-	return info, err
+	if err != nil {
+		return RunInfo{}, err
+	}
+	return info, nil
 }
 
 // Run returns the run of that number; the error is ErrNoRun if it isn't there.
@@ -42,29 +48,50 @@ func (r *Repository) Run(id int) (RunInfo, error) {
 // Runs returns all runs in order.
 func (r *Repository) Runs() ([]RunInfo, error) {
 	var runs []RunInfo
-	err := r.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketRuns).Cursor()
-		for key, _ := c.First(); key != nil; key, _ = c.Next() {
-			id, err := r.runID(tx, key)
-			if err != nil {
-				return err
-			}
-			info, err := r.info(tx, id)
-			if err != nil {
-				return err
-			}
-			runs = append(runs, info)
-		}
-		return nil
+	err := r.view(func(tx *bolt.Tx) (err error) {
+		runs, err = r.infos(tx)
+		return err
 	})
 	return runs, err
 }
 
+// Profile is a profile that the repository has something of.
+type Profile struct {
+	Name    string
+	Runs    int // that say something about it
+	LastRun int // the last of these, or -1
+	Failing int // how many tests its failing set has
+	Tests   int // with an outcome in its last full run, or without one in its last
+}
+
+// Profiles returns the profiles that the repository has runs or failing tests of, by
+// name.
+func (r *Repository) Profiles() ([]Profile, error) {
+	var all []Profile
+	err := r.view(func(tx *bolt.Tx) error {
+		c, err := r.catalog(tx)
+		if err != nil {
+			return err
+		}
+		for _, p := range c.profiles {
+			if p.runs > 0 || p.failed > 0 {
+				all = append(all, Profile{p.name, p.runs, p.last, p.failed, p.tests})
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
 // Tests returns what a run that is over says of a profile's tests, in the order
-// in which they first appeared; none if the run doesn't cover the profile. Want,
-// if it isn't nil, chooses among them: what it is asked about has no ids yet.
-// Tests may share their lists of tags.
-func (r *Repository) Tests(run int, profile string, want func(*event.Test) bool) ([]*event.Test, error) {
+// in which they first appeared; none if the run doesn't cover the profile. Tests
+// may share their lists of tags.
+func (r *Repository) Tests(run int, profile string, choose Choice) ([]*event.Test, error) {
+	return r.tests(run, profile, choose.wants)
+}
+
+// tests returns the wanted tests of a run: what want is asked about has no ids yet.
+func (r *Repository) tests(run int, profile string, want func(*event.Test) bool) ([]*event.Test, error) {
 	blocks, err := r.columns(run, profile)
 	if err != nil {
 		return nil, fmt.Errorf("tests of run %d: %w", run, err)
@@ -73,13 +100,13 @@ func (r *Repository) Tests(run int, profile string, want func(*event.Test) bool)
 	t := new(event.Test) // most are often not wanted
 	for _, c := range blocks {
 		for i := range c.ids {
-			if c.test(i, t); want == nil || want(t) {
+			if c.test(i, t); want(t) {
 				rows.add(t, c, i)
 				t = new(event.Test)
 			}
 		}
 	}
-	if err := r.identify(&rows); err != nil {
+	if err := r.identify(&rows, profile); err != nil {
 		return nil, fmt.Errorf("tests of run %d: %w", run, err)
 	}
 	return rows.tests, nil
@@ -119,7 +146,7 @@ func (r *Repository) Slowest(run int, profile string, limit int) ([]*event.Test,
 		blocks[p.block].test(int(p.row), t)
 		rows.add(t, blocks[p.block], int(p.row))
 	}
-	if err := r.identify(&rows); err != nil {
+	if err := r.identify(&rows, profile); err != nil {
 		return nil, fmt.Errorf("slowest tests of run %d: %w", run, err)
 	}
 	return rows.tests, nil
@@ -141,15 +168,15 @@ func (x *rows) add(t *event.Test, c *columns, row int) {
 	}
 }
 
-// identify gives tests their ids.
-func (r *Repository) identify(x *rows) error {
+// identify gives tests their ids and their profile.
+func (r *Repository) identify(x *rows, profile string) error {
 	return r.view(func(tx *bolt.Tx) error {
 		ids, err := r.names(tx, x.ids)
 		if err != nil {
 			return err
 		}
 		for i, id := range ids {
-			x.tests[i].ID = id
+			x.tests[i].ID, x.tests[i].Profile = id, profileOf(profile)
 		}
 		ids, err = r.names(tx, x.parents)
 		for i, id := range ids {
@@ -184,18 +211,30 @@ func (r *Repository) columns(run int, profile string) ([]*columns, error) {
 func (r *Repository) blocks(run int, profile string) ([][]byte, error) {
 	var blocks [][]byte
 	err := r.view(func(tx *bolt.Tx) error {
+		info, err := r.info(tx, run)
+		if err != nil {
+			return err
+		}
+		p, err := r.parts(tx, &info)
+		if err != nil || p == nil || len(p.columns[profile]) == 0 {
+			return err
+		}
 		part, err := r.part(tx, run, bucketTests)
 		if err != nil {
 			return err
 		}
 		b := part.Bucket([]byte(profile))
 		if b == nil {
-			return nil
+			return r.damaged("run %d has no tests of %s", run, profile)
 		}
-		return b.ForEach(func(_, v []byte) error {
-			blocks = append(blocks, bytes.Clone(v))
-			return nil
-		})
+		for i, sum := range p.columns[profile] {
+			value := b.Get(be64(uint64(i)))
+			if err := (reference{true, sum}).check(placeOfColumns(run, profile, i), value); err != nil {
+				return r.damaged("%v", err)
+			}
+			blocks = append(blocks, bytes.Clone(value))
+		}
+		return nil
 	})
 	return blocks, err
 }
@@ -203,27 +242,21 @@ func (r *Repository) blocks(run int, profile string) ([][]byte, error) {
 // Failing returns a profile's failing set, sorted by test id.
 func (r *Repository) Failing(profile string) ([]Failing, error) {
 	var failing []Failing
-	err := r.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket(bucketFailing).Bucket([]byte(profile))
-		if b == nil {
-			return nil
-		}
-		var which []uint64
-		err := b.ForEach(func(k, v []byte) error {
-			f, err := decodeFailing(v)
-			if err != nil || len(k) != 8 {
-				return r.damaged("failing set of %s: %v", profile, err)
-			}
-			failing = append(failing, f)
-			which = append(which, binary.BigEndian.Uint64(k))
-			return nil
-		})
+	err := r.viewProfile(profile, func(tx *bolt.Tx, c *catalog, p *profileRef) error {
+		set, err := r.failing(tx, p)
 		if err != nil {
 			return err
 		}
+		which := make([]uint64, len(set))
+		for i, e := range set {
+			which[i] = e.number
+		}
 		ids, err := r.names(tx, which)
-		for i := range ids {
-			failing[i].ID = ids[i]
+		for i, id := range ids {
+			f := set[i].Failing
+			_, there := c.run(f.Run)
+			f.ID, f.Gone = id, !there
+			failing = append(failing, f)
 		}
 		return err
 	})
@@ -234,21 +267,32 @@ func (r *Repository) Failing(profile string) ([]Failing, error) {
 	return failing, nil
 }
 
+// viewProfile runs fn in a read transaction with what is known of a profile, if
+// anything is.
+func (r *Repository) viewProfile(profile string, fn func(*bolt.Tx, *catalog, *profileRef) error) error {
+	return r.view(func(tx *bolt.Tx) error {
+		c, err := r.catalog(tx)
+		if err != nil {
+			return err
+		}
+		if p := c.profile(profile); p != nil {
+			return fn(tx, c, p)
+		}
+		return nil
+	})
+}
+
 // Timing returns how long tests take in a profile, by their ids: the mean of
 // their durations, of which the last counts half, the one before it a quarter,
 // and so on.
 func (r *Repository) Timing(profile string) (map[string]time.Duration, error) {
 	timing := map[string]time.Duration{}
-	err := r.view(func(tx *bolt.Tx) error {
-		known, err := r.decodeTiming(tx.Bucket(bucketTiming).Get([]byte(profile)))
-		if err != nil || len(known) == 0 {
+	err := r.viewProfile(profile, func(tx *bolt.Tx, _ *catalog, p *profileRef) error {
+		known, err := r.timing(tx, p)
+		if err != nil {
 			return err
 		}
-		order := make([]uint64, 0, len(known))
-		for n := range known {
-			order = append(order, n)
-		}
-		slices.Sort(order)
+		order := slices.Sorted(maps.Keys(known))
 		ids, err := r.names(tx, order)
 		timing = make(map[string]time.Duration, len(ids))
 		for i, id := range ids {
@@ -263,8 +307,12 @@ func (r *Repository) Timing(profile string) (map[string]time.Duration, error) {
 // none if no run did.
 func (r *Repository) Listing(profile string) ([]string, error) {
 	var listing []string
-	err := r.view(func(tx *bolt.Tx) error {
-		order, err := r.decodeListing(tx.Bucket(bucketListing).Get([]byte(profile)))
+	err := r.viewProfile(profile, func(tx *bolt.Tx, _ *catalog, p *profileRef) error {
+		raw, err := r.state(tx, bucketListing, profile, p.listing)
+		if err != nil {
+			return err
+		}
+		order, err := r.decodeListing(raw)
 		if err == nil {
 			listing, err = r.names(tx, order)
 		}
@@ -273,27 +321,44 @@ func (r *Repository) Listing(profile string) ([]string, error) {
 	return listing, err
 }
 
-// Stats is what there is to say of a repository as a whole.
+// Stats is what there is to say of a repository as a whole, or of a profile.
 type Stats struct {
-	Runs  int
-	Tests int   // that were ever seen
-	Bytes int64 // size of the file
+	Runs     int
+	Tests    int           // that were ever seen; of a profile: see Profile
+	Outcomes int           // of all runs together
+	Time     time.Duration // that the runs took together
+	Bytes    int64         // size of the file; 0 for a profile
+
+	ByProfile map[string]Stats // nil for a profile
 }
 
 // Stats returns how much the repository holds.
 func (r *Repository) Stats() (Stats, error) {
-	var s Stats
+	s := Stats{ByProfile: map[string]Stats{}}
 	err := r.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketRuns).Cursor()
-		for key, _ := c.First(); key != nil; key, _ = c.Next() {
-			s.Runs++
-		}
-		ids, err := r.ids(tx)
+		c, err := r.catalog(tx)
 		if err != nil {
 			return err
 		}
-		last, err := lastNumber(ids)
-		s.Tests, s.Bytes = int(last), tx.Size()
+		runs, err := r.infos(tx)
+		for _, info := range runs {
+			s.Outcomes += info.Counts.Tests
+			s.Time += info.Duration()
+			for _, p := range info.ByProfile {
+				of := s.ByProfile[p.Name]
+				of.Runs++
+				of.Outcomes += p.Counts.Tests
+				of.Time += info.Duration()
+				s.ByProfile[p.Name] = of
+			}
+		}
+		for _, p := range c.profiles {
+			if of, ok := s.ByProfile[p.name]; ok {
+				of.Tests = p.tests
+				s.ByProfile[p.name] = of
+			}
+		}
+		s.Runs, s.Tests, s.Bytes = len(runs), int(c.tests), tx.Size()
 		return err
 	})
 	return s, err

@@ -30,11 +30,29 @@ func TestChosenTests(t *testing.T) {
 				p.Has, p.ParentID = p.Has|protocol.HasParent, "parent"
 			}
 		}
+		ended.Packet.Has |= protocol.HasRoute
+		ended.Packet.Route = strconv.Itoa(i % 2)
+		if i%5 == 0 {
+			events = append(events, event.Event{Kind: event.KindAsked, Tests: []string{id}, Worker: event.NoWorker})
+		}
+		if i%50 == 0 {
+			reason := event.Event{Kind: event.KindNotRun, Tests: []string{id}, Worker: event.NoWorker, Detail: "lost"}
+			events = append(events, reason)
+			continue
+		}
+		if began.Packet.Tags[0] == "worker-1" { // it passes when it is tried again
+			first := status(id, protocol.StatusFail, i)
+			again := status(id, protocol.StatusInProgress, i)
+			again.Packet.Has, again.Packet.Tags = again.Packet.Has|protocol.HasTags, []string{"attempt-2"}
+			ended.Packet.Tags = append([]string{"attempt-2"}, ended.Packet.Tags...)
+			events = append(events, began, first, again, ended)
+			continue
+		}
 		events = append(events, began, ended)
 	}
 	r := newRepo(t)
 	store(t, r, RunInfo{}, End{}, events...)
-	all, err := r.Tests(0, DefaultProfile, nil)
+	all, err := r.Tests(0, DefaultProfile, 0)
 	if err != nil || len(all) != blockTests+50 {
 		t.Fatalf("got %d tests, %v", len(all), err)
 	}
@@ -45,9 +63,34 @@ func TestChosenTests(t *testing.T) {
 			t.Errorf("%s: %v -want +got:\n%s", what, err, diff)
 		}
 	}
-	failed := slices.DeleteFunc(slices.Clone(all), func(t *event.Test) bool { return !t.Failed() })
-	got, err := r.Tests(0, DefaultProfile, (*event.Test).Failed)
-	same("failed", failed, got, err)
+	for choose, wanted := range map[Choice]func(*event.Test) bool{
+		ChooseFailed:                (*event.Test).Failed,
+		ChooseFlaky:                 (*event.Test).Flaky,
+		ChooseNotRun:                func(t *event.Test) bool { return t.NotRun != "" },
+		ChooseFailed | ChooseNotRun: func(t *event.Test) bool { return t.Failed() || t.NotRun != "" },
+		ChooseFailed | ChooseFlaky:  func(t *event.Test) bool { return t.Failed() || t.Flaky() },
+	} {
+		chosen := slices.DeleteFunc(slices.Clone(all), func(t *event.Test) bool { return !wanted(t) })
+		if len(chosen) == 0 || len(chosen) == len(all) {
+			t.Fatalf("choice %b: %d of %d tests: it has nothing to choose", choose, len(chosen), len(all))
+		}
+		got, err := r.Tests(0, DefaultProfile, choose)
+		same("choice "+strconv.Itoa(int(choose)), chosen, got, err)
+	}
+	wantRan := Ran{Asked: map[string]int{}, Others: map[string]int{}}
+	for _, t := range all {
+		switch {
+		case !t.Settled():
+		case t.Asked:
+			wantRan.Asked[t.Route]++
+		case t.Runnable:
+			wantRan.Others[t.Route]++
+		}
+	}
+	ran, err := r.Ran(0, DefaultProfile)
+	if diff := gocmp.Diff(wantRan, ran); diff != "" || err != nil || len(ran.Asked) != 2 || len(ran.Others) != 2 {
+		t.Errorf("ran: %v -want +got:\n%s", err, diff)
+	}
 
 	slowest := slices.DeleteFunc(slices.Clone(all), func(t *event.Test) bool { return !t.Timed || !t.Runnable })
 	slices.SortStableFunc(slowest, func(a, b *event.Test) int { return cmp.Compare(b.Duration, a.Duration) })

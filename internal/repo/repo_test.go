@@ -118,6 +118,11 @@ func join(lists ...[]event.Event) []event.Event {
 	return all
 }
 
+// listed is the end of a run that got to know which tests there are.
+func listed(ids []string) map[string]ProfileEnd {
+	return map[string]ProfileEnd{DefaultProfile: {Listing: ids}}
+}
+
 // store makes a run of events.
 func store(t testing.TB, r *Repository, info RunInfo, end End, events ...event.Event) RunInfo {
 	t.Helper()
@@ -205,13 +210,15 @@ func TestRun(t *testing.T) {
 		[]event.Event{{Kind: event.KindWarning, Worker: event.NoWorker, Detail: "a\nb"}})
 	info := RunInfo{Start: at(0), Command: []string{"testr", "run"}, Host: "h", Revision: "abc",
 		Selection: []string{"--failing", "x"}, Random: true, Seed: 1<<64 - 1}
-	got := store(t, r, info, End{State: Finished, Time: at(60), Listing: []string{"pkg.c", "pkg.a", "pkg.b"}}, events...)
+	got := store(t, r, info, End{State: Finished, Time: at(60), Profiles: listed([]string{"pkg.c", "pkg.a", "pkg.b"})}, events...)
 
 	want := RunInfo{ID: 0, State: Finished, Start: at(0), End: at(60), Listed: true, Command: []string{"testr", "run"},
 		Host: "h", Revision: "abc", Profiles: []string{DefaultProfile}, Events: uint64(len(events)),
 		Selection: []string{"--failing", "x"}, Random: true, Seed: 1<<64 - 1,
 		Span:   49 * time.Millisecond,
 		Counts: event.Counts{Asked: 3, Tests: 3, Passed: 1, Skipped: 1, Failed: 2}}
+	want.ByProfile = []ProfileRun{{DefaultProfile, false, event.Counts{Asked: 3, Tests: 3, Passed: 1, Skipped: 1,
+		Failed: 2}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Close: -want +got:\n%s", diff)
 	}
@@ -241,14 +248,14 @@ func checkEvents(t *testing.T, r *Repository, events []event.Event) {
 	for _, e := range events {
 		f.take(e)
 	}
-	tests, err := r.Tests(0, DefaultProfile, nil)
+	tests, err := r.Tests(0, DefaultProfile, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(f.Tests(), tests, cmpopts.IgnoreUnexported(event.Test{})); diff != "" {
 		t.Errorf("Tests: -want +got:\n%s", diff)
 	}
-	excerpt := excerptOf(t, r, 0, Wanted{Tests: []Span{{"pkg.b", tests[1].FirstSeq, tests[1].LastSeq}}})
+	excerpt := excerptOf(t, r, 0, Wanted{Tests: []Span{{ID: "pkg.b", First: tests[1].FirstSeq, Last: tests[1].LastSeq}}})
 	if diff := cmp.Diff([]event.Event{events[4], events[5], events[7], events[8]}, excerpt); diff != "" {
 		t.Errorf("Excerpt: -want +got:\n%s", diff)
 	}
@@ -333,7 +340,7 @@ func TestOddIDs(t *testing.T) {
 		events = append(events, outcome(id, protocol.StatusFail, 1, 2)...)
 	}
 	events = append(events, notRun("lost", ids[5], ids[6], ids[9]))
-	store(t, r, RunInfo{}, End{Listing: ids}, events...)
+	store(t, r, RunInfo{}, End{Profiles: listed(ids)}, events...)
 	if listing, err := r.Listing(DefaultProfile); err != nil || !cmp.Equal(listing, ids) {
 		t.Errorf("the listing differs: %v", err)
 	}

@@ -15,7 +15,7 @@ import (
 	"testr/internal/protocol"
 )
 
-// Schedule returns the tests of a run in the order in which they began, and
+// Schedule returns the tests of a run under a profile in the order in which they began, and
 // after them those that were sent to a worker, never began, and were not taken
 // back. A route leaves only what came by it, or by one below it: 1 has what came
 // by 1/0, too. A test that was run again stands where it began first, on that
@@ -25,7 +25,7 @@ import (
 //
 // The error wraps ErrNoRun where there is no such run, and is a *NoRouteError if
 // nothing came by that route. Of a run that goes on, what is on disk counts.
-func (r *Repository) Schedule(run int, route string) ([]string, error) {
+func (r *Repository) Schedule(run int, profile, route string) ([]string, error) {
 	c, err := r.Replay(run)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,9 @@ func (r *Repository) Schedule(run int, route string) ([]string, error) {
 			return nil, fmt.Errorf("the schedule of run %d: %w", run, err)
 		}
 		for _, e := range events {
-			s.event(e)
+			if profileName(e.Profile) == profile || e.Tests == nil && packetOf(e) == nil {
+				s.event(e)
+			}
 		}
 	}
 	tests := s.tests()
@@ -181,11 +183,11 @@ type Left struct {
 	Settled []string
 }
 
-// Left returns what a run that is over left undone, for whoever goes on with it;
+// Left returns what a run that is over left undone of a profile, for whoever goes on with it;
 // both lists in the order in which the run first had to do with their tests. A
 // run that was cut short by a crash is over from the next Open on. The error
 // wraps ErrNoRun where there is no such run, and ErrRunning where it goes on.
-func (r *Repository) Left(run int) (Left, error) {
+func (r *Repository) Left(run int, profile string) (Left, error) {
 	info, err := r.Run(run)
 	if err == nil && info.State == Running {
 		err = ErrRunning
@@ -193,8 +195,9 @@ func (r *Repository) Left(run int) (Left, error) {
 	if err != nil {
 		return Left{}, fmt.Errorf("what run %d left: %w", run, err)
 	}
-	left := Left{Whole: info.Counts.Asked > 0}
-	tests, err := r.Tests(run, info.Profiles[0], func(t *event.Test) bool {
+	of, _ := info.Profile(profile)
+	left := Left{Whole: of.Counts.Asked > 0}
+	tests, err := r.tests(run, profile, func(t *event.Test) bool {
 		return t.Asked || !left.Whole && t.Runnable && t.Settled()
 	})
 	for _, t := range tests {

@@ -107,7 +107,7 @@ func TestSchedule(t *testing.T) {
 				}
 			}
 			store(t, r, RunInfo{}, End{}, test.events...)
-			got, err := r.Schedule(0, test.route)
+			got, err := r.Schedule(0, DefaultProfile, test.route)
 			if diff := cmp.Diff(test.want, strings.Join(got, " ")); diff != "" || err != nil {
 				t.Errorf("%v -want +got:\n%s", err, diff)
 			}
@@ -118,19 +118,19 @@ func TestSchedule(t *testing.T) {
 func TestScheduleErrors(t *testing.T) {
 	r := newRepo(t)
 	store(t, r, RunInfo{}, End{}, join(by(1, outcome("a", passes, 1, 2)...), by(0, outcome("b", passes, 1, 2)...))...)
-	if _, err := r.Schedule(1, ""); !errors.Is(err, ErrNoRun) {
+	if _, err := r.Schedule(1, DefaultProfile, ""); !errors.Is(err, ErrNoRun) {
 		t.Errorf("no such run: got %v; want ErrNoRun", err)
 	}
 	for route, want := range map[string]string{
 		"7": `run 0 has no route "7": there are "0", "1"`, "0/1": `run 0 has no route "0/1": there are "0", "1"`,
 	} {
-		got, err := r.Schedule(0, route)
+		got, err := r.Schedule(0, DefaultProfile, route)
 		if _, ok := errors.AsType[*NoRouteError](err); !ok || err.Error() != want || got != nil {
 			t.Errorf("route %q: got %v, %v; want %s", route, got, err, want)
 		}
 	}
 	store(t, r, RunInfo{}, End{})
-	if _, err := r.Schedule(1, "0"); err == nil || err.Error() != `run 1 has no route "0": nothing in it has one` {
+	if _, err := r.Schedule(1, DefaultProfile, "0"); err == nil || err.Error() != `run 1 has no route "0": nothing in it has one` {
 		t.Errorf("an empty run: got %v", err)
 	}
 	var many []event.Event
@@ -138,7 +138,7 @@ func TestScheduleErrors(t *testing.T) {
 		many = append(many, through(fmt.Sprintf("%05d\n", i), status("a", passes, i)))
 	}
 	store(t, r, RunInfo{}, End{}, many...)
-	_, err := r.Schedule(2, "x")
+	_, err := r.Schedule(2, DefaultProfile, "x")
 	if err == nil || strings.ContainsAny(err.Error(), "\n") || !strings.HasSuffix(err.Error(), fmt.Sprintf(" and %d more",
 		maxRoutes-20)) {
 		t.Errorf("very many routes: got %v", err)
@@ -171,7 +171,7 @@ func TestLeft(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRepo(t)
 			store(t, r, RunInfo{}, End{State: Interrupted}, test.events...)
-			got, err := r.Left(0)
+			got, err := r.Left(0, DefaultProfile)
 			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
 				t.Errorf("%v -want +got:\n%s", err, diff)
 			}
@@ -199,7 +199,7 @@ func TestLeftOfKilled(t *testing.T) {
 	if err := w.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Left(0); !errors.Is(err, ErrRunning) {
+	if _, err := r.Left(0, DefaultProfile); !errors.Is(err, ErrRunning) {
 		t.Errorf("while it goes on: got %v; want ErrRunning", err)
 	}
 	// As good as killed: nothing else of the run is stored.
@@ -208,15 +208,15 @@ func TestLeftOfKilled(t *testing.T) {
 	}
 	closeRepo(t, r)
 	r = openRepo(t, dir)
-	left, err := r.Left(0)
+	left, err := r.Left(0, DefaultProfile)
 	if err != nil || !left.Whole || len(left.Tests) != len(ids)-1 || !slices.Equal(left.Settled, ids[1:2]) {
 		t.Errorf("got %v, %d tests, settled %v, %v", left.Whole, len(left.Tests), left.Settled, err)
 	}
-	order, err := r.Schedule(0, "0")
+	order, err := r.Schedule(0, DefaultProfile, "0")
 	if diff := cmp.Diff([]string{ids[1], ids[0], ids[2]}, order); diff != "" || err != nil {
 		t.Errorf("%v -want +got:\n%s", err, diff)
 	}
-	if _, err := r.Left(1); !errors.Is(err, ErrNoRun) {
+	if _, err := r.Left(1, DefaultProfile); !errors.Is(err, ErrNoRun) {
 		t.Errorf("no such run: got %v; want ErrNoRun", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 	// maxPending is how much may wait for its commit before Event waits too.
 	maxPending = 4 << 20
 
+	// maxProfile is how long a profile's name may be.
+	maxProfile = 1024
+
 	// maxRecent is how much of what was committed stays in memory for cursors.
 	maxRecent = 4 << 20
 )
@@ -37,6 +41,9 @@ type RunWriter struct {
 	fold *fold   // likewise
 	tail chunk   // likewise: the events of the last chunk, which isn't full
 
+	chunks   []chunkRef // likewise: those that are full
+	progress progress   // likewise
+
 	wake chan struct{} // something waits for its commit, or the run is to be closed
 	full chan struct{} // the group in the making shouldn't wait any longer
 	over chan struct{} // closed when the committing goroutine has ended
@@ -45,7 +52,8 @@ type RunWriter struct {
 	changed chan struct{} // closed, and replaced, when anything below changes; guarded by mu
 	next    uint64        // guarded by mu, as all that follows
 	pending []event.Event
-	size    int // of pending
+	size    int       // of pending
+	waiting time.Time // since when pending has something
 	stored  uint64
 	recent  []group
 	held    int // size of recent
@@ -61,15 +69,20 @@ type group struct {
 }
 
 // Begin starts a run and returns the writer for its events. When it returns,
-// the run is on disk as one that goes on.
+// the run is on disk as one that goes on. A run before it that could not be
+// closed is closed first, as Open does.
 func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
+	info.Profiles = slices.Clone(info.Profiles)
 	if len(info.Profiles) == 0 {
 		info.Profiles = []string{DefaultProfile}
 	}
-	if n := len(info.Profiles[0]); len(info.Profiles) > 1 || n == 0 || n > 1024 {
-		return nil, fmt.Errorf("begin a run of profiles %q: %w", info.Profiles, errors.ErrUnsupported)
+	for i, name := range info.Profiles {
+		if n := len(name); n == 0 || n > maxProfile || slices.Contains(info.Profiles[:i], name) {
+			return nil, fmt.Errorf("begin a run of profiles %q: %w", info.Profiles, errors.ErrUnsupported)
+		}
 	}
 	info.State, info.End, info.Events, info.Counts = Running, time.Time{}, 0, event.Counts{}
+	info.Span, info.ByProfile = 0, nil
 	w := &RunWriter{r: r, fold: newFold(), changed: make(chan struct{}),
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), over: make(chan struct{})}
 
@@ -85,12 +98,18 @@ func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
 	r.running = w
 	r.mu.Unlock()
 
-	err := r.update(func(tx *bolt.Tx) error { return r.begin(tx, &info) })
+	err := r.recoverRun()
+	if err == nil {
+		err = r.update(func(tx *bolt.Tx) error { return r.begin(tx, &info) })
+	}
 	if err != nil {
 		r.ended()
 		return nil, fmt.Errorf("begin a run: %w", err)
 	}
 	w.info = info
+	r.mu.Lock()
+	r.begun = w
+	r.mu.Unlock()
 	r.holder.write(&BusyError{PID: os.Getpid(), Run: info.ID, Since: info.Start, Command: info.Command})
 	go w.commitGroups()
 	return w, nil
@@ -98,25 +117,26 @@ func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
 
 // begin stores a run that has no events yet, under the next number.
 func (r *Repository) begin(tx *bolt.Tx, info *RunInfo) error {
-	meta := tx.Bucket(bucketMeta)
-	id, err := getBE64(meta, keyNextRun)
-	if err != nil || id >= 1<<62 {
-		return r.damaged("the number of the next run: %d, %v", id, err)
-	}
-	info.ID = int(id)
-	value, err := info.encode()
+	c, err := r.catalog(tx)
 	if err != nil {
 		return err
 	}
+	if c.next >= maxRuns {
+		return errors.New("there can't be more runs")
+	}
+	c = c.clone()
+	info.ID = int(c.next)
+	c.next++
 	runs := tx.Bucket(bucketRuns)
 	runs.FillPercent = 1
-	run, err := runs.CreateBucket(be64(id))
+	run, err := runs.CreateBucket(be64(uint64(info.ID)))
 	if err != nil {
 		return err
 	}
 	_, errEvents := run.CreateBucket(bucketEvents)
 	_, errTests := run.CreateBucket(bucketTests)
-	err = errors.Join(errEvents, errTests, run.Put(keyInfo, value), meta.Put(keyNextRun, be64(id+1)))
+	err = errors.Join(errEvents, errTests, run.Put(keyProgress, new(progress).encode(info.ID)),
+		r.putInfo(tx, c, info), r.putCatalog(tx, c))
 	r.trust(info.ID)
 	return err
 }
@@ -125,7 +145,7 @@ func (r *Repository) begin(tx *bolt.Tx, info *RunInfo) error {
 func (r *Repository) ended() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running = nil
+	r.running, r.begun = nil, nil
 }
 
 // ID returns the run's number.
@@ -139,6 +159,9 @@ func (w *RunWriter) ID() int { return w.info.ID }
 // An event that names very many tests is stored as several of its kind, in one
 // transaction: whoever finds one of them finds all.
 func (w *RunWriter) Event(e event.Event) error {
+	if len(e.Profile) > maxProfile {
+		return fmt.Errorf("the profile of an event has %d bytes: %w", len(e.Profile), errors.ErrUnsupported)
+	}
 	parts := []event.Event{e}
 	if len(e.Tests) > 0 {
 		parts = splitTests(e)
@@ -155,6 +178,7 @@ func (w *RunWriter) Event(e event.Event) error {
 		return ErrClosed
 	}
 	if len(w.pending) == 0 {
+		w.waiting = time.Now()
 		signal(w.wake)
 	}
 	for _, part := range parts {
@@ -225,7 +249,7 @@ func (w *RunWriter) commitGroups() {
 	timer := time.NewTimer(groupDelay)
 	defer timer.Stop()
 	for range w.wake {
-		timer.Reset(groupDelay)
+		timer.Reset(w.patience())
 		select {
 		case <-w.full:
 		case <-timer.C:
@@ -254,6 +278,14 @@ func (w *RunWriter) commitGroups() {
 	}
 }
 
+// patience is how long the group in the making may still wait: its first event may
+// have waited for the commit of the group before it.
+func (w *RunWriter) patience() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(0, groupDelay-time.Since(w.waiting))
+}
+
 // remember notes that a group is on disk, and keeps it for cursors instead of
 // what they have had for longest; w.mu is held.
 func (w *RunWriter) remember(g group) {
@@ -271,10 +303,12 @@ func (w *RunWriter) remember(g group) {
 // them are on disk: all, those before one that can't be stored, or none.
 func (w *RunWriter) commit(events []event.Event) (stored int, err error) {
 	var full [][]byte
-	var firsts []uint64
+	p, before := w.progress, len(w.chunks)
 	shut := func() {
-		full = append(full, w.tail.value(w.r.codec))
-		firsts = append(firsts, w.tail.first)
+		value := w.tail.value(w.r.codec)
+		ref := referChunk(w.info.ID, w.tail.first, value)
+		full, w.chunks = append(full, value), append(w.chunks, ref)
+		p.add(ref)
 		w.tail.reset()
 	}
 	for _, e := range events {
@@ -293,19 +327,29 @@ func (w *RunWriter) commit(events []event.Event) (stored int, err error) {
 	if stored == 0 {
 		return 0, err
 	}
+	p.events, p.tail = w.tail.first+uint64(w.tail.count), reference{}
+	var tail []byte
+	if w.tail.count > 0 {
+		tail = w.tail.value(w.r.codec)
+		p.tail = reference{true, referChunk(w.info.ID, w.tail.first, tail).sum}
+	}
+	w.progress = p
 	failed := w.r.update(func(tx *bolt.Tx) error {
 		run := tx.Bucket(bucketRuns).Bucket(be64(uint64(w.info.ID)))
 		chunks := run.Bucket(bucketEvents)
 		chunks.FillPercent = 1
 		for i, value := range full {
-			if err := chunks.Put(be64(firsts[i]), value); err != nil {
+			if err := chunks.Put(be64(w.chunks[before+i].first), value); err != nil {
 				return err
 			}
 		}
-		if w.tail.count == 0 {
+		if err := run.Put(keyProgress, p.encode(w.info.ID)); err != nil {
+			return err
+		}
+		if tail == nil {
 			return run.Delete(keyTail)
 		}
-		return run.Put(keyTail, w.tail.value(w.r.codec))
+		return run.Put(keyTail, tail)
 	})
 	if failed != nil {
 		return 0, fmt.Errorf("store events of run %d: %w", w.info.ID, failed)
@@ -327,10 +371,16 @@ func sizeOnDisk(e event.Event) int {
 
 // End is what the caller of RunWriter.Close knows of a run's end.
 type End struct {
-	State   State     // Finished or Interrupted
-	Partial bool      // the run turned out to be one, whatever Begin was told
-	Time    time.Time // when it ended; zero means: with its last event
-	Listing []string  // all ids there are, in order, if the run got to know; it is kept for the next one
+	State    State                 // Finished or Interrupted
+	Time     time.Time             // when it ended; zero means: with its last event
+	Why      string                // why it ended, for people
+	Profiles map[string]ProfileEnd // by their names
+}
+
+// ProfileEnd is what the caller of RunWriter.Close knows of one of a run's profiles.
+type ProfileEnd struct {
+	Partial bool     // the run turned out to be one there, whatever Begin was told
+	Listing []string // all ids there are, in order, if the run got to know; it is kept for the next one
 }
 
 // Close stores what is still to be stored: the last events, what they say of
@@ -339,14 +389,13 @@ type End struct {
 // the run is left unfinished, and the next Open closes it as interrupted.
 // Cursors get io.EOF after it.
 //
-// A run that was interrupted, and one that asked for tests and has no outcome
-// for one of them, is partial whatever End says.
+// A run that was interrupted is partial for all of its profiles, and one that asked
+// for a profile's tests and has no outcome for one of them is for that, whatever End
+// says. Its profiles are, from now on, those of which it has tests or a listing.
 func (w *RunWriter) Close(end End) (RunInfo, error) {
 	err := w.shut(nil)
 	if err == nil {
-		w.info.State, w.info.End = end.State, end.Time
-		w.info.Partial = w.info.Partial || end.Partial
-		err = w.r.finish(&w.info, w.fold, end.Listing)
+		err = w.finish(end)
 	}
 	w.mu.Lock()
 	if w.err == nil {
@@ -361,6 +410,21 @@ func (w *RunWriter) Close(end End) (RunInfo, error) {
 	}
 	w.r.holder.write(&BusyError{PID: os.Getpid(), Run: -1, Since: w.info.End})
 	return w.info, nil
+}
+
+// finish closes the run once everything of it is stored.
+func (w *RunWriter) finish(end End) error {
+	for name := range end.Profiles {
+		if n := len(name); n == 0 || n > maxProfile {
+			return fmt.Errorf("profile %q: %w", name, errors.ErrUnsupported)
+		}
+	}
+	w.info.State, w.info.End, w.info.Why = end.State, end.Time, end.Why
+	chunks := w.chunks
+	if w.progress.tail.there {
+		chunks = append(chunks, chunkRef{w.tail.first, w.progress.tail.sum})
+	}
+	return w.r.finish(&w.info, w.fold, chunks, end.Profiles)
 }
 
 // shut has the committing goroutine store what is pending and end; with a

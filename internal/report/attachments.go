@@ -35,7 +35,7 @@ type file struct {
 }
 
 // testKey tells tests apart that run at the same time.
-type testKey struct{ route, id string }
+type testKey struct{ profile, route, id string }
 
 // collector keeps the files of tests until they end.
 type collector struct {
@@ -44,11 +44,11 @@ type collector struct {
 }
 
 // add keeps the file bytes of p. Empty files don't count as files.
-func (c *collector) add(p *protocol.Packet) {
+func (c *collector) add(profile string, p *protocol.Packet) {
 	if p.Has&protocol.HasFile == 0 || len(p.Content) == 0 {
 		return
 	}
-	key := testKey{p.Route, p.TestID}
+	key := testKey{profile, p.Route, p.TestID}
 	a := c.tests[key]
 	if a == nil {
 		a = &attachments{}
@@ -60,12 +60,12 @@ func (c *collector) add(p *protocol.Packet) {
 	c.size += a.size - before
 }
 
-// take returns the files of the test that p is about, or nil, and forgets them.
-func (c *collector) take(route, id string) *attachments {
+// take returns the files of a test, or nil, and forgets them.
+func (c *collector) take(profile, route, id string) *attachments {
 	if len(c.tests) == 0 {
 		return nil
 	}
-	key := testKey{route, id}
+	key := testKey{profile, route, id}
 	a := c.tests[key]
 	if a != nil {
 		delete(c.tests, key)

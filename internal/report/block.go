@@ -37,11 +37,11 @@ const (
 )
 
 // appendBlock appends what is shown of a test that failed; a may be nil.
-func (t *Text) appendBlock(dst []byte, label, id, route string, tags []string, a *attachments) []byte {
+func (t *Text) appendBlock(dst []byte, label string, of name, route string, tags []string, a *attachments) []byte {
 	dst = append(dst, blockRule...)
 	dst = t.coloured(dst, colourRed, label)
 	dst = append(dst, ": "...)
-	dst = t.quote.line(dst, id)
+	dst = t.name(dst, of)
 	dst = append(dst, '\n')
 	if len(tags) > 0 {
 		dst = append(dst, "tags:"...)

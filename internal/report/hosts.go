@@ -81,38 +81,34 @@ func (p *places) abroad(route string) string {
 	return ""
 }
 
-// Tally counts the tests that ran by the routes of their last packets. The zero
-// Tally is ready to use; it belongs to one goroutine.
+// Tally is how many tests ran, by the routes of their last packets.
 type Tally struct {
-	// FilterTags leave out the tests that they leave out of the summary; set them
-	// before the first test.
-	FilterTags []string
-
-	asked, others map[string]int // others are runnable; they count where nothing was asked for
+	Asked  map[string]int // of those that were asked for
+	Others map[string]int // of those that can be; they count where nothing was asked for
 }
 
-// Add counts a test of a run that is over, if it ran. It keeps nothing of the test
-// but its route.
-func (y *Tally) Add(t *event.Test) {
-	if t.Status == protocol.StatusNone && !t.Open || !t.Asked && !t.Runnable || uncounted(t, y.FilterTags) {
-		return
+// newTally counts those tests of a run that is over that ran, without those that
+// filterTags leave out of the summary.
+func newTally(tests []*event.Test, filterTags []string) *Tally {
+	y := &Tally{Asked: map[string]int{}, Others: map[string]int{}}
+	for _, t := range tests {
+		switch {
+		case t.Status == protocol.StatusNone && !t.Open || uncounted(t, filterTags):
+		case t.Asked:
+			y.Asked[t.Route]++
+		case t.Runnable:
+			y.Others[t.Route]++
+		}
 	}
-	if y.asked == nil {
-		y.asked, y.others = map[string]int{}, map[string]int{}
-	}
-	if t.Asked {
-		y.asked[t.Route]++
-	} else {
-		y.others[t.Route]++
-	}
+	return y
 }
 
 // byHost is how many tests ran on each host, the busiest first, and of how many
 // nobody knows where they ran.
 func (y *Tally) byHost(p *places) (hosts []hostCount, unknown int) {
-	routes := y.asked
+	routes := y.Asked
 	if len(routes) == 0 {
-		routes = y.others
+		routes = y.Others
 	}
 	byName := map[string]int{}
 	for route, n := range routes {
@@ -144,10 +140,7 @@ func (t *Text) appendHosts(dst []byte, s Summary) []byte {
 	}
 	tally := s.Tally
 	if tally == nil {
-		tally = &Tally{FilterTags: t.opts.FilterTags}
-		for _, test := range s.Tests {
-			tally.Add(test)
-		}
+		tally = newTally(s.Tests, t.opts.FilterTags)
 	}
 	hosts, unknown := tally.byHost(&t.places)
 	if !slices.ContainsFunc(hosts, func(h hostCount) bool { return h.name != t.places.home }) {

@@ -171,13 +171,11 @@ func TestHosts(t *testing.T) {
 // The summary names the busiest hosts, and of a tally counts what that has.
 func TestManyHosts(t *testing.T) {
 	text := NewText(&bytes.Buffer{}, TextOptions{Host: "vm"})
-	var tally Tally
+	tally := Tally{Others: map[string]int{}}
 	for i := range 14 {
 		route := fmt.Sprint(i)
 		show(t, text, started(route, fmt.Sprintf("h%02d", i)))
-		for range 1 + i/2 {
-			tally.Add(&event.Test{Route: route, Runnable: true, Status: protocol.StatusSuccess})
-		}
+		tally.Others[route] = 1 + i/2
 	}
 	var out bytes.Buffer
 	text.w = &out

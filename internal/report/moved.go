@@ -7,7 +7,13 @@ import "testr/internal/event"
 type moved struct {
 	order []string // of the instances, as they were lost first
 	from  map[string]*named
-	seen  map[[2]string]bool // instance and test
+	seen  map[movedTest]bool
+}
+
+// movedTest is a test and the instance that it was on.
+type movedTest struct {
+	instance string
+	name
 }
 
 // add takes a KindRequeued event.
@@ -17,7 +23,7 @@ func (m *moved) add(e event.Event) {
 		return
 	}
 	if m.from == nil {
-		m.from, m.seen = map[string]*named{}, map[[2]string]bool{}
+		m.from, m.seen = map[string]*named{}, map[movedTest]bool{}
 	}
 	n := m.from[instance]
 	if n == nil {
@@ -26,9 +32,9 @@ func (m *moved) add(e event.Event) {
 		m.order = append(m.order, instance)
 	}
 	for _, id := range e.Tests {
-		if test := [2]string{instance, id}; !m.seen[test] {
+		if test := (movedTest{instance, name{e.Profile, id}}); !m.seen[test] {
 			m.seen[test] = true
-			n.add(id)
+			n.add(test.name)
 		}
 	}
 }

@@ -27,9 +27,12 @@ type Summary struct {
 	// never ended, which are flaky, which the filter tags leave out, and why some
 	// did not run.
 	Tests []*event.Test
-	// Tally has all tests of the run that ran; nil means that Tests are all. It
-	// tells how many ran on which host.
+	// Tally tells how many tests ran on which host; nil means that Tests are all of
+	// the run.
 	Tally *Tally
+	// Profiles are the numbers of each profile, if there are several, or one that has a
+	// name; "" is the default one.
+	Profiles map[string]event.Counts
 	// Previous is the run before; nil means that there is none to compare with.
 	Previous *Previous
 	// Notes are further facts, a line each, in testr's own words: what others
@@ -55,8 +58,8 @@ func (t *Text) Summary(s Summary) error {
 		if !test.Open {
 			continue
 		}
-		a := t.files.take(test.Route, test.ID)
-		if err := t.block(labelFail, test.ID, test.Route, test.Tags, a); err != nil {
+		a := t.files.take(test.Profile, test.Route, test.ID)
+		if err := t.block(labelFail, nameOf(test), test.Route, test.Tags, a); err != nil {
 			return err
 		}
 	}
@@ -154,6 +157,7 @@ func (t *Text) appendNotes(dst []byte, s Summary) []byte {
 	note(left, "%s not run", "test", "tests")
 	note(s.Counts.Unaccounted(), "%s unaccounted for: neither an outcome nor a reason for having none", "test", "tests")
 	note(s.Counts.NotAsked, "+%s not asked for", "test", "tests")
+	dst = t.appendProfiles(dst, s)
 	dst = t.appendHosts(dst, s)
 	for _, n := range s.Notes {
 		dst = append(append(dst, n...), '\n')
@@ -175,13 +179,13 @@ func besideTests(tests []*event.Test) (n int) {
 // named is how many tests something is said of, and the first of them.
 type named struct {
 	total int
-	first []string
+	first []name
 }
 
-func (n *named) add(id string) {
+func (n *named) add(of name) {
 	n.total++
 	if len(n.first) < maxNamed {
-		n.first = append(n.first, id)
+		n.first = append(n.first, of)
 	}
 }
 
@@ -192,11 +196,11 @@ func (t *Text) appendNamed(dst []byte, n named) []byte {
 		return dst
 	}
 	dst = append(dst, " ("...)
-	for i, id := range n.first {
+	for i, of := range n.first {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		dst = t.quote.line(dst, id)
+		dst = t.name(dst, of)
 	}
 	if more := n.total - len(n.first); more > 0 {
 		dst = fmt.Appendf(dst, " and %d more", more)
@@ -207,7 +211,7 @@ func (t *Text) appendNamed(dst []byte, n named) []byte {
 func flaky(s Summary) (n named) {
 	for _, t := range s.Tests {
 		if t.Flaky() && (t.Asked || s.Counts.Asked == 0 && t.Runnable) {
-			n.add(t.ID)
+			n.add(nameOf(t))
 		}
 	}
 	return n
@@ -230,7 +234,7 @@ func notRun(tests []*event.Test) []reason {
 			r = &reason{reason: test.NotRun}
 			byReason[test.NotRun] = r
 		}
-		r.add(test.ID)
+		r.add(nameOf(test))
 	}
 	reasons := make([]reason, 0, len(byReason))
 	for _, r := range byReason {

@@ -74,7 +74,7 @@ func NewText(w io.Writer, opts TextOptions) *Text {
 func (t *Text) Event(e event.Event) error {
 	switch e.Kind {
 	case event.KindPacket:
-		return t.packet(e.Packet)
+		return t.packet(e.Profile, e.Packet)
 	case event.KindWarning:
 		return t.warn(e.Detail)
 	case event.KindWorkerStarted:
@@ -90,15 +90,15 @@ func (t *Text) Event(e event.Event) error {
 	return nil
 }
 
-func (t *Text) packet(p *protocol.Packet) error {
+func (t *Text) packet(profile string, p *protocol.Packet) error {
 	if p.Has&protocol.HasTestID == 0 {
 		return t.chatter(p)
 	}
 	attempt := event.AttemptOf(p)
 	if attempt > 1 && p.Status == protocol.StatusInProgress {
-		t.files.take(p.Route, p.TestID) // of an attempt that never ended
+		t.files.take(profile, p.Route, p.TestID) // of an attempt that never ended
 	}
-	t.files.add(p)
+	t.files.add(profile, p)
 	label := ""
 	switch p.Status {
 	case protocol.StatusNone, protocol.StatusInProgress:
@@ -109,33 +109,33 @@ func (t *Text) packet(p *protocol.Packet) error {
 		label = labelUxSuccess
 	default:
 	}
-	a := t.files.take(p.Route, p.TestID)
+	a := t.files.take(profile, p.Route, p.TestID)
 	switch {
 	case label != "":
-		return t.block(label, p.TestID, p.Route, p.Tags, a)
+		return t.block(label, name{profile, p.TestID}, p.Route, p.Tags, a)
 	case attempt > 1 && p.Has&protocol.HasParent == 0 && p.Status.Final():
-		return t.flaky(p, attempt)
+		return t.flaky(profile, p, attempt)
 	}
 	return nil
 }
 
 // flaky takes back what was shown of the attempts before.
-func (t *Text) flaky(p *protocol.Packet, attempt int) error {
+func (t *Text) flaky(profile string, p *protocol.Packet, attempt int) error {
 	if err := t.clear(); err != nil {
 		return err
 	}
 	t.buf = t.coloured(t.buf[:0], colourYellow, labelFlaky)
 	t.buf = append(t.buf, ": "...)
-	t.buf = t.quote.line(t.buf, p.TestID)
+	t.buf = t.name(t.buf, name{profile, p.TestID})
 	t.buf = fmt.Appendf(t.buf, " (%s at attempt %d)\n", flakyWords[p.Status], attempt)
 	return t.put(t.w)
 }
 
-func (t *Text) block(label, id, route string, tags []string, a *attachments) error {
+func (t *Text) block(label string, of name, route string, tags []string, a *attachments) error {
 	if err := t.clear(); err != nil {
 		return err
 	}
-	t.buf = t.appendBlock(t.buf[:0], label, id, route, tags, a)
+	t.buf = t.appendBlock(t.buf[:0], label, of, route, tags, a)
 	return t.put(t.w)
 }
 

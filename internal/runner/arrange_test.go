@@ -37,9 +37,9 @@ func TestArrange(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			req := newRequest(t, "test_command=x\nparallel_class=true\n", Selection{})
 			test.ask(&req)
-			s := session{req: req}
+			s := sessionOf(t, req)
 			var cfg supervisor.Config
-			if err := s.arrange(&cfg, c); err != nil {
+			if err := s.arrange(&cfg, []choice{c}); err != nil {
 				t.Fatal(err)
 			}
 			var groups []string
@@ -61,10 +61,10 @@ func TestArrange(t *testing.T) {
 			}
 		})
 	}
-	s := session{req: newRequest(t, "test_command=x\n", Selection{})}
+	s := sessionOf(t, newRequest(t, "test_command=x\n", Selection{}))
 	s.req.Segments = plan
 	var mistake *PlanError
-	if err := s.arrange(&supervisor.Config{}, choice{tests: c.tests, whole: c.tests[:1]}); !errors.As(err, &mistake) {
+	if err := s.arrange(&supervisor.Config{}, []choice{{tests: c.tests, whole: c.tests[:1]}}); !errors.As(err, &mistake) {
 		t.Errorf("got %v; want that the plan names what is no test", err)
 	}
 }
@@ -73,8 +73,8 @@ func TestArrange(t *testing.T) {
 // runs everything at once can't run a test again.
 func TestLimits(t *testing.T) {
 	type limits struct {
-		timeout, slow    time.Duration
-		retries, maxFail int
+		timeout, slow time.Duration
+		retries       int
 	}
 	none, long, five := time.Duration(0), time.Hour, 5
 	tests := []struct {
@@ -86,19 +86,20 @@ func TestLimits(t *testing.T) {
 	}{
 		{"nothing", "", func(*Request) {}, modeBatch, limits{slow: time.Minute}},
 		{"configured", "timeout=1\nslow=2\nretries=3\n", func(*Request) {}, modeStream,
-			limits{time.Second, 2 * time.Second, 3, 0}},
+			limits{time.Second, 2 * time.Second, 3}},
 		{"asked for", "timeout=1\nslow=2\nretries=3\n", func(r *Request) {
-			r.Timeout, r.Slow, r.Retries, r.MaxFail = &none, &long, &five, 7
-		}, modeBatch, limits{0, time.Hour, 5, 7}},
+			r.Timeout, r.Slow, r.Retries = &none, &long, &five
+		}, modeBatch, limits{0, time.Hour, 5}},
 		{"at once", "retries=3\n", func(*Request) {}, modeOnce, limits{slow: time.Minute}},
 		{"as it is", "retries=3\n", func(*Request) {}, modePlain, limits{slow: time.Minute}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := session{req: newRequest(t, "test_command=x\n"+test.conf, Selection{})}
+			s := sessionOf(t, newRequest(t, "test_command=x\n"+test.conf, Selection{}))
 			test.ask(&s.req)
-			cfg := s.limits(test.mode)
-			if got := (limits{cfg.Timeout, cfg.Slow, cfg.Retries, cfg.MaxFail}); got != test.want {
+			p := s.profiles[0]
+			p.mode = test.mode
+			if got := p.limits(); test.want != (limits{got.Timeout, got.Slow, got.Retries}) {
 				t.Errorf("got %+v; want %+v", got, test.want)
 			}
 		})

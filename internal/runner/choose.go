@@ -24,46 +24,46 @@ type choice struct {
 
 // choose settles what is to run: tests that are known, or a head start of those
 // remembered with the listing to come, or those that are listed now.
-func (s *session) choose(ctx context.Context, m mode) (c choice, err error) {
+func (p *profile) choose(ctx context.Context) (c choice, err error) {
 	switch {
-	case m == modePlain:
+	case p.mode == modePlain:
 		return c, nil
-	case s.known():
-		c.tests, err = s.knownTests()
-		c.tests = s.order(c.tests)
+	case p.known():
+		c.tests, err = p.knownTests()
+		c.tests = p.order(c.tests)
 		return c, err
-	case m == modeStream && s.mayBegin():
-		remembered, err := s.req.Repo.Listing(repo.DefaultProfile)
+	case p.mode == modeStream && p.session.mayBegin():
+		remembered, err := p.session.req.Ask.Listing(p.Name)
 		if err != nil {
 			return c, fmt.Errorf("read the last listing: %w", err)
 		}
-		if c.tests = s.narrow(remembered); len(c.tests) > 0 {
+		if c.tests = p.narrow(remembered); len(c.tests) > 0 {
 			c.pending = true
 			c.list = func(ctx context.Context) (supervisor.Listing, error) {
-				listing, err := s.list(ctx)
+				listing, err := p.list(ctx)
 				if _, ok := errors.AsType[*noneError](err); ok { // why is in the run already
 					err = fmt.Errorf("list tests: %w", errNone)
 				}
-				listing.Tests, listing.Duplicates = s.narrow(listing.Tests), s.narrow(listing.Duplicates)
-				return listing, err
+				listing.Tests, listing.Duplicates = p.narrow(listing.Tests), p.narrow(listing.Duplicates)
+				return listing, p.named(err)
 			}
 			return c, nil
 		}
 	}
-	listing, err := s.list(ctx)
+	listing, err := p.list(ctx)
 	if err != nil {
 		return c, err
 	}
-	if !s.torn { // else there are tests that the listing lacks
+	if !p.torn { // else there are tests that the listing lacks
 		c.whole = listing.Tests
 	}
-	if c.tests, err = s.pick(listing.Tests); err != nil {
+	if c.tests, err = p.pick(listing.Tests); err != nil {
 		return c, err
 	}
-	c.tests = s.order(c.tests)
+	c.tests = p.order(c.tests)
 	// What else the lister had to say belongs to the run: it is handed over as
 	// a listing that has come already.
-	listing.Tests, listing.Duplicates = c.tests, s.narrow(listing.Duplicates)
+	listing.Tests, listing.Duplicates = c.tests, p.narrow(listing.Duplicates)
 	c.list = func(context.Context) (supervisor.Listing, error) { return listing, nil }
 	return c, nil
 }
@@ -77,63 +77,64 @@ func (s *session) mayBegin() bool {
 }
 
 // known reports whether the tests are known without a listing.
-func (s *session) known() bool {
-	return s.req.Select.known() || s.left != nil && s.left.whole
+func (p *profile) known() bool {
+	return p.session.req.Select.known() || p.left != nil && p.left.whole
 }
 
 // order puts tests into the order that was asked for.
-func (s *session) order(tests []string) []string {
-	if !s.req.Random {
+func (p *profile) order(tests []string) []string {
+	if !p.session.req.Random {
 		return tests
 	}
-	return shuffle(tests, s.req.Config.Group, s.req.Seed)
+	return shuffle(tests, p.Group, p.session.req.Seed)
 }
 
 // narrow returns those of the ids that the selection lets pass.
-func (s *session) narrow(ids []string) []string {
-	return s.req.Select.Partition.of(s.unsettled(s.req.Select.filter(ids)), s.req.Config.Group)
+func (p *profile) narrow(ids []string) []string {
+	sel := &p.session.req.Select
+	return sel.Partition.of(p.left.unsettled(sel.filter(ids)), p.Group)
 }
 
 // pick is narrow for all the tests that there are: it says why none is left.
-func (s *session) pick(ids []string) ([]string, error) {
-	sel := &s.req.Select
+func (p *profile) pick(ids []string) ([]string, error) {
+	sel := &p.session.req.Select
 	found := sel.filter(ids)
 	if len(found) == 0 && len(sel.Filters) > 0 {
 		return nil, hint(fmt.Errorf("%w the filters, of %d", ErrNoMatch, len(ids)),
 			"testr list-tests shows the ids; filters are regular expressions that are searched in them")
 	}
-	open := s.unsettled(found)
+	open := p.left.unsettled(found)
 	if len(open) == 0 && len(found) > 0 {
-		return nil, s.left.nothing()
+		return nil, p.left.nothing()
 	}
-	return s.part(open)
+	return p.part(open)
 }
 
 // part cuts out the partition that was asked for.
-func (s *session) part(tests []string) ([]string, error) {
-	p := s.req.Select.Partition
-	some := p.of(tests, s.req.Config.Group)
+func (p *profile) part(tests []string) ([]string, error) {
+	partition := p.session.req.Select.Partition
+	some := partition.of(tests, p.Group)
 	if len(some) == 0 && len(tests) > 0 {
-		return nil, nothing("Partition %v has no test, of %d.", p, len(tests))
+		return nil, nothing("Partition %v has no test, of %d.", partition, len(tests))
 	}
 	return some, nil
 }
 
-func (s *session) list(ctx context.Context) (listing supervisor.Listing, err error) {
-	lister, ids, err := s.plan.listing()
+func (p *profile) list(ctx context.Context) (listing supervisor.Listing, err error) {
+	lister, ids, err := p.plan.listing()
 	if err != nil || lister == nil {
 		return supervisor.Listing{Tests: ids}, err
 	}
-	listing, shell, err := s.listSomewhere(ctx, lister)
+	listing, shell, err := p.listSomewhere(ctx, lister)
 	if err != nil {
 		return listing, err
 	}
 	if err := empty(listing, shell); err != nil {
 		return listing, err
 	}
-	s.torn = slices.ContainsFunc(listing.Packets, func(p *protocol.Packet) bool { return p.Status == protocol.StatusFail })
-	if len(s.req.Select.Args) == 0 {
-		s.listing = listing.Tests
+	p.torn = slices.ContainsFunc(listing.Packets, func(p *protocol.Packet) bool { return p.Status == protocol.StatusFail })
+	if len(p.session.req.Select.Args) == 0 {
+		p.listing = listing.Tests
 	}
 	return listing, nil
 }
@@ -152,10 +153,12 @@ func empty(listing supervisor.Listing, shell string) error {
 
 // listSomewhere lists the tests on the first instance that is there and can do
 // it. shell is the command that did.
-func (s *session) listSomewhere(ctx context.Context, lister *line) (_ supervisor.Listing, shell string, _ error) {
+func (p *profile) listSomewhere(ctx context.Context, lister *line) (_ supervisor.Listing, shell string, _ error) {
+	s := p.session
+	able := s.able(p)
 	var failed []*group
 	for {
-		g, at, err := s.where(ctx, failed)
+		g, at, err := s.where(ctx, p, failed)
 		if err != nil {
 			return supervisor.Listing{}, "", fmt.Errorf("list tests: %w", err)
 		}
@@ -173,7 +176,7 @@ func (s *session) listSomewhere(ctx context.Context, lister *line) (_ supervisor
 			err = fmt.Errorf("instance %s: %w", g.name, err)
 		}
 		failed = append(failed, g)
-		if err == nil || ctx.Err() != nil || !unfit(err) || len(failed) == len(s.groups) {
+		if err == nil || ctx.Err() != nil || !unfit(err) || len(failed) == able {
 			return listing, shell, err
 		}
 		s.warn(fmt.Errorf("another instance is asked which tests there are: %w", err))
@@ -191,42 +194,42 @@ func unfit(err error) bool {
 var setUpFailed = regexp.MustCompile(`(?m)^testr: instance \S+: setup failed in `)
 
 // knownTests are those that can be told without a listing, narrowed.
-func (s *session) knownTests() (tests []string, err error) {
-	sel := &s.req.Select
+func (p *profile) knownTests() (tests []string, err error) {
+	sel, r := &p.session.req.Select, p.session.req.Ask
 	switch {
 	case sel.Like != nil:
-		if tests, err = sel.Like.tests(s.req.Repo); err != nil {
+		if tests, err = sel.Like.tests(r, p.Name); err != nil {
 			return nil, err
 		}
-	case s.left != nil:
-		if tests = s.left.tests; len(tests) == 0 {
-			return nil, s.left.nothing()
+	case p.left != nil:
+		if tests = p.left.tests; len(tests) == 0 {
+			return nil, p.left.nothing()
 		}
 	case sel.Failing:
-		if tests, err = sel.failing(s.req.Repo); err != nil {
+		if tests, err = sel.failing(r, p.Name); err != nil {
 			return nil, err
 		}
 	default:
-		tests = sel.List
+		tests = sel.listOf(p.Name)
 	}
 	if tests = sel.filter(tests); len(tests) == 0 {
 		return nil, hint(ErrNoMatch, "%s together select the tests that all of them name", strings.Join(sel.named(), " and "))
 	}
-	return s.part(tests)
+	return p.part(tests)
 }
 
-// failing are the tests of the failing set, of those that are in the list if
-// there is one.
-func (s *Selection) failing(r *repo.Repository) (tests []string, err error) {
-	failing, err := r.Failing(repo.DefaultProfile)
+// failing are the tests of a profile's failing set, of those that are in its list
+// if there is one.
+func (s *Selection) failing(r repo.Queries, profile string) (tests []string, err error) {
+	failing, err := r.Failing(profile)
 	if err != nil {
 		return nil, fmt.Errorf("read the failing tests: %w", err)
 	}
 	if len(failing) == 0 && !s.Listed {
 		return nil, nothing("No tests are failing.")
 	}
-	listed := make(map[string]bool, len(s.List))
-	for _, id := range s.List {
+	listed := map[string]bool{}
+	for _, id := range s.listOf(profile) {
 		listed[id] = true
 	}
 	for _, f := range failing {
@@ -237,17 +240,33 @@ func (s *Selection) failing(r *repo.Repository) (tests []string, err error) {
 	return tests, nil
 }
 
-// Settle returns a selection that stays the same whatever is run: the tests that
-// fail now, the run that is the last one now.
-func Settle(r *repo.Repository, sel Selection) (settled Selection, err error) {
+// Settle makes the selection of a request one that stays the same whatever is run:
+// the tests that fail now, the run that is the last one now. The error is a
+// *NothingError if nothing fails.
+func (r *Request) Settle() error {
+	sel := &r.Select
 	if sel.Failing {
-		if sel.List, err = sel.failing(r); err != nil {
-			return sel, err
+		profiles, err := r.Chosen()
+		if err != nil {
+			return err
 		}
-		sel.Failing, sel.Listed = false, true
+		lists, some := map[string][]string{}, false
+		for _, p := range profiles {
+			tests, err := sel.failing(r.queries(), p.Name)
+			if err != nil && !none(err) {
+				return err
+			}
+			lists[p.Name], some = tests, some || err == nil
+		}
+		if !some {
+			return nothing("No tests are failing.")
+		}
+		sel.Lists, sel.List, sel.Failing, sel.Listed = lists, nil, false, true
 	}
 	if sel.Like != nil {
-		sel.Like, err = sel.Like.settle(r)
+		var err error
+		sel.Like, err = sel.Like.settle(r.queries())
+		return err
 	}
-	return sel, err
+	return nil
 }

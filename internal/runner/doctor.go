@@ -105,13 +105,14 @@ func Doctor(ctx context.Context, c Checkup) (diagnosis Diagnosis, err error) {
 		return d.diagnosis, context.Cause(ctx)
 	}
 	req := c.Request
-	req.Config, req.Repo = cfg, r
+	req.Config, req.Repo, req.Profiles = cfg, r, cfg.Profiles
 	s := d.open(req)
 	if s == nil {
 		return d.diagnosis, context.Cause(ctx)
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(), s.fleet.Close()) }()
 	d.session = s
+	d.listings.of = make([]inventory, len(s.profiles))
 	if err := d.examine(ctx); err != nil {
 		return d.diagnosis, err
 	}
@@ -125,22 +126,24 @@ type doctor struct {
 	session *session
 	busy    *repo.BusyError // who has the repository; nil if nobody does, or there is none
 
-	listings  listings
+	listings  listings // of which there is one for each of the session's profiles
 	mu        sync.Mutex
 	diagnosis Diagnosis // guarded by mu
 }
 
 // open makes the session that a run would have. It is nil if there can be none.
 func (d *doctor) open(req Request) *session {
-	s, err := newSession(req)
+	s, err := newSession(req, fleetOf(req))
 	if err != nil {
 		if mistakes, ok := errors.AsType[config.Errors](err); ok {
 			d.mistakes(mistakes)
 			return nil
 		}
-		line := req.Config.TestCommand.Line
-		d.tell(Check{Name: checkWorker, Outcome: CheckProblem, Detail: withoutPlace(err, req.Config, line), Fix: fixOf(err),
-			File: req.Config.File, Line: line, Faulty: true})
+		c := Check{Name: checkWorker, Outcome: CheckProblem, Detail: err.Error(), Fix: fixOf(err), Faulty: true}
+		if misfit, ok := errors.AsType[*misfitError](err); ok {
+			c.Detail, c.File, c.Line = misfit.err.Error(), misfit.file, misfit.line
+		}
+		d.tell(c)
 	}
 	return s
 }
@@ -153,13 +156,15 @@ func withoutPlace(err error, cfg *config.Config, line int) string {
 // examine looks at what a run would use.
 func (d *doctor) examine(ctx context.Context) error {
 	s := d.session
-	made, err := s.machine.Provision(ctx, 1)
+	made, err := s.fleet.machine.Provision(ctx, 1)
 	if err != nil {
 		return err
 	}
 	s.here = made[0]
 	s.atEnd(s.here.Close)
-	d.worker(ctx)
+	for _, p := range s.profiles {
+		d.worker(ctx, p)
+	}
 	d.concurrency(ctx)
 	var places sync.WaitGroup
 	for _, p := range d.places() {
@@ -207,7 +212,7 @@ func (d *doctor) places() (places []*patient) {
 		add(i.Name, i)
 	}
 	if len(places) == 0 {
-		add(ThisMachine, config.Instance{Type: config.InstanceLocal})
+		add(ThisMachine, config.Instance{Type: config.InstanceLocal, Env: c.Env})
 	}
 	places[0].alone = len(places) == 1
 	return places
@@ -257,8 +262,8 @@ func (p *patient) say(outcome CheckOutcome, name, option, fix, detail string) {
 	c := Check{Instance: p.name, Name: name, Outcome: outcome, Detail: detail, Fix: fix}
 	if cfg := p.session.req.Config; option == "" {
 		c.Line = p.conf.Line
-	} else if c.Line = cfg.LineOf(&p.conf, option); option == "test_command" {
-		c.Line = commandLine(cfg)
+	} else {
+		c.Line = cfg.LineOf(&p.conf, option)
 	}
 	if c.Line > 0 {
 		c.File = p.session.req.Config.File
@@ -267,11 +272,11 @@ func (p *patient) say(outcome CheckOutcome, name, option, fix, detail string) {
 }
 
 // commandLine is the line of the option that workers are started by.
-func commandLine(c *config.Config) int {
-	if c.Worker == config.WorkerStream && c.WorkerCommand.Set() {
-		return c.WorkerCommand.Line
+func (p *profile) commandLine() int {
+	if p.Worker == config.WorkerStream && p.WorkerCommand.Set() {
+		return p.WorkerCommand.Line
 	}
-	return c.TestCommand.Line
+	return p.TestCommand.Line
 }
 
 // fixOf is the remedy that an error has with it, if it has one.

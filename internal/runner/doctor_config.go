@@ -124,56 +124,65 @@ func (d *doctor) inRepository(r *repo.Repository) {
 	}
 }
 
-// worker says what the test command is made of, and whether a shell can read it.
-func (d *doctor) worker(ctx context.Context) {
-	cfg, p := d.session.req.Config, d.session.plan
-	c := Check{Name: checkWorker, Outcome: CheckOK, File: cfg.File, Line: commandLine(cfg)}
-	m, err := p.mode(false)
+// worker says what the test command of a profile is made of, and whether a shell can
+// read it.
+func (d *doctor) worker(ctx context.Context, p *profile) {
+	cfg := d.session.req.Config
+	c := Check{Name: checkWorker, Outcome: CheckOK, File: cfg.File, Line: p.commandLine()}
+	m, err := p.plan.mode(false)
 	switch {
 	case err != nil:
-		c.Outcome, c.Detail, c.Fix = CheckProblem, withoutPlace(err, cfg, cfg.TestCommand.Line), fixOf(err)
+		c.Outcome, c.Detail, c.Fix = CheckProblem, withoutPlace(err, cfg, p.TestCommand.Line), fixOf(err)
 	case m == modeStream:
-		c.Detail = "a streaming worker: " + d.kind()
+		c.Detail = "a streaming worker: " + p.kind()
 	case m == modeBatch:
-		c.Detail = "in batches: " + p.why
+		c.Detail = "in batches: " + p.plan.why
 	default:
 		c.Outcome = CheckWarning
-		c.Detail = "one process runs all tests, whatever --parallel says: the test command can't run selected tests; " + p.why
+		c.Detail = "one process runs all tests, whatever --parallel says: the test command can't run selected tests; " +
+			p.plan.why
 		c.Fix = "put $LISTOPT and $IDOPTION into test_command"
 	}
-	if shell := d.command(m); shell != "" && c.Outcome != CheckProblem {
+	if shell := p.command(m); shell != "" && c.Outcome != CheckProblem {
 		ran := d.run(ctx, d.session.here, shellSyntax(shell), nil)
 		if ran.err == nil && !ran.status.Success() {
 			c.Outcome, c.Faulty, c.Detail = CheckProblem, true, "the shell can't read it"+ran.said()
 			c.Fix = "try it by hand: sh -n -c COMMAND"
 		}
 	}
+	c.Detail = p.said(c.Detail)
 	d.tell(c)
 }
 
+// said puts the profile's name before words, where there is a choice of them.
+func (p *profile) said(words string) string {
+	if len(p.session.profiles) == 1 {
+		return words
+	}
+	return "profile " + p.Name + ": " + words
+}
+
 // kind says which streaming worker it is.
-func (d *doctor) kind() string {
-	cfg := d.session.req.Config
-	switch cfg.Worker {
+func (p *profile) kind() string {
+	switch p.Worker {
 	case config.WorkerStream:
 		return "the configuration has it (worker=stream)"
 	case config.WorkerTap:
 		return "tap, which is built in (worker=tap)"
 	}
-	found := worker.Detect(cfg.TestCommand.Text)
+	found := worker.Detect(p.TestCommand.Text)
 	return fmt.Sprintf("%s, which is built in, in the place of %s", found.Kind, found.Runner)
 }
 
 // command is what a shell has to read on this machine to run tests.
-func (d *doctor) command(m mode) string {
-	p := d.session.plan
+func (p *profile) command(m mode) string {
 	if m == modeStream {
-		if shell, err := p.stream.on(here); err == nil {
+		if shell, err := p.plan.stream.on(here); err == nil {
 			return shell
 		}
 		return ""
 	}
-	shell, err := p.template.Run(nil, "", nil)
+	shell, err := p.plan.template.Run(nil, "", nil)
 	if err != nil {
 		return ""
 	}
@@ -201,17 +210,25 @@ func (d *doctor) concurrency(ctx context.Context) {
 
 // afterwards tells of what takes all places to know.
 func (d *doctor) afterwards() {
-	lister, _, err := d.session.plan.listing()
-	switch l := &d.listings; {
-	case err != nil || lister == nil || l.settled:
-	case l.tried:
-		d.tell(Check{Name: checkListing, Outcome: CheckProblem, Detail: "no place can list the tests"})
-	default:
-		d.tell(Check{Name: checkListing, Outcome: CheckWarning,
-			Detail: "the tests were not listed: no place for that could be used, or none without bringing the source tree"})
+	for i, p := range d.session.profiles {
+		lister, _, err := p.plan.listing()
+		switch l := &d.listings.of[i]; {
+		case err != nil || lister == nil || l.settled:
+		case l.tried:
+			d.tell(Check{Name: checkListing, Outcome: CheckProblem, Detail: p.said("no place can list the tests")})
+		default:
+			d.tell(Check{Name: checkListing, Outcome: CheckWarning,
+				Detail: p.said("the tests were not listed: no place for that could be used, " +
+					"or none without bringing the source tree")})
+		}
 	}
-	m, err := d.session.plan.mode(false)
-	if err != nil {
+	d.slots()
+}
+
+// slots compares the slots that there are with what they will have to do.
+func (d *doctor) slots() {
+	work, known, single, grouped := d.work()
+	if single < 0 {
 		return
 	}
 	cfg := d.session.req.Config
@@ -221,31 +238,55 @@ func (d *doctor) afterwards() {
 			first = i.Line
 		}
 	}
-	groups := make(map[string]bool, len(d.listings.tests))
-	for _, id := range d.listings.tests {
-		group := cfg.Group(id)
-		if group == "" {
-			group = "\x00" + id // which no group is
-		}
-		groups[group] = true
-	}
 	c := Check{Name: checkSlots, Outcome: CheckWarning, File: cfg.File, Line: first}
-	switch {
-	case slots > 1 && (m == modePlain || m == modeOnce):
+	switch profiles := len(d.session.profiles); {
+	case profiles == 1 && single == 1 && slots > 1:
 		c.Detail = fmt.Sprintf("of %d slots one is used: the test command can't run selected tests", slots)
-	case len(d.listings.tests) > 0 && slots > len(groups):
+	case profiles > 1 && single == profiles && slots > profiles:
+		c.Detail = fmt.Sprintf("of %d slots %d are used, one for each profile: the test commands can't run selected tests",
+			slots, profiles)
+	case known && slots > work:
 		one, many := "test", "tests"
-		if cfg.Grouped() {
+		if grouped {
 			one, many = "group of tests", "groups of tests"
 		}
 		c.Detail = fmt.Sprintf("of %d slots %d will have nothing to do: there is no more than %s",
-			slots, slots-len(groups), count(len(groups), one, many))
+			slots, slots-work, count(work, one, many))
 	case slots > 0:
 		c.Outcome, c.Detail = CheckOK, fmt.Sprintf("%s in sections", count(slots, "slot", "slots"))
 	default:
 		return
 	}
 	d.tell(c)
+}
+
+// work is how much can run at the same time of all profiles, and whether that is
+// known; how many of them are single, one process that runs all, or -1 if one can't
+// run at all; and whether tests are grouped.
+func (d *doctor) work() (work int, known bool, single int, grouped bool) {
+	known = true
+	for i, p := range d.session.profiles {
+		m, err := p.plan.mode(false)
+		if err != nil {
+			return 0, false, -1, false
+		}
+		if m == modePlain || m == modeOnce {
+			single++
+			work++
+			continue
+		}
+		tests := d.listings.of[i].tests
+		groups := make(map[string]bool, len(tests))
+		for _, id := range tests {
+			group := p.Group(id)
+			if group == "" {
+				group = "\x00" + id // which no group is
+			}
+			groups[group] = true
+		}
+		work, known, grouped = work+len(groups), known && len(tests) > 0, grouped || p.Grouped()
+	}
+	return work, known, single, grouped
 }
 
 // count is a number of things.

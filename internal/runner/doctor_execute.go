@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,7 +106,7 @@ func (p *patient) executes(ctx context.Context, at place) {
 	p.standardError(ctx, at)
 	p.buffering(ctx, at, r.took)
 	p.cancels(ctx, at)
-	if !p.session.plan.self || p.hookFits(ctx, at) {
+	if !p.session.served() || p.hookFits(ctx, at) {
 		p.works(ctx, at, "")
 	}
 }
@@ -142,11 +143,17 @@ func (p *patient) needed(is bool, name, fix, format string, args ...any) {
 
 // needsFiles says whether workers read files of testr.
 func (p *patient) needsFiles() bool {
-	plan := p.session.plan
-	if plan.stream != nil {
-		return len(plan.stream.files) > 0
-	}
-	return strings.Contains(plan.template.Command+plan.template.IDOption, "$IDFILE")
+	return slices.ContainsFunc(p.session.profiles, func(p *profile) bool {
+		if p.plan.stream != nil {
+			return len(p.plan.stream.files) > 0
+		}
+		return strings.Contains(p.plan.template.Command+p.plan.template.IDOption, "$IDFILE")
+	})
+}
+
+// streams says whether there are workers that are given tests by their input.
+func (p *patient) streams() bool {
+	return slices.ContainsFunc(p.session.profiles, func(p *profile) bool { return p.plan.stream != nil })
 }
 
 func (p *patient) filesArrive(read *ran) {
@@ -164,7 +171,7 @@ func (p *patient) filesArrive(read *ran) {
 func (p *patient) inputArrives(echo *ran, input, file received) {
 	const fix = "have it pass its standard input on: ssh without -n and -f, docker exec and kubectl exec with -i, " +
 		"no </dev/null and no & behind it"
-	needed := p.session.plan.stream != nil
+	needed := p.streams()
 	switch {
 	case echo.slow():
 		p.needed(needed, checkStdin, fix, "cat, whose input has ended, does not end within %v", p.Timeout)

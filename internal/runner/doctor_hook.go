@@ -40,8 +40,8 @@ func examineHook(ctx context.Context, p *patient) {
 			"the hooks were not tried: what they get has to be noted in the repository, so that it is given back")
 		return
 	}
-	w := &watch{Provider: s.machine}
-	hook := s.newHook(p.conf)
+	w := &watch{Provider: s.fleet.machine}
+	hook := s.fleet.newHook(p.conf)
 	hook.Local, hook.Once = w, true
 	hook.Warn = func(err error) { p.warn(checkProvision, optionProvision, fixOf(err), "%v", err) }
 	if hook.ProvisionTimeout == 0 {
@@ -49,7 +49,7 @@ func examineHook(ctx context.Context, p *patient) {
 	}
 	at, ids := p.provision(ctx, hook, w)
 	if at != nil {
-		p.executes(ctx, place{Instance: at, bare: true})
+		p.executes(ctx, place{Instance: at, bare: true, env: p.session.req.Config.Env})
 	}
 	p.dispose(ctx, hook, ids)
 }

@@ -127,7 +127,7 @@ func (p *patient) buffering(ctx context.Context, at place, took time.Duration) {
 		late = c.await("got abc", limit)
 	}
 	c.finish(limit)
-	needed := p.session.plan.stream != nil
+	needed := p.streams()
 	switch {
 	case ctx.Err() != nil:
 	case answered:

@@ -15,36 +15,42 @@ import (
 type listings struct {
 	local sync.WaitGroup // places on this machine that may still list
 	turn  sync.Mutex     // is held by who lists, and guards what follows
+	of    []inventory    // those of each profile
+}
 
+// inventory is where the listing of a profile stands.
+type inventory struct {
 	tried   bool     // somebody has listed, or tried to
 	settled bool     // nobody else needs to
 	tests   []string // that were listed
 }
 
-// lists lists the tests, if no other place has done so.
-func (p *patient) lists(ctx context.Context, at place, more string) {
-	l := &p.listings
+// lists lists the tests of the n-th profile, if no other place has done so.
+func (p *patient) lists(ctx context.Context, at place, n int, more string) {
 	if !p.local {
-		l.local.Wait()
+		p.listings.local.Wait()
 	}
-	l.turn.Lock()
-	defer l.turn.Unlock()
-	lister, ids, err := p.session.plan.listing()
+	p.listings.turn.Lock()
+	defer p.listings.turn.Unlock()
+	pr, l := p.session.profiles[n], &p.listings.of[n]
+	lister, ids, err := pr.plan.listing()
 	if l.settled || ctx.Err() != nil {
 		return
 	}
 	l.tried, l.settled = true, true
 	cfg := p.session.req.Config
-	c := Check{Name: checkListing, Outcome: CheckOK, File: cfg.File, Line: commandLine(cfg)}
+	c := Check{Name: checkListing, Outcome: CheckOK, File: cfg.File, Line: pr.commandLine()}
+	defer func() {
+		c.Detail = pr.said(c.Detail)
+		p.tell(c)
+	}()
 	switch {
 	case err != nil:
-		c.Outcome, c.Detail, c.Fix = CheckWarning, withoutPlace(err, cfg, cfg.TestCommand.Line), fixOf(err)
-		p.tell(c)
+		c.Outcome, c.Detail, c.Fix = CheckWarning, withoutPlace(err, cfg, pr.TestCommand.Line), fixOf(err)
 		return
 	case lister == nil:
 		l.tests = ids
 		c.Detail = fmt.Sprintf("%s, as test_id_list_default says", count(len(ids), "test", "tests"))
-		p.tell(c)
 		return
 	}
 	begun := time.Now()
@@ -57,13 +63,11 @@ func (p *patient) lists(ctx context.Context, at place, more string) {
 			c.Outcome = CheckWarning
 			c.Detail += "\na run would ask another place"
 		}
-		p.tell(c)
 		return
 	}
 	l.tests = listing.Tests
 	p.strange(c, listing)
 	c.Detail = fmt.Sprintf("%s in %s, on %s", count(len(listing.Tests), "test", "tests"), short(time.Since(begun)), p.name)
-	p.tell(c)
 }
 
 // listing is what a lister says on an instance.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -134,26 +135,39 @@ func shellSyntax(shell string) instance.Command {
 	return instance.Command{Args: []string{"/bin/sh", "-n", "-c", shell}}
 }
 
-// works checks that a worker can be started on an instance, and lists the tests
-// there if it is the place for that. More is put behind what is wrong.
+// works checks that a worker of each profile that the instance can run can be started
+// there, and lists the tests there if it is the place for that. More is put behind what
+// is wrong.
 func (p *patient) works(ctx context.Context, at place, more string) {
-	m, err := p.session.plan.mode(false)
-	if err != nil {
-		return // which was told
+	for n, pr := range p.session.profiles {
+		m, err := pr.plan.mode(false)
+		if err != nil || p.conf.Profiles != nil && !slices.Contains(p.conf.Profiles, pr.Name) {
+			continue // the former was told
+		}
+		if m == modeStream {
+			p.startsWorker(ctx, at, pr, more)
+		} else {
+			p.findsProgram(ctx, at, pr, more)
+		}
+		p.lists(ctx, at, n, more)
 	}
-	if m == modeStream {
-		p.startsWorker(ctx, at, more)
-	} else {
-		p.findsProgram(ctx, at, more)
+}
+
+// ofWorker tells of a check of a profile's worker. Fix is what to do; it may be empty.
+func (p *patient) ofWorker(pr *profile, outcome CheckOutcome, fix, format string, args ...any) {
+	c := Check{Instance: p.name, Name: checkWorker, Outcome: outcome, Fix: fix,
+		Detail: pr.said(fmt.Sprintf(format, args...))}
+	if outcome != CheckOK {
+		c.File, c.Line = p.session.req.Config.File, pr.commandLine()
 	}
-	p.lists(ctx, at, more)
+	p.tell(c)
 }
 
 // startsWorker starts a streaming worker and gives it nothing to do.
-func (p *patient) startsWorker(ctx context.Context, at place, more string) {
-	cmd, err := p.session.plan.stream.command(at)
+func (p *patient) startsWorker(ctx context.Context, at place, pr *profile, more string) {
+	cmd, err := pr.plan.stream.command(at)
 	if err != nil {
-		p.problem(checkWorker, "test_command", fixOf(err), "%v", err)
+		p.ofWorker(pr, CheckProblem, fixOf(err), "%v", err)
 		return
 	}
 	ctx, cancel := p.step(ctx)
@@ -161,7 +175,7 @@ func (p *patient) startsWorker(ctx context.Context, at place, more string) {
 	begun := time.Now()
 	process, err := at.Start(ctx, cmd)
 	if err != nil {
-		p.problem(checkWorker, "test_command", fixOf(err), "it can't be started: %v%s", err, more)
+		p.ofWorker(pr, CheckProblem, fixOf(err), "it can't be started: %v%s", err, more)
 		return
 	}
 	var seen spoken
@@ -176,20 +190,20 @@ func (p *patient) startsWorker(ctx context.Context, at place, more string) {
 	byHand := "start it there by hand: " + shell
 	switch {
 	case r.slow():
-		p.problem(checkWorker, "test_command", "a worker ends when its input does: testr worker check says more",
+		p.ofWorker(pr, CheckProblem, "a worker ends when its input does: testr worker check says more",
 			"a worker was started, its input ended, and it did not: %s%s%s", r.end(), seen.said(), more)
 	case r.err != nil:
-		p.problem(checkWorker, "test_command", fixOf(r.err), "%v%s", r.err, r.said())
+		p.ofWorker(pr, CheckProblem, fixOf(r.err), "%v%s", r.err, r.said())
 	case !r.status.Success():
-		p.problem(checkWorker, "test_command", byHand, "a worker that has nothing to do ends with %s%s%s",
+		p.ofWorker(pr, CheckProblem, byHand, "a worker that has nothing to do ends with %s%s%s",
 			r.end(), seen.said(), more)
 	case seen.damage != "":
-		p.problem(checkWorker, "test_command", byHand, "what a worker writes is no stream: %s", seen.damage)
+		p.ofWorker(pr, CheckProblem, byHand, "what a worker writes is no stream: %s", seen.damage)
 	case seen.text.bytes != nil:
-		p.warn(checkWorker, "test_command", "have it print to standard error, or nothing",
+		p.ofWorker(pr, CheckWarning, "have it print to standard error, or nothing",
 			"a worker starts, but prints to where its packets go%s", seen.said())
 	default:
-		p.ok(checkWorker, "it starts, and ends with its input, in %s", short(time.Since(begun)))
+		p.ofWorker(pr, CheckOK, "", "it starts, and ends with its input, in %s", short(time.Since(begun)))
 	}
 }
 
@@ -221,22 +235,22 @@ func (o *spoken) read(r io.Reader) {
 func (o *spoken) said() string { return saying(string(o.text.bytes)) }
 
 // findsProgram looks for what the test command starts.
-func (p *patient) findsProgram(ctx context.Context, at place, more string) {
-	cfg := p.session.req.Config
-	name := worker.Program(cfg.TestCommand.Text)
+func (p *patient) findsProgram(ctx context.Context, at place, pr *profile, more string) {
+	name := worker.Program(pr.TestCommand.Text)
 	if name == "" {
-		p.ok(checkWorker, "what test_command starts can't be told from it; it was not started")
+		p.ofWorker(pr, CheckOK, "", "what test_command starts can't be told from it; it was not started")
 		return
 	}
 	look, input := p.look(at, name)
+	look.Env = pr.Env
 	r := p.run(ctx, at, look, input)
 	switch {
 	case r.well():
-		p.ok(checkWorker, "%s is there; it was not started", name)
+		p.ofWorker(pr, CheckOK, "", "%s is there; it was not started", name)
 	case r.err != nil:
-		p.problem(checkWorker, "test_command", fixOf(r.err), "look for %s: %s%s", name, r.end(), more)
+		p.ofWorker(pr, CheckProblem, fixOf(r.err), "look for %s: %s%s", name, r.end(), more)
 	default:
-		p.problem(checkWorker, "test_command", "install it there, or see to it by setup and env.PATH",
+		p.ofWorker(pr, CheckProblem, "install it there, or see to it by setup and env.PATH",
 			"%s is not there%s%s", name, r.said(), more)
 	}
 }

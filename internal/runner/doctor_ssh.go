@@ -39,7 +39,7 @@ const (
 // examineSSH looks at a host, in the order in which a run would meet what is
 // wrong with it.
 func examineSSH(ctx context.Context, p *patient) {
-	r := &remote{session: p.session, conf: p.conf}
+	r := &remote{fleet: p.session.fleet, conf: p.conf}
 	bare := p.reach(ctx, r)
 	if bare == nil {
 		return
@@ -131,20 +131,21 @@ func plainly(err error) error {
 func (p *patient) reach(ctx context.Context, r *remote) *sshhost.Host {
 	ctx, cancel := p.step(ctx)
 	defer cancel()
-	var err error
-	if r.target, err = sshdial.Resolve(ctx, p.conf.Host, p.session.dialing()); err != nil {
+	target, err := sshdial.Resolve(ctx, p.conf.Host, r.fleet.dialing())
+	if err != nil {
 		p.problem(checkReach, "host", fixOf(err), "%v", err)
 		return nil
 	}
+	r.target.Store(target)
 	h := r.newHost("", "", nil)
 	p.session.atEnd(h.Close)
 	err = h.Connect(ctx)
-	reached := fmt.Sprintf("%s answers", r.target)
+	reached := fmt.Sprintf("%s answers", target)
 	switch {
 	case err == nil:
 		p.ok(checkReach, "%s, a round trip takes %s", reached, short(h.Info().RTT))
 		p.ok(checkHostKey, "it is known")
-		p.ok(checkLogin, "as %s", r.target.User)
+		p.ok(checkLogin, "as %s", target.User)
 		p.ok(checkShell, "it has one")
 		return h
 	case errors.Is(err, sshdial.ErrHostKeyUnknown), errors.Is(err, sshdial.ErrHostKeyChanged):
@@ -186,10 +187,10 @@ func (p *patient) fits(i sshhost.Info) bool {
 	}
 	err := fits(i)
 	switch {
-	case err == nil, !p.conf.Relay && !p.session.plan.self:
+	case err == nil, !p.conf.Relay && !p.session.served():
 		p.ok(checkPlatform, "%s", said)
 		return true
-	case p.session.plan.self:
+	case p.session.served():
 		p.problem(checkPlatform, "test_command", "take the host out, or run the tests in batches: worker=batch", "%v", err)
 	default:
 		p.problem(checkPlatform, "relay", "take relay=yes out: workers don't need it", "%v", err)

@@ -3,9 +3,11 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,8 +26,10 @@ type group struct {
 	bounded bool
 	local   bool // they are on this machine, and there at once
 	bare    bool // commands become part of a hook's
-	// provide gets the places, one a slot, or perhaps fewer. What it gets is given
-	// back when the session is closed, or after the run on this machine. It is called
+	// profiles are the names of those that can run there; nil for all.
+	profiles []string
+	// provide gets the places, one a slot, or perhaps fewer. What it gets is the
+	// fleet's to give back, or, on this machine, given back after the run. It is called
 	// again when the places were lost, but never twice at once.
 	provide func(ctx context.Context, count int) ([]supervisor.Place, error)
 
@@ -87,15 +91,25 @@ func (g *group) forget() {
 }
 
 // form settles which groups there are. Without --parallel it is the first slot
-// of the first.
-func (s *session) form(ctx context.Context, several bool) error {
+// of the first that can run all profiles.
+func (s *session) form(ctx context.Context) error {
+	several := s.several()
 	if err := s.formAll(ctx, several); err != nil {
 		return err
 	}
 	if !several {
-		s.groups = s.groups[:1]
-		s.groups[0].count = 1
+		at := slices.IndexFunc(s.groups, func(g *group) bool {
+			return !slices.ContainsFunc(s.profiles, func(p *profile) bool { return !p.able(g) })
+		})
+		if at >= 0 {
+			s.groups = s.groups[at : at+1]
+			s.groups[0].count = 1
+		}
+		return s.checkGroups(at >= 0)
 	}
+	s.groups = slices.DeleteFunc(s.groups, func(g *group) bool {
+		return !slices.ContainsFunc(s.profiles, func(p *profile) bool { return p.able(g) })
+	})
 	limit := s.req.Concurrency
 	for i, g := range s.groups {
 		if limit > 0 && limit <= g.count {
@@ -104,13 +118,66 @@ func (s *session) form(ctx context.Context, several bool) error {
 		}
 		limit -= g.count
 	}
+	return s.checkGroups(true)
+}
+
+// checkGroups reports a profile that none of the groups can run. together says whether
+// one of them can run all.
+func (s *session) checkGroups(together bool) error {
+	c := s.req.Config
+	for _, p := range s.profiles {
+		if s.able(p) > 0 {
+			continue
+		}
+		err := &config.Error{File: c.File, Line: p.Line, Msg: fmt.Sprintf("no instance can run profile %s", p.Name),
+			Hint: "add it to an instance's profiles, or choose others with --profile"}
+		if s.req.Concurrency > 0 {
+			err.Msg += fmt.Sprintf(", of the first %d slots", s.req.Concurrency)
+			err.Hint += ", or allow a higher --concurrency"
+		}
+		return config.Errors{err}
+	}
+	if !together {
+		return config.Errors{{File: c.File,
+			Msg:  "no instance can run all of these profiles: " + strings.Join(names(s.profiles), ", "),
+			Hint: "run them with --parallel, or choose some with --profile"}}
+	}
 	return nil
+}
+
+// formToList has one slot of each group that is the first to be able to list some
+// profile.
+func (s *session) formToList(ctx context.Context) error {
+	if err := s.formAll(ctx, false); err != nil {
+		return err
+	}
+	var groups []*group
+	for _, p := range s.profiles {
+		if at := slices.IndexFunc(s.groups, p.able); at >= 0 && !slices.Contains(groups, s.groups[at]) {
+			s.groups[at].count = 1
+			groups = append(groups, s.groups[at])
+		}
+	}
+	s.groups = groups
+	return s.checkGroups(true)
+}
+
+// able is how many groups can run a profile.
+func (s *session) able(p *profile) (n int) {
+	for _, g := range s.groups {
+		if p.able(g) {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *session) formAll(ctx context.Context, several bool) error {
 	c := s.req.Config
 	for _, i := range c.Instances {
-		s.groups = append(s.groups, s.section(i))
+		g := s.section(i)
+		g.profiles = i.Profiles
+		s.groups = append(s.groups, g)
 	}
 	if c.Hooks == nil && len(s.groups) > 0 {
 		return nil
@@ -122,7 +189,7 @@ func (s *session) formAll(ctx context.Context, several bool) error {
 			return err
 		}
 	}
-	first := s.localGroup(config.Instance{Slots: count})
+	first := s.localGroup(config.Instance{Slots: count, Env: c.Env})
 	if c.Hooks != nil {
 		hooks := *c.Hooks
 		hooks.Slots = count
@@ -183,21 +250,13 @@ func (s *session) afterRun(do func() error) {
 	s.parting = append(s.parting, do)
 }
 
-// atLeaving has a host be left when the session is closed: beside all others,
-// each of which may be far away, and before what atEnd was told.
-func (s *session) atLeaving(do func() error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaving = append(s.leaving, do)
-}
-
 // where is a group, and an instance of it, on which something is done that any of
-// them could do, such as listing: this machine if tests run here, too, else the
-// first of the others that is there. Those in without are no choice.
-func (s *session) where(ctx context.Context, without []*group) (*group, instance.Instance, error) {
+// them could do that can run the profile, such as listing: this machine if tests run
+// here, too, else the first of the others that is there. Those in without are no choice.
+func (s *session) where(ctx context.Context, p *profile, without []*group) (*group, instance.Instance, error) {
 	var groups []*group
 	for _, g := range s.groups {
-		if slices.Contains(without, g) {
+		if !p.able(g) || slices.Contains(without, g) {
 			continue
 		}
 		if g.local {

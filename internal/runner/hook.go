@@ -2,7 +2,7 @@ package runner
 
 import (
 	"context"
-	"errors"
+	"slices"
 
 	"testr/internal/config"
 	"testr/internal/instance"
@@ -11,38 +11,56 @@ import (
 
 // hookGroup is instances that hooks get, one a slot.
 func (s *session) hookGroup(c config.Instance) *group {
-	hook := s.newHook(c)
-	s.atEnd(func() error {
-		err := hook.Close()
-		if _, ok := errors.AsType[*instance.DisposeError](err); ok {
-			// The tests' verdict stands: what is left is in the journal.
-			s.warn(err)
-			return nil
-		}
-		return err
-	})
+	k := s.fleet.keep(c)
+	first := true // that this session asks for them
 	provide := func(ctx context.Context, count int) (places []supervisor.Place, err error) {
-		made, err := hook.Provision(ctx, count)
+		made, err := k.provision(ctx, count, first)
+		first = false
 		for _, m := range made {
-			places = append(places, supervisor.Place{Instance: place{Instance: m, bare: true}, Host: m.ID()})
+			at := place{Instance: m, bare: true, env: s.req.Config.Env}
+			places = append(places, supervisor.Place{Instance: at, Host: m.ID()})
 		}
 		return places, err
 	}
 	return &group{name: c.Name, count: max(c.Slots, 1), bare: true, provide: provide}
 }
 
+// provision gets so many instances of a hook: those that are there already, if
+// they may be used, and others. As long as there are some, it is content with
+// fewer.
+func (k *keeping) provision(ctx context.Context, count int, used bool) ([]instance.Instance, error) {
+	k.mu.Lock()
+	there := slices.Clone(k.made)
+	k.mu.Unlock()
+	if !used {
+		there = nil
+	}
+	if len(there) >= count {
+		return there[:count], nil
+	}
+	more, err := k.hook.Provision(ctx, count-len(there))
+	if err != nil && len(there) > 0 && ctx.Err() == nil {
+		k.fleet.warn(err)
+		err = nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.made = slices.Concat(there, more)
+	return slices.Clone(k.made), err
+}
+
 // newHook makes a provider of what the hooks of a section get.
-func (s *session) newHook(c config.Instance) *instance.Hook {
+func (f *Fleet) newHook(c config.Instance) *instance.Hook {
 	return &instance.Hook{
 		Section: c.Name,
 		Commands: instance.HookCommands{Provision: c.Provision.Text, Execute: c.Execute.Text,
 			Dispose: c.Dispose.Text},
-		Dir:              s.req.Config.Root,
+		Dir:              f.cfg.Root,
 		ProvisionTimeout: c.ProvisionTimeout,
 		DisposeTimeout:   c.DisposeTimeout,
-		Abandon:          s.req.Abandon,
-		Local:            s.machine,
-		Journal:          journal{s.req.Repo},
-		Warn:             s.warn,
+		Abandon:          f.cfg.Abandon,
+		Local:            f.machine,
+		Journal:          journal{f.cfg.Repo},
+		Warn:             f.warn,
 	}
 }

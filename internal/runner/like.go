@@ -41,7 +41,7 @@ func (l Like) String() string {
 }
 
 // settle makes the last run one with a number.
-func (l Like) settle(r *repo.Repository) (*Like, error) {
+func (l Like) settle(r repo.Queries) (*Like, error) {
 	if l.Run != LastRun {
 		return &l, nil
 	}
@@ -52,10 +52,10 @@ func (l Like) settle(r *repo.Repository) (*Like, error) {
 	return &Like{info.ID, l.Route}, nil
 }
 
-// tests are those that were run, in the order in which they began. The run has a
-// number.
-func (l Like) tests(r *repo.Repository) ([]string, error) {
-	tests, err := r.Schedule(l.Run, l.Route)
+// tests are those of a profile that were run, in the order in which they began. The
+// run has a number.
+func (l Like) tests(r repo.Queries, profile string) ([]string, error) {
+	tests, err := r.Schedule(l.Run, profile, l.Route)
 	if err == nil && len(tests) == 0 {
 		err = fmt.Errorf("%w: nothing was run in run %d", ErrNoMatch, l.Run)
 	}

@@ -15,9 +15,9 @@ import (
 	"testr/internal/repo"
 )
 
-// ErrNoPackets means that a stream has text, but not one whole packet of
-// version 2.
-var ErrNoPackets = errors.New("no subunit version 2 packet in it")
+// ErrNoPackets means that a stream has text, but neither one whole packet of
+// version 2 nor a test of version 1.
+var ErrNoPackets = errors.New("no subunit packet in it, of version 2 or 1")
 
 // ErrEmpty means that the streams have nothing in them.
 var ErrEmpty = errors.New("there is nothing in the stream")
@@ -28,22 +28,22 @@ type Stream struct {
 	Reader io.Reader
 }
 
-// Load stores streams as one run. A single one is stored as it is, but that
+// Load stores streams, of version 2 or 1, as one run. A single one is stored as it is, but that
 // packets without a time get that of the packet before them, or now; of
 // several, each packet gets the stream's number as its route and tag, like that
-// of a worker. Text beside packets becomes packets. Memory does not grow with
-// the streams.
+// of a worker. Text beside packets becomes packets. Labels say to which profiles they
+// belong. Memory does not grow with the streams.
 //
 // The end of ctx makes the run an interrupted one; a reader of a stream that
 // can't be told to stop may then be left behind, blocked, until its stream
 // ends.
-func Load(ctx context.Context, r *repo.Repository, streams []Stream, info repo.RunInfo,
+func Load(ctx context.Context, r *repo.Repository, streams []Stream, labels Labels, info repo.RunInfo,
 	begun func(*repo.RunWriter)) (Result, error) {
 	st := &storer{repo: r, info: info, begun: begun}
 	read := make(chan error, len(streams)) // room for all: nobody waits for those left behind
 	for i, s := range streams {
 		go func() {
-			sr := streamReader{number: i, several: len(streams) > 1, to: st}
+			sr := streamReader{number: i, several: len(streams) > 1, to: st, labeller: labeller{Labels: labels}}
 			err := sr.read(s.Reader)
 			if err != nil {
 				err = fmt.Errorf("load %s: %w", s.Name, err)
@@ -80,8 +80,8 @@ type storer struct {
 // errOver tells whoever reads, or gets instances, that nobody wants more.
 var errOver = errors.New("the run is over")
 
-// packet stores a packet. It is called by the readers of all streams.
-func (s *storer) packet(p *protocol.Packet) error {
+// packet stores a packet of a profile. It is called by the readers of all streams.
+func (s *storer) packet(p *protocol.Packet, profile string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
@@ -91,7 +91,7 @@ func (s *storer) packet(p *protocol.Packet) error {
 		return err
 	}
 	for _, p := range event.Storable(p) {
-		if err := s.event(event.Event{Kind: event.KindPacket, Packet: p}); err != nil {
+		if err := s.event(event.Event{Kind: event.KindPacket, Profile: profile, Packet: p}); err != nil {
 			return err
 		}
 	}
@@ -128,12 +128,12 @@ func (s *storer) finish(ctx context.Context, err error) (Result, error) {
 		}
 		return Result{Interrupted: interrupted}, err
 	}
-	end := repo.End{State: repo.Finished, Partial: s.info.Partial, Time: time.Now()}
+	end := repo.End{State: repo.Finished, Time: time.Now()}
 	if interrupted && err == nil {
 		err = s.event(event.Event{Kind: event.KindInterrupted, Detail: context.Cause(ctx).Error()})
 	}
 	if err != nil || interrupted {
-		end.State, end.Partial = repo.Interrupted, true
+		end.State = repo.Interrupted
 	}
 	res := Result{Run: s.writer.ID(), Recorded: true, Interrupted: interrupted}
 	if _, err := s.writer.Close(end); err != nil {
@@ -143,12 +143,14 @@ func (s *storer) finish(ctx context.Context, err error) (Result, error) {
 	return res, err
 }
 
-// streamReader takes the packets from one stream. Until the first whole packet
-// its text is spooled, since a stream that has none is not one of ours.
+// streamReader takes the packets from one stream. Until the first whole packet,
+// or the first test of version 1, its text is spooled, since a stream that has none is
+// not one of ours.
 type streamReader struct {
 	number  int
 	several bool
 	to      *storer
+	labeller
 
 	decided bool // a whole packet was there
 	held    spool
@@ -158,7 +160,7 @@ type streamReader struct {
 
 func (s *streamReader) read(from io.Reader) error {
 	defer s.held.close()
-	r := protocol.NewReader(from)
+	r := protocol.NewAnyReader(from)
 	for {
 		p, err := r.ReadPacket()
 		var corrupt *protocol.CorruptError
@@ -233,7 +235,7 @@ func (s *streamReader) pass(p *protocol.Packet) error {
 			p.Tags, p.Has = append(p.Tags, tag), p.Has|protocol.HasTags
 		}
 	}
-	return s.to.packet(p)
+	return s.to.packet(p, s.label(p))
 }
 
 func textPacket(text []byte) *protocol.Packet {

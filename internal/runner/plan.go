@@ -28,7 +28,8 @@ const (
 // plan is what the configuration makes of its test command.
 type plan struct {
 	req      Request
-	temp     string
+	suite    *config.Profile // whose commands these are
+	temp     string          // the profile's own directory
 	template worker.Template
 	stream   *line  // starts a streaming worker; nil if there is none
 	list     *line  // lists the tests; nil if nothing does
@@ -40,16 +41,18 @@ type plan struct {
 type line struct {
 	on    func(at place) (string, error)
 	files []string // files of this machine that it needs
+	env   []string // KEY=VALUE
 }
 
 // everywhere is a command line that is the same on every instance.
-func everywhere(shell string) *line {
-	return &line{on: func(place) (string, error) { return shell, nil }}
+func (p *plan) everywhere(shell string) *line {
+	return &line{on: func(place) (string, error) { return shell, nil }, env: p.suite.Env}
 }
 
-func newPlan(req Request, temp string) (*plan, error) {
-	c := req.Config
-	p := &plan{req: req, temp: temp, template: worker.Template{
+// newPlan makes the plan of a profile. What its workers need is put into temp.
+func newPlan(req Request, suite *config.Profile, temp string) (*plan, error) {
+	c := suite
+	p := &plan{req: req, suite: suite, temp: temp, template: worker.Template{
 		Command: c.TestCommand.Text, IDOption: c.TestIDOption.Text,
 		ListOption: c.TestListOption.Text, IDListDefault: c.TestIDListDefault.Text}}
 	var err error
@@ -57,7 +60,7 @@ func newPlan(req Request, temp string) (*plan, error) {
 	case config.WorkerStream:
 		var stream, list string
 		stream, list, err = worker.StreamCommands(c.WorkerCommand.Text, p.template, req.Select.Args)
-		p.stream, p.list = everywhere(stream), everywhere(list)
+		p.stream, p.list = p.everywhere(stream), p.everywhere(list)
 	case config.WorkerBatch:
 		p.why = "the configuration says worker=batch"
 	default:
@@ -67,17 +70,31 @@ func newPlan(req Request, temp string) (*plan, error) {
 		err = p.check()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s:%d: %w", c.File, c.TestCommand.Line, err)
+		return nil, &misfitError{req.Config.File, c.TestCommand.Line, err}
 	}
 	if p.list == nil && p.template.Lists() {
 		list, err := p.template.List(req.Select.Args)
 		if err != nil {
 			return nil, fmt.Errorf("make the command that lists the tests: %w", err)
 		}
-		p.list = everywhere(list)
+		p.list = p.everywhere(list)
 	}
 	return p, nil
 }
+
+// misfitError says that a test command is not what the rest of the configuration takes
+// it for.
+type misfitError struct {
+	file string
+	line int
+	err  error
+}
+
+// Error begins with the command's place.
+func (e *misfitError) Error() string { return fmt.Sprintf("%s:%d: %v", e.file, e.line, e.err) }
+
+// Unwrap returns the error without its place.
+func (e *misfitError) Unwrap() error { return e.err }
 
 // check makes the commands once as they are here, so that what is wrong with
 // them is known before anything is started.
@@ -96,7 +113,7 @@ func (p *plan) check() error {
 // builtIn puts a built-in worker in the place of the runner that the test
 // command has, if it has one that testr knows.
 func (p *plan) builtIn() error {
-	c := p.req.Config
+	c := p.suite
 	if c.Worker == config.WorkerTap {
 		p.tap()
 		if err := p.check(); err != nil {
@@ -124,13 +141,13 @@ func (p *plan) builtIn() error {
 // serve has the lines of a built-in worker made by command, which is told where
 // it runs.
 func (p *plan) serve(files []string, command func(at place, list bool) (string, error)) {
-	p.stream = &line{func(at place) (string, error) { return command(at, false) }, files}
-	p.list = &line{func(at place) (string, error) { return command(at, true) }, files}
+	p.stream = &line{func(at place) (string, error) { return command(at, false) }, files, p.suite.Env}
+	p.list = &line{func(at place) (string, error) { return command(at, true) }, files, p.suite.Env}
 }
 
 func (p *plan) tap() {
 	p.self = true
-	command, args := p.req.Config.TestCommand.Text, p.req.Select.Args
+	command, args := p.suite.TestCommand.Text, p.req.Select.Args
 	p.serve([]string{p.req.Self}, func(at place, list bool) (string, error) {
 		run, lists, err := worker.TapCommands(at.Path(p.req.Self), command, args)
 		if list {
@@ -201,8 +218,7 @@ func (p *plan) mode(known bool) (mode, error) {
 // lacks is an error about something that the test command would have to have
 // for what was asked for.
 func (p *plan) lacks(err error, what string, asked ...string) error {
-	c := p.req.Config
-	err = fmt.Errorf("%s:%d: test_command has no %s: %w", c.File, c.TestCommand.Line, what, err)
+	err = fmt.Errorf("%s:%d: test_command has no %s: %w", p.req.Config.File, p.suite.TestCommand.Line, what, err)
 	if len(asked) == 0 {
 		return hint(err, "see docs/configuration.md")
 	}
@@ -242,7 +258,7 @@ func (p *plan) shown(m mode) string {
 func (l *line) command(inst instance.Instance) (instance.Command, error) {
 	shell, err := l.on(placeOf(inst))
 	cmd := shellCommand(shell)
-	cmd.Files = l.files
+	cmd.Files, cmd.Env = l.files, l.env
 	return cmd, err
 }
 
@@ -266,11 +282,13 @@ func (p *plan) worker(m mode) (supervisor.Worker, error) {
 	}
 	if m == modeOnce {
 		w.Batch = func(_ instance.Instance, ids []string) (supervisor.Batch, error) {
-			return supervisor.Batch{Command: shellCommand(shell), Given: ids}, nil
+			cmd := shellCommand(shell)
+			cmd.Env = p.suite.Env
+			return supervisor.Batch{Command: cmd, Given: ids}, nil
 		}
 		return w, nil
 	}
-	w.Plain = everywhere(shell).command
+	w.Plain = p.everywhere(shell).command
 	return w, nil
 }
 
@@ -293,7 +311,7 @@ func (p *plan) batch(inst instance.Instance, ids []string) (supervisor.Batch, er
 		if err != nil {
 			return b, err
 		}
-		b.Command, b.Done, b.Given = instance.Command{Args: argv, Files: files}, cleanup, usable
+		b.Command, b.Done, b.Given = instance.Command{Args: argv, Files: files, Env: p.suite.Env}, cleanup, usable
 		if p.req.Announce != nil {
 			p.req.Announce(argv[len(argv)-1])
 		}

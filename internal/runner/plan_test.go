@@ -32,6 +32,23 @@ func newRequest(t *testing.T, conf string, sel Selection) Request {
 		Log: hclog.New(&hclog.LoggerOptions{Output: t.Output(), Level: hclog.Trace})}
 }
 
+// planOf is the plan of the request's only profile.
+func planOf(t *testing.T, req Request) (*plan, error) {
+	t.Helper()
+	return newPlan(req, &req.Config.Profiles[0], t.TempDir())
+}
+
+// sessionOf is a session with the profiles of a request, and no more.
+func sessionOf(t *testing.T, req Request) *session {
+	t.Helper()
+	s := &session{req: req, temp: t.TempDir()}
+	if err := s.newProfiles(); err != nil {
+		t.Fatal(err)
+	}
+	s.running = s.profiles
+	return s
+}
+
 // TestMode is the table of what can be selected and listed.
 func TestMode(t *testing.T) {
 	const (
@@ -71,7 +88,7 @@ func TestMode(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			p, err := newPlan(newRequest(t, test.conf, test.sel), t.TempDir())
+			p, err := planOf(t, newRequest(t, test.conf, test.sel))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,14 +101,14 @@ func TestMode(t *testing.T) {
 }
 
 func TestForcedWorkerThatDoesNotFit(t *testing.T) {
-	_, err := newPlan(newRequest(t, "test_command=make check | tee log\nworker=python\n", Selection{}), t.TempDir())
+	_, err := planOf(t, newRequest(t, "test_command=make check | tee log\nworker=python\n", Selection{}))
 	if err == nil || !strings.Contains(err.Error(), "worker=python (line 3) does not fit") {
 		t.Errorf("got %v; want an error that says why it does not fit", err)
 	}
 }
 
 func TestBatchHalvesWhatIsTooLong(t *testing.T) {
-	p, err := newPlan(newRequest(t, "test_command=x $IDLIST\n", Selection{}), t.TempDir())
+	p, err := planOf(t, newRequest(t, "test_command=x $IDLIST\n", Selection{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +151,7 @@ func TestModeOfWhatNeedsIDs(t *testing.T) {
 		for _, conf := range []string{"test_command=x\n", "test_command=x $LISTOPT\ntest_list_option=--list\n"} {
 			req := newRequest(t, conf, Selection{})
 			test.ask(&req)
-			p, err := newPlan(req, t.TempDir())
+			p, err := planOf(t, req)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,9 +18,12 @@ import (
 // Selection says which tests are wanted. Its zero value wants all. What it names
 // is wanted only if everything else in it wants it, too.
 type Selection struct {
-	Failing   bool             // those that fail, or did not run, by the repository
-	Listed    bool             // those of List
-	List      []string         // ids in their order; only with Listed
+	Failing bool // those that fail, or did not run, by the repository
+	Listed  bool // those of List
+	// List has ids in their order, for all profiles. Lists, if not nil, has those of
+	// each in its place, by name. Both only with Listed.
+	List      []string
+	Lists     map[string][]string
 	Filters   []*regexp.Regexp // those that one of these finds
 	Partition Partition        // those of one partition
 	Resume    bool             // those that the last run left without an outcome
@@ -34,6 +37,14 @@ func (s *Selection) all() bool { return len(s.named()) == 0 && len(s.Args) == 0 
 // known reports whether the selection names its tests without a listing. With
 // Resume that depends on the last run.
 func (s *Selection) known() bool { return s.Failing || s.Listed || s.Like != nil }
+
+// listOf is the list of a profile.
+func (s *Selection) listOf(profile string) []string {
+	if s.Lists != nil {
+		return s.Lists[profile]
+	}
+	return s.List
+}
 
 // What some parts of a selection are called.
 const (
@@ -105,7 +116,11 @@ func (s *Selection) filter(ids []string) []string {
 type Request struct {
 	Config *config.Config
 	Repo   *repo.Repository // for listing it may be nil, unless NeedsRepository says otherwise
+	Ask    repo.Queries     // what the selection asks about failing tests and earlier runs; nil means Repo
 	Select Selection
+	// Profiles are those to be run, or listed, of Config; nil means those that run by
+	// default.
+	Profiles []config.Profile
 
 	Parallel    bool
 	Concurrency int  // workers, with Parallel; zero means what the configuration says, else the number of processors
@@ -120,6 +135,10 @@ type Request struct {
 	Timeout, Slow *time.Duration
 	Retries       *int
 	MaxFail       int
+
+	// Environ is the environment of hooks and workers, as KEY=VALUE; nil means
+	// testr's own. Nobody may change it afterwards.
+	Environ []string
 
 	Self    string   // the testr program, which has the built-in workers
 	Command []string // what the user typed, to be stored

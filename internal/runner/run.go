@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,37 +12,44 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"testr/internal/event"
 	"testr/internal/instance"
-	"testr/internal/instance/sshdial"
 	"testr/internal/repo"
 	"testr/internal/scheduler"
 	"testr/internal/supervisor"
+	"testr/internal/tempdir"
 )
 
 // Runs makes runs of one request, one after the other, on the same instances. It
 // belongs to one goroutine, which has to close it, whatever it comes to.
-type Runs struct{ session *session }
+type Runs struct {
+	session *session
+	own     *Fleet // nil if the instances are somebody else's
+}
 
 // NewRuns makes no run yet, and gets no instance.
 func NewRuns(req Request) (*Runs, error) {
-	s, err := newSession(req)
+	own := fleetOf(req)
+	s, err := newSession(req, own)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, own.Close())
 	}
-	return &Runs{s}, nil
+	return &Runs{s, own}, nil
 }
 
-// Close gives everything back that the runs had. What could not be given back is
-// told to Request.Warn; the error is about other trouble. Closing again does
-// nothing.
+// Close gives everything back that the runs had, or leaves it to the Fleet whose
+// runs they are. What could not be given back is told to Request.Warn; the error
+// is about other trouble. Closing again does nothing.
 func (r *Runs) Close() error {
 	if r.session == nil {
 		return nil
 	}
 	s := r.session
 	r.session = nil
-	return s.close()
+	err := s.close()
+	if r.own != nil {
+		err = errors.Join(err, r.own.Close())
+	}
+	return err
 }
 
 // Next runs the tests and stores what happens. The error is about our own work, or
@@ -52,7 +60,9 @@ func (r *Runs) Next(ctx context.Context, turn Turn) (res Result, err error) {
 	s.begin(turn)
 	defer func() { err = errors.Join(err, s.leave()) }()
 	req := s.req
+	revision := askRevision(ctx, req.Config.Root)
 	cfg, err := s.configure(ctx)
+	s.revision = revision()
 	if ctx.Err() != nil {
 		return Result{Interrupted: true}, nil
 	}
@@ -68,7 +78,10 @@ func (r *Runs) Next(ctx context.Context, turn Turn) (res Result, err error) {
 		req.Begun(w)
 	}
 	outcomes, runErr := supervisor.Run(ctx, *cfg)
-	end := repo.End{State: repo.Finished, Partial: s.partial(outcomes, runErr), Time: time.Now(), Listing: s.listing}
+	end := repo.End{State: repo.Finished, Time: time.Now(), Profiles: map[string]repo.ProfileEnd{}}
+	for _, p := range s.running {
+		end.Profiles[p.Name] = repo.ProfileEnd{Partial: p.partial(outcomes, runErr), Listing: p.listing}
+	}
 	if outcomes.Interrupted() || runErr != nil {
 		end.State = repo.Interrupted
 	}
@@ -90,97 +103,119 @@ func Run(ctx context.Context, req Request) (res Result, err error) {
 	return r.Next(ctx, req.Turn)
 }
 
-// List lists the tests that Run would run, in the order of the listing. The error
-// is a *NothingError if there are none, and that is all right.
-func List(ctx context.Context, req Request) (tests []string, err error) {
-	s, err := newSession(req)
+// Listed are the tests of a profile, in the order of its listing.
+type Listed struct {
+	Profile string
+	Tests   []string
+}
+
+// List lists the tests that Run would run, by profile. The error is a *NothingError
+// if there are none under any, and that is all right.
+func List(ctx context.Context, req Request) (listed []Listed, err error) {
+	r, err := NewRuns(req)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if req.Select.known() {
-		return s.knownTests()
-	}
-	if req.NeedsRepository() {
-		if err := s.sweep(ctx); err != nil {
+	defer func() { err = errors.Join(err, r.Close()) }()
+	s := r.session
+	if !req.Select.known() {
+		if req.NeedsRepository() {
+			if err := s.sweep(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.prepare(ctx, s.formToList); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.prepare(ctx, false); err != nil {
-		return nil, err
+	var nothing error
+	some := false
+	for _, p := range s.profiles {
+		tests, err := p.listed(ctx)
+		switch {
+		case none(err):
+			nothing = cmp.Or(nothing, err)
+		case err != nil:
+			return nil, p.named(err)
+		}
+		some = some || len(tests) > 0
+		listed = append(listed, Listed{p.Name, tests})
 	}
-	listing, err := s.list(ctx)
+	if !some {
+		return nil, cmp.Or(nothing, ErrNoMatch)
+	}
+	return listed, nil
+}
+
+// listed lists the tests that a profile would run.
+func (p *profile) listed(ctx context.Context) ([]string, error) {
+	if p.session.req.Select.known() {
+		return p.knownTests()
+	}
+	listing, err := p.list(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range listing.Packets {
-		if p.Status.Final() {
-			req.Log.Warn("the listing reports a failure", "test", p.TestID)
+	for _, packet := range listing.Packets {
+		if packet.Status.Final() {
+			p.session.req.Log.Warn("the listing reports a failure", "test", packet.TestID)
 		}
 	}
-	tests, err = s.pick(listing.Tests)
-	if err == nil && len(tests) == 0 {
-		err = ErrNoMatch
-	}
-	return tests, err
+	return p.pick(listing.Tests)
 }
 
 // session is what runs or a listing have while they go on. But for what groups do
 // to get instances, it belongs to one goroutine; a lister's has it, too, and ends
 // before the supervisor's Run does.
 type session struct {
-	req  Request // but for its Turn the same for all runs
-	temp string  // directory of our own, for what workers need
-	plan *plan
+	req      Request // but for its Turn the same for all runs
+	temp     string  // directory of our own, for what workers need
+	profiles []*profile
+	running  []*profile // those of the run that goes on, or of the last one
 
-	machine *instance.Local   // this machine, where hooks run
-	here    instance.Instance // of machine, for testr's own commands
-	groups  []*group          // where workers run
+	fleet  *Fleet            // what is there for longer, perhaps
+	here   instance.Instance // of the fleet's machine, for testr's own commands
+	groups []*group          // where workers run
 
 	provisioning context.Context         // ends what groups do to get instances
 	cancel       context.CancelCauseFunc // of provisioning
 	providing    sync.WaitGroup          // of those who do
-	shared       sshdial.Shared          // by all connections to hosts
 	mu           sync.Mutex
 	ending       []func() error // what is to be done at the end, the last first; guarded by mu
 	parting      []func() error // what is to be done after a run, the last first; guarded by mu
-	leaving      []func() error // what leaves the hosts in the end, all at once; guarded by mu
-
-	current // run
+	revision     revision
 }
 
-// current is what a session knows of the run that goes on.
-type current struct {
-	left     *left // what the last run left, with --resume
-	unlisted bool  // the test command runs what it finds, whatever that is
-	// listing is the whole listing, for the next run; nil if there was none.
-	// torn says that it lacks tests, because something could not be imported or
-	// built. The lister sets both.
-	listing []string
-	torn    bool
-}
-
-func newSession(req Request) (*session, error) {
-	if err := req.Config.CheckRun(); err != nil {
+// newSession makes a session that has the fleet until it is closed.
+func newSession(req Request, fleet *Fleet) (*session, error) {
+	temp, err := tempdir.Make()
+	if err != nil {
 		return nil, err
 	}
-	temp, err := os.MkdirTemp("", "testr-")
-	if err != nil {
-		return nil, fmt.Errorf("make a temporary directory: %w", err)
+	if req.Ask == nil && req.Repo != nil {
+		req.Ask = req.Repo
 	}
-	s := &session{req: req, temp: temp}
+	s := &session{req: req, temp: temp.Path(), fleet: fleet}
 	s.provisioning, s.cancel = context.WithCancelCause(context.Background())
-	s.atEnd(func() error { return os.RemoveAll(temp) })
-	s.machine = s.newMachine(req.Config.Root, nil)
-	s.atEnd(func() error { return CloseMachine(s.machine, req.Log) })
-	if s.plan, err = newPlan(req, temp); err != nil {
+	s.atEnd(temp.Remove)
+	fleet.use(s)
+	s.atEnd(func() error {
+		fleet.use(nil)
+		return nil
+	})
+	if err := s.newProfiles(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
 // begin begins a run.
-func (s *session) begin(turn Turn) { s.req.Turn, s.current = turn, current{} }
+func (s *session) begin(turn Turn) {
+	s.req.Turn, s.running = turn, nil
+	for _, p := range s.profiles {
+		p.current = current{}
+	}
+}
 
 // leave ends what is on this machine after a run, and has the next one try again
 // what could not be had. Instances elsewhere stay.
@@ -204,28 +239,20 @@ func doAll(todo []func() error) error {
 	return errors.Join(errs...)
 }
 
-// close gives everything back, whatever became of the session.
+// close ends everything that the fleet doesn't have, whatever became of the
+// session.
 func (s *session) close() error {
 	s.cancel(errOver)
 	s.providing.Wait()
-	errs := make([]error, len(s.leaving))
-	var left sync.WaitGroup
-	for i, do := range s.leaving {
-		left.Go(func() { errs[i] = do() })
-	}
-	left.Wait()
-	for _, err := range errs {
-		if err != nil { // the tests' verdict stands, and hosts end everything by themselves
-			s.warn(err)
-		}
-	}
 	return errors.Join(s.leave(), doAll(s.ending))
 }
 
 // newMachine is this machine, with a directory and variables. Whoever gets it
 // closes it.
 func (s *session) newMachine(dir string, env []string) *instance.Local {
-	return &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
+	m := &instance.Local{Dir: dir, Env: env, Guardian: []string{s.req.Self, "guardian"}}
+	m.Inherit(s.req.Environ)
+	return m
 }
 
 // CloseMachine ends what workers left behind on this machine, and tells the log of
@@ -243,18 +270,19 @@ func CloseMachine(m *instance.Local, log hclog.Logger) error {
 
 // sweep gives back what earlier runs left.
 func (s *session) sweep(ctx context.Context) error {
-	return DisposeStale(ctx, s.req.Repo, s.req.Config, s.machine, s.warn)
+	return disposeStale(ctx, s.req.Repo, s.req.Config, s.fleet.machine, s.warn, s.fleet.holds)
 }
 
-// prepare settles where workers run.
-func (s *session) prepare(ctx context.Context, several bool) error {
-	made, err := s.machine.Provision(ctx, 1)
+// prepare settles where workers run; form makes the groups.
+func (s *session) prepare(ctx context.Context, form func(context.Context) error) error {
+	s.fleet.match(s.req.Config)
+	made, err := s.fleet.machine.Provision(ctx, 1)
 	if err != nil {
 		return err
 	}
 	s.here = made[0]
 	s.atEnd(s.here.Close)
-	return s.form(ctx, several)
+	return form(ctx)
 }
 
 // info describes the run that is about to begin.
@@ -263,111 +291,174 @@ func (s *session) info() repo.RunInfo {
 	if err != nil {
 		host = "unknown"
 	}
-	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Partial: !s.full(),
+	return repo.RunInfo{Start: time.Now(), Command: s.req.Command, Host: host, Revision: s.revision.id, Partial: !s.full(),
+		Profiles:  names(s.running),
 		Selection: s.req.Select.words(), Random: s.req.Random, Seed: s.req.Seed}
-}
-
-// full reports whether the run is to have everything that there is.
-func (s *session) full() bool { return s.req.Select.all() && !s.req.Partial }
-
-// partial reports whether a run that is over says something about the tests it
-// had, and nothing about others. Of a run that was not listed nobody knows what
-// it should have had; that its command broke off is the only sign.
-func (s *session) partial(o *event.Outcomes, err error) bool {
-	c := o.Counts()
-	if s.torn || s.unlisted && o.Get("", event.ReturnCode) != nil {
-		return true
-	}
-	return !s.full() || err != nil || o.Interrupted() || c.NotRun > 0 || c.Unaccounted() > 0 || c.InProgress > 0
 }
 
 // configure settles which tests are run by which workers. The error is a
 // *NothingError if there is nothing to do.
 func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
-	req := s.req
-	if _, err := s.plan.mode(true); err != nil { // whatever the repository says
-		return nil, err
-	}
-	if err := s.takeUp(); err != nil {
-		return nil, err
-	}
-	mode, err := s.plan.mode(s.known())
-	if err != nil {
+	if err := s.settleModes(); err != nil {
 		return nil, err
 	}
 	if s.groups == nil {
 		if err := s.sweep(ctx); err != nil {
 			return nil, err
 		}
-		if err := s.prepare(ctx, s.several(mode)); err != nil {
+		if err := s.prepare(ctx, s.form); err != nil {
 			return nil, err
 		}
 	}
-	c, err := s.choose(ctx, mode)
+	choices, err := s.chooseAll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cfg := s.limits(mode)
-	profile := supervisor.Profile{Tests: c.tests, List: c.list}
-	if err := s.arrange(cfg, c); err != nil {
+	req := &s.req
+	cfg := &supervisor.Config{Log: req.Log.Named("supervisor"), Status: req.Status, Kill: req.Kill,
+		Inspect: req.Inspect, Pause: req.Pause, Isolated: req.Isolated, MaxFail: req.MaxFail}
+	tests, pending := 0, false
+	for i, p := range s.running {
+		if p.mode != modeStream {
+			req.Log.Info("no streaming worker", "profile", p.Name, "reason", p.plan.why)
+		}
+		w, err := p.plan.worker(p.mode)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Profiles = append(cfg.Profiles, supervisor.Profile{Name: p.key(), Tags: p.Tags, Worker: w, Limits: p.limits(),
+			Tests: choices[i].tests, List: choices[i].list})
+		tests, pending = tests+len(choices[i].tests), pending || choices[i].pending
+	}
+	if err := s.arrange(cfg, choices); err != nil {
 		return nil, err
 	}
-	if cfg.Slots, err = s.slots(ctx, len(c.tests), c.pending); err != nil {
+	if cfg.Slots, err = s.slots(ctx, tests, pending); err != nil {
 		return nil, err
 	}
-	if mode != modeStream {
-		req.Log.Info("no streaming worker", "reason", s.plan.why)
-	}
-	s.unlisted = mode == modePlain
-	if profile.Worker, err = s.plan.worker(mode); err != nil {
+	if cfg.Estimate, err = s.estimate(); err != nil {
 		return nil, err
 	}
-	cfg.Profiles = []supervisor.Profile{profile}
-	timing, err := req.Repo.Timing(repo.DefaultProfile)
-	if err != nil {
-		return nil, fmt.Errorf("read the durations of earlier runs: %w", err)
-	}
-	cfg.Estimate = func(it scheduler.Item) (time.Duration, bool) {
-		d, ok := timing[it.Test]
-		return d, ok
-	}
-	if shell := s.plan.shown(mode); shell != "" && req.Announce != nil {
-		req.Announce(shell)
+	for _, p := range s.running {
+		if shell := p.plan.shown(p.mode); shell != "" && s.req.Announce != nil {
+			s.req.Announce(shell)
+		}
 	}
 	return cfg, nil
 }
 
-// limits begins a configuration with what the request says of single tests.
-func (s *session) limits(m mode) *supervisor.Config {
-	req := s.req
-	cfg := &supervisor.Config{Log: req.Log.Named("supervisor"), Status: req.Status, Kill: req.Kill,
-		Inspect: req.Inspect, Pause: req.Pause, Isolated: req.Isolated, MaxFail: req.MaxFail,
-		Timeout: valueOr(req.Timeout, req.Config.Timeout), Slow: valueOr(req.Slow, req.Config.Slow),
-		Retries: valueOr(req.Retries, req.Config.Retries)}
-	if cfg.Retries > 0 && (m == modePlain || m == modeOnce) {
-		req.Log.Warn("retries has no effect: the test command can't run selected tests",
-			"hint", "put $LISTOPT and $IDOPTION into test_command")
-		cfg.Retries = 0
+// settleModes settles how the tests of each profile are given to workers.
+func (s *session) settleModes() (err error) {
+	for _, p := range s.profiles {
+		if _, err := p.plan.mode(true); err != nil { // whatever the repository says
+			return err
+		}
 	}
-	return cfg
+	if err := s.takeUp(); err != nil {
+		return err
+	}
+	for _, p := range s.profiles {
+		if p.mode, err = p.plan.mode(p.known()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chooseAll settles what is to run of each profile. Those that have nothing are no
+// part of the run.
+func (s *session) chooseAll(ctx context.Context) (choices []choice, err error) {
+	var nothing error
+	for _, p := range s.profiles {
+		c, err := p.choose(ctx)
+		switch {
+		case none(err):
+			nothing = cmp.Or(nothing, err)
+			continue
+		case err != nil:
+			return nil, p.named(err)
+		}
+		choices, s.running = append(choices, c), append(s.running, p)
+	}
+	if len(choices) == 0 {
+		return nil, nothing
+	}
+	return choices, nil
+}
+
+// limits are what is said of single tests of the profile.
+func (p *profile) limits() *supervisor.Limits {
+	req := &p.session.req
+	limits := &supervisor.Limits{Timeout: valueOr(req.Timeout, p.Timeout), Slow: valueOr(req.Slow, p.Slow),
+		Retries: valueOr(req.Retries, p.Retries)}
+	if limits.Retries > 0 && (p.mode == modePlain || p.mode == modeOnce) {
+		p.warn("retries has no effect: the test command can't run selected tests",
+			"put $LISTOPT and $IDOPTION into test_command")
+		limits.Retries = 0
+	}
+	return limits
+}
+
+// estimate says how long tests took in earlier runs.
+func (s *session) estimate() (func(scheduler.Item) (time.Duration, bool), error) {
+	timings := map[string]map[string]time.Duration{}
+	for _, p := range s.running {
+		timing, err := s.req.Repo.Timing(p.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read the durations of earlier runs: %w", err)
+		}
+		timings[p.key()] = timing
+	}
+	return func(it scheduler.Item) (time.Duration, bool) {
+		d, ok := timings[it.Profile][it.Test]
+		return d, ok
+	}, nil
 }
 
 // arrange says what goes together and what comes first.
-func (s *session) arrange(cfg *supervisor.Config, c choice) error {
-	req := s.req
-	if req.Random || req.Select.Like != nil {
+func (s *session) arrange(cfg *supervisor.Config, choices []choice) error {
+	if s.req.Random || s.req.Select.Like != nil {
 		cfg.Order = scheduler.Listed
 	}
-	if req.Segments != nil {
-		segments, err := req.Segments.assign(c.tests, c.whole)
-		if err != nil {
+	if s.req.Segments != nil {
+		if err := s.segment(cfg, choices); err != nil {
 			return err
 		}
-		cfg.Segment = func(it scheduler.Item) int { return segments[it.Test] }
-		cfg.Concurrency = req.Segments.concurrency()
 	}
-	if req.Config.Grouped() {
-		cfg.Group = func(it scheduler.Item) string { return req.Config.Group(it.Test) }
+	group := map[string]func(string) string{}
+	for _, p := range s.running {
+		if p.Grouped() {
+			group[p.key()] = p.Group
+		}
 	}
+	if len(group) > 0 {
+		cfg.Group = func(it scheduler.Item) string {
+			if of := group[it.Profile]; of != nil {
+				return of(it.Test)
+			}
+			return ""
+		}
+	}
+	return nil
+}
+
+// segment gives each test its segment of the plan, which is the same for all
+// profiles.
+func (s *session) segment(cfg *supervisor.Config, choices []choice) error {
+	var tests, whole []string
+	known := true
+	for _, c := range choices {
+		tests, whole = append(tests, c.tests...), append(whole, c.whole...)
+		known = known && c.whole != nil
+	}
+	if !known {
+		whole = nil
+	}
+	segments, err := s.req.Segments.assign(tests, whole)
+	if err != nil {
+		return err
+	}
+	cfg.Segment = func(it scheduler.Item) int { return segments[it.Test] }
+	cfg.Concurrency = s.req.Segments.concurrency()
 	return nil
 }

@@ -91,7 +91,7 @@ func load(t *testing.T, r *repo.Repository, streams ...[]byte) (Result, error) {
 	for _, b := range streams {
 		s = append(s, Stream{Name: "test", Reader: bytes.NewReader(b)})
 	}
-	return Load(t.Context(), r, s, repo.RunInfo{Start: time.Now()}, func(*repo.RunWriter) {})
+	return Load(t.Context(), r, s, Labels{}, repo.RunInfo{Start: time.Now()}, func(*repo.RunWriter) {})
 }
 
 func TestLoadOne(t *testing.T) {
@@ -160,7 +160,7 @@ func TestLoadRefuses(t *testing.T) {
 		want   error
 	}{
 		{"nothing", "", ErrEmpty},
-		{"text", "test: a\nsuccess: a\n", ErrNoPackets},
+		{"text", "test a\nsuccess: b\n", ErrNoPackets},
 		{"signatures", strings.Repeat("\xb3", 1000), ErrNoPackets},
 		{"half a packet", "\xb3\x29\x01\x0c\x03fo", ErrNoPackets},
 	}
@@ -212,7 +212,7 @@ func (b *brokenReader) Read(p []byte) (int, error) {
 func TestLoadBreaksOff(t *testing.T) {
 	r := newRepo(t)
 	s := []Stream{{Name: "x", Reader: &brokenReader{encode(t, packet("a", protocol.StatusSuccess))}}}
-	res, err := Load(t.Context(), r, s, repo.RunInfo{Start: time.Now()}, func(*repo.RunWriter) {})
+	res, err := Load(t.Context(), r, s, Labels{}, repo.RunInfo{Start: time.Now()}, func(*repo.RunWriter) {})
 	if !errors.Is(err, errBroken) {
 		t.Errorf("got %v; want %v", err, errBroken)
 	}
@@ -234,7 +234,7 @@ func TestLoadInterrupted(t *testing.T) {
 		<-begun
 		cancel(errors.New("stopped"))
 	}()
-	res, err := Load(ctx, r, []Stream{{Name: "x", Reader: in}}, repo.RunInfo{Start: time.Now()},
+	res, err := Load(ctx, r, []Stream{{Name: "x", Reader: in}}, Labels{}, repo.RunInfo{Start: time.Now()},
 		func(*repo.RunWriter) { close(begun) })
 	if err != nil || !res.Interrupted {
 		t.Errorf("got %+v, %v; want an interrupted run", res, err)

@@ -11,16 +11,20 @@ import (
 )
 
 // several reports whether the tests are to run on several workers.
-func (s *session) several(m mode) bool {
+func (s *session) several() bool {
 	if !s.req.Parallel {
 		return false
 	}
-	if m != modePlain && m != modeOnce {
-		return true
+	parallel := len(s.profiles) > 1 // each of them is a piece of work, at least
+	for _, p := range s.profiles {
+		if p.mode != modePlain && p.mode != modeOnce {
+			parallel = true
+			continue
+		}
+		p.warn("--parallel has no effect: the test command can't run selected tests",
+			"put $LISTOPT and $IDOPTION into test_command")
 	}
-	s.req.Log.Warn("--parallel has no effect: the test command can't run selected tests",
-		"hint", "put $LISTOPT and $IDOPTION into test_command")
-	return false
+	return parallel
 }
 
 // slots are those of all groups, in their order. Where it is known how many tests
@@ -40,7 +44,7 @@ func (s *session) slots(ctx context.Context, tests int, pending bool) (slots []s
 			}
 		}
 		for i := range count {
-			slot := supervisor.Slot{Name: g.name, Route: strconv.Itoa(number)}
+			slot := supervisor.Slot{Name: g.name, Route: strconv.Itoa(number), Profiles: g.profiles}
 			if g.relay {
 				slot.Route += "/" + strconv.Itoa(i)
 			} else {

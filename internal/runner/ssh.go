@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,20 +23,29 @@ import (
 // remote is a host of the configuration that is reached by SSH. It is used by
 // one goroutine at a time: that which gets the places of its group.
 type remote struct {
+	fleet  *Fleet
+	kept   *keeping // to which this belongs
+	conf   config.Instance
+	target atomic.Pointer[sshdial.Target] // nil before it was looked up
+	host   *sshhost.Host                  // nil before it was needed
+	client *relay.Client                  // the last one; nil without a relay
+	relays []func()                       // end that one, and those that were lost before it
+	made   []instance.Instance            // of the client, or else of the host
+	dials  atomic.Int64                   // connections that were begun, of all its hosts
+}
+
+// visit is what one session has of a host.
+type visit struct {
+	*remote
 	session *session
-	conf    config.Instance
-	target  *sshdial.Target // nil before it was looked up
-	synced  bool            // the tree is there
-	host    *sshhost.Host   // nil before it was needed
-	client  *relay.Client   // the last one; nil without a relay
-	relays  []func()        // end that one, and those that were lost before it
-	made    []instance.Instance
-	dials   atomic.Int64 // connections that were begun, of all its hosts
+	looked  bool // the host was looked up
+	synced  bool // the tree is there
+	related bool // the client is of use to the session
 }
 
 // sshGroup is a host that is reached by SSH.
 func (s *session) sshGroup(c config.Instance) *group {
-	r := &remote{session: s, conf: c}
+	r := &visit{remote: s.fleet.keep(c).remote, session: s}
 	return &group{name: c.Name, count: max(c.Slots, 1), relay: c.Relay,
 		provide: func(ctx context.Context, count int) ([]supervisor.Place, error) {
 			places, err := r.reach(ctx, count)
@@ -81,41 +91,77 @@ func (e *toldError) Unwrap() error { return e.err }
 
 // reach gets as many places on a host as there are to be, or gets to them again
 // after they were lost.
-func (r *remote) reach(ctx context.Context, count int) (places []supervisor.Place, err error) {
+func (r *visit) reach(ctx context.Context, count int) (places []supervisor.Place, err error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.host.Connect(ctx); err != nil {
 		return nil, err
 	}
-	if r.session.plan.self || r.conf.Relay {
+	if r.session.served() || r.conf.Relay {
 		if err := fits(r.host.Info()); err != nil {
 			return nil, err
 		}
 	}
-	switch {
-	case r.conf.Relay:
-		if err = r.startRelay(ctx); err == nil {
-			r.made, err = r.client.Provision(ctx, count)
-		}
-	case r.made == nil:
-		r.made, err = r.host.Provision(ctx, count)
+	if r.conf.Relay {
+		err = r.relate(ctx)
+	}
+	if more := count - len(r.made); err == nil && more > 0 {
+		err = r.add(ctx, more)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range r.made {
+	for _, m := range r.made[:count] {
 		places = append(places, supervisor.Place{Instance: place{Instance: m}, Host: r.conf.Host})
 	}
 	return places, nil
 }
 
+// relate has a relay be there: one from before, if it is there still, or after
+// all that the session knows of it another one.
+func (r *visit) relate(ctx context.Context) error {
+	known := r.related
+	r.related = true
+	if r.client != nil && !known {
+		if _, err := r.client.Provision(ctx, 0); err == nil {
+			return nil
+		}
+	}
+	r.keep(nil)
+	return r.startRelay(ctx)
+}
+
+// add makes more instances on the host.
+func (r *visit) add(ctx context.Context, more int) error {
+	provision := r.host.Provision
+	if r.conf.Relay {
+		provision = r.client.Provision
+	}
+	made, err := provision(ctx, more)
+	if err == nil {
+		r.keep(append(r.made, made...))
+	}
+	return err
+}
+
+// keep notes which instances there are.
+func (r *remote) keep(made []instance.Instance) {
+	r.made = made
+	r.kept.mu.Lock()
+	defer r.kept.mu.Unlock()
+	r.kept.made = slices.Clone(made)
+}
+
 // prepare does what is done once.
-func (r *remote) prepare(ctx context.Context) (err error) {
-	if r.target == nil {
-		if r.target, err = sshdial.Resolve(ctx, r.conf.Host, r.session.dialing()); err != nil {
+func (r *visit) prepare(ctx context.Context) (err error) {
+	if !r.looked {
+		target, err := sshdial.Resolve(ctx, r.conf.Host, r.fleet.dialing())
+		if err != nil {
 			return err
 		}
+		r.target.Store(target)
+		r.looked = true
 	}
 	if r.conf.Sync && !r.synced {
 		if err := r.sync(ctx); err != nil {
@@ -125,7 +171,6 @@ func (r *remote) prepare(ctx context.Context) (err error) {
 	}
 	if r.host == nil {
 		r.host = r.newHost(r.conf.Directory, r.conf.Setup.Text, r.conf.Env)
-		r.session.atLeaving(r.leave)
 	}
 	return nil
 }
@@ -158,8 +203,8 @@ func (r *remote) leave() error {
 }
 
 // dialing is what connections need to know of the user.
-func (s *session) dialing() sshdial.Options {
-	return sshdial.Options{Passphrase: s.req.Passphrase, Shared: &s.shared, Log: s.req.Log.Named("ssh")}
+func (f *Fleet) dialing() sshdial.Options {
+	return sshdial.Options{Passphrase: f.cfg.Passphrase, Shared: &f.shared, Getenv: f.getenv, Log: f.cfg.Log.Named("ssh")}
 }
 
 func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
@@ -167,13 +212,13 @@ func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
 		Name: r.conf.Name, Host: r.conf.Host, Directory: dir, Setup: setup, Env: env,
 		Dial: func(ctx context.Context) (sshhost.Conn, error) {
 			r.dials.Add(1)
-			c, err := r.target.Dial(ctx)
+			c, err := r.target.Load().Dial(ctx)
 			if err != nil {
 				return nil, err // and no nil in an interface
 			}
 			return c, nil
 		},
-		Log: r.session.req.Log.Named("ssh"),
+		Log: r.fleet.cfg.Log.Named("ssh"),
 	})
 }
 
@@ -204,7 +249,7 @@ func fits(there sshhost.Info) error {
 
 // sync brings the source tree over. Setup may need what comes with it, so that
 // is no part of this.
-func (r *remote) sync(ctx context.Context) error {
+func (r *visit) sync(ctx context.Context) error {
 	h := r.newHost("", "", nil)
 	defer func() { _ = h.Close() }() // what was brought is there
 	if err := h.Connect(ctx); err != nil {
@@ -236,7 +281,7 @@ func (r *remote) startRelay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	self := r.session.req.Self
+	self := r.fleet.cfg.Self
 	if err := r.host.Bring(ctx, self); err != nil { // which takes its time
 		return err
 	}

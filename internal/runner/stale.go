@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"testr/internal/config"
@@ -154,12 +155,18 @@ func sameDir(a, b string) bool {
 // that of ctx, or says that the repository can't be read.
 func DisposeStale(ctx context.Context, r *repo.Repository, c *config.Config, machine instance.Provider,
 	warn func(error)) error {
+	return disposeStale(ctx, r, c, machine, warn, func(repo.Lease) bool { return false })
+}
+
+// disposeStale is DisposeStale where some of it is in use: that which held says.
+func disposeStale(ctx context.Context, r *repo.Repository, c *config.Config, machine instance.Provider,
+	warn func(error), held func(repo.Lease) bool) error {
 	leases, err := r.Leases()
 	if err != nil {
 		return fmt.Errorf("look for instances that earlier runs left: %w", err)
 	}
 	var stale, elsewhere []repo.Lease
-	for _, lease := range leases {
+	for _, lease := range slices.DeleteFunc(leases, held) {
 		// A repository may be a copy of one that is in use, of another project, or
 		// from whom the ids had better not be taken.
 		if lease.ID == "" || sameDir(lease.Dir, root(c)) {

@@ -14,6 +14,7 @@ import (
 
 	"testr/internal/instance"
 	"testr/internal/protocol"
+	"testr/internal/tempdir"
 )
 
 // GoConfig says what the Go worker runs.
@@ -108,11 +109,11 @@ func newGoMachine(ctx context.Context, local *instance.Local) (instance.Instance
 // temporary directory, and what removes the latter.
 func openBuildDir(dir string) (path string, remove func() error, err error) {
 	if dir == "" {
-		path, err = os.MkdirTemp("", "testr-go-")
+		temp, err := tempdir.Make()
 		if err != nil {
 			return "", nil, fmt.Errorf("make a directory for test binaries: %w", err)
 		}
-		return path, func() error { return os.RemoveAll(path) }, nil
+		return temp.Path(), temp.Remove, nil
 	}
 	path, err = filepath.Abs(dir)
 	if err == nil {

@@ -204,10 +204,10 @@ func (t *Target) fillKeys(s *settings, path func(string) (string, error)) error 
 	}
 	switch name := s.get("identityagent", "SSH_AUTH_SOCK"); {
 	case name == "SSH_AUTH_SOCK":
-		t.agent = os.Getenv("SSH_AUTH_SOCK")
+		t.agent = t.o.getenv("SSH_AUTH_SOCK")
 	case strings.EqualFold(name, "none"):
 	case strings.HasPrefix(name, "$") && !strings.HasPrefix(name, "${"):
-		t.agent = os.Getenv(name[1:])
+		t.agent = t.o.getenv(name[1:])
 	default:
 		if t.agent, err = path(name); err != nil {
 			return fmt.Errorf("IdentityAgent: %w", err)

@@ -1,6 +1,7 @@
 package sshdial
 
 import (
+	"os"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -14,6 +15,10 @@ type Options struct {
 	// AgentSocket is the agent's socket; empty means the configuration's
 	// IdentityAgent, or else $SSH_AUTH_SOCK.
 	AgentSocket string
+
+	// Getenv looks up variables of the user's environment, empty where there are
+	// none; nil means os.Getenv.
+	Getenv func(name string) string
 
 	// Passphrase asks a person for the passphrase of a key file; prompt says of
 	// which. nil means that there is nobody to ask. Dial waits for it, and never
@@ -41,3 +46,10 @@ const (
 
 // limit is for how long nothing may be heard of a host.
 func (o *Options) limit() time.Duration { return o.Keepalive * time.Duration(o.Misses) }
+
+func (o *Options) getenv(name string) string {
+	if o.Getenv != nil {
+		return o.Getenv(name)
+	}
+	return os.Getenv(name)
+}

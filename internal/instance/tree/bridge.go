@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"testr/internal/instance"
+	"testr/internal/tempdir"
 )
 
 // maxSocketPath is what fits the address of a Unix socket.
@@ -24,7 +25,7 @@ const maxSocketPath = 107
 // there is a command two that it joins.
 type bridge struct {
 	listener *net.UnixListener
-	dir      string // of the socket, removed by close; empty if it is somebody else's
+	dir      *tempdir.Dir // of the socket, removed by close; nil if it is somebody else's
 	cancel   context.CancelFunc
 	joined   sync.WaitGroup
 	err      error // to be read after close
@@ -37,10 +38,10 @@ func (t *there) listen(ctx context.Context, dir string) (*bridge, error) {
 	socket := filepath.Join(dir, "rsh")
 	if len(socket) > maxSocketPath {
 		var err error
-		if b.dir, err = os.MkdirTemp("", "testr-"); err != nil {
+		if b.dir, err = tempdir.Make(); err != nil {
 			return nil, err
 		}
-		socket = filepath.Join(b.dir, "rsh")
+		socket = filepath.Join(b.dir.Path(), "rsh")
 	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err == nil {
@@ -67,8 +68,8 @@ func (t *there) listen(ctx context.Context, dir string) (*bridge, error) {
 }
 
 func (b *bridge) remove() {
-	if b.dir != "" {
-		_ = os.RemoveAll(b.dir)
+	if b.dir != nil {
+		_ = b.dir.Remove()
 	}
 }
 

@@ -97,11 +97,14 @@ func TestServeRshRefused(t *testing.T) {
 	if err != nil {
 		t.Fatalf("got %v; want a socket elsewhere", err)
 	}
-	dir := b.dir
+	if b.dir == nil {
+		t.Fatal("the socket is not elsewhere")
+	}
+	dir := b.dir.Path()
 	if err := b.close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(dir); dir == "" || !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v of %q; want it removed", err, dir)
 	}
 }

@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"time"
+
+	"testr/internal/runner"
+)
+
+// Asked is a run, or streams to be loaded, as they are asked for over the socket:
+// what whoever asks would have done with them. The configuration is not in it.
+type Asked struct {
+	Root    string   `json:"root"`              // where the configuration is, as the client has it
+	Command []string `json:"command,omitempty"` // what a person typed
+	PID     int      `json:"pid"`
+	Detach  bool     `json:"detach,omitempty"` // nobody waits for its end
+	Draws   bool     `json:"draws,omitempty"`  // the client wants to know how it goes
+	Partial bool     `json:"partial,omitempty"`
+
+	Run  *AskedRun  `json:"run,omitempty"`
+	Load *AskedLoad `json:"load,omitempty"`
+}
+
+// AskedRun is the part of a runner.Request that goes over the socket.
+type AskedRun struct {
+	Environ      []string         `json:"environ,omitempty"`
+	Select       runner.Selection `json:"select"`
+	Parallel     bool             `json:"parallel,omitempty"`
+	Concurrency  int              `json:"concurrency,omitempty"`
+	Isolated     bool             `json:"isolated,omitempty"`
+	Random       bool             `json:"random,omitempty"`
+	Seed         *uint64          `json:"seed,omitempty"` // nil for another one with each run
+	Plan         *Plan            `json:"plan,omitempty"`
+	Timeout      *time.Duration   `json:"timeout,omitempty"`
+	Slow         *time.Duration   `json:"slow,omitempty"`
+	Retries      *int             `json:"retries,omitempty"`
+	MaxFail      int              `json:"max_fail,omitempty"`
+	UntilFailure bool             `json:"until_failure,omitempty"`
+}
+
+// Plan is the text of a plan, and the file that it is from.
+type Plan struct {
+	File string `json:"file"`
+	Text []byte `json:"text"`
+}
+
+// AskedLoad are streams, by the names that people know them by. What is in them is
+// sent when their turn has come.
+type AskedLoad struct {
+	Streams []string `json:"streams"`
+}
+
+// ask makes of a request what goes over the socket. Its plan and Seed are the
+// caller's to add: a request has lost what they were made from.
+func ask(req runner.Request) Asked {
+	return Asked{Root: req.Config.Root, Command: req.Command, Partial: req.Partial, Run: &AskedRun{
+		Environ: req.Environ, Select: req.Select, Parallel: req.Parallel, Concurrency: req.Concurrency,
+		Isolated: req.Isolated, Random: req.Random, Timeout: req.Timeout, Slow: req.Slow, Retries: req.Retries,
+		MaxFail: req.MaxFail}}
+}
+
+// request makes a request of what came over the socket, as far as that goes. The
+// error is about the plan.
+func (a *Asked) request() (runner.Request, error) {
+	r := a.Run
+	req := runner.Request{Command: a.Command, Partial: a.Partial,
+		Environ: r.Environ, Select: r.Select, Parallel: r.Parallel, Concurrency: r.Concurrency,
+		Isolated: r.Isolated, Random: r.Random, Timeout: r.Timeout, Slow: r.Slow, Retries: r.Retries,
+		MaxFail: r.MaxFail}
+	if req.Environ == nil {
+		req.Environ = []string{} // and not the daemon's
+	}
+	var err error
+	if r.Plan != nil {
+		req.Segments, err = runner.ParseSegments(r.Plan.File, r.Plan.Text)
+	}
+	return req, err
+}
