@@ -45,6 +45,9 @@ type Limit struct {
 	// them: nothing is left to others that they would not finish sooner by more
 	// than that.
 	Start time.Duration
+	// All has the worker get what it can have of a profile, even if others would
+	// finish it sooner.
+	All bool
 	// Change is what it costs to have a worker of another profile in the place of
 	// this one.
 	Change time.Duration

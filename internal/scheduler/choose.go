@@ -113,7 +113,7 @@ func (q *Queue) elsewhere(w *worker, now time.Duration, limit Limit) bool {
 		if who.coming >= c.stock.waiting || who.speed > 0 && c.stock.work() <= who.speed*float64(lengthOf(limit.Change)) {
 			continue // before it is there others are through
 		}
-		if q.pickOf(w, c.stock, now, limit.Start) != none {
+		if q.pickOf(w, c.stock, now, limit) != none {
 			w.leaveFor(p)
 			return true
 		}

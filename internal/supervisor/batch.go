@@ -69,6 +69,8 @@ func (l *loop) batchLimit(p *profile) scheduler.Limit {
 	share := func(parts int) int { return max(1, (c.Waiting+parts-1)/parts) }
 	left := l.queue.EstimatedRemaining()
 	switch {
+	case p.Worker.Whole:
+		return scheduler.Limit{Items: c.Waiting, All: true}
 	case l.cfg.Isolated:
 		return scheduler.Limit{Items: 1}
 	case l.slotsFor(p) == 1:

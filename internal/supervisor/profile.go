@@ -28,6 +28,9 @@ func newProfile(p Profile, cfg Config) *profile {
 	if p.Limits == nil {
 		p.Limits = &Limits{cfg.Timeout, cfg.Slow, cfg.Retries}
 	}
+	if p.Worker.Whole && p.List != nil {
+		p.Tests = nil // a head start would run all
+	}
 	return &profile{Profile: p, batches: p.Worker.Stream == nil,
 		held: map[string][]event.Event{}, gone: map[string]bool{}}
 }

@@ -569,6 +569,30 @@ func TestPlainProfiles(t *testing.T) {
 	}
 }
 
+// TestWholeProfile: a command that runs all tests whatever it is given is started
+// once, also where there are slots for more, and not before all tests are listed.
+func TestWholeProfile(t *testing.T) {
+	for _, isolated := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			tests := ids(40)
+			cfg, rec := several(t, 5, mixed(tests, takes(time.Second)), tests, "batch-all", "stream-b")
+			cfg.Isolated = isolated
+			all := &cfg.Profiles[0]
+			all.Worker.Whole, all.Tests = true, tests[:20]
+			all.List = func(context.Context) (Listing, error) {
+				<-time.After(3 * time.Second)
+				return Listing{Tests: tests}, nil
+			}
+			if _, err := checkAll(t, cfg, rec, each("success", tests, "batch-all", "stream-b")); err != nil {
+				t.Error(err)
+			}
+			if n := starts(rec)["batch-all"]; n != 1 {
+				t.Errorf("got %d starts; want one", n)
+			}
+		})
+	}
+}
+
 // TestIsolatedProfiles: each test under each profile has a process of its own.
 func TestIsolatedProfiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
