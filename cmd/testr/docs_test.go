@@ -42,6 +42,12 @@ func TestDocumentedProfileCommands(t *testing.T) {
 	testDocuments(t, "databases")
 }
 
+// TestDocumentedImport runs what the documents show about a project that has a
+// .testrepository.
+func TestDocumentedImport(t *testing.T) {
+	testDocuments(t, "legacy")
+}
+
 func TestQuickstartCommands(t *testing.T) {
 	var steps []docStep
 	for i, line := range strings.Split(quickstart, "\n") {
@@ -99,6 +105,12 @@ func TestUnique(t *testing.T) {
 	}
 }
 `,
+	},
+	"legacy": {
+		".testrepository/format": "1\n",
+		".testrepository/0":      "test: shop.tests.TestCart.test_remove\nfailure: shop.tests.TestCart.test_remove [\nnothing\n]\n",
+		".testrepository/failing": "test: shop.tests.TestCart.test_remove\n" +
+			"failure: shop.tests.TestCart.test_remove [\nnothing\n]\n",
 	},
 	"stream": {}, // a document has all of it
 	"worker": {}, // likewise
@@ -312,7 +324,7 @@ func optionNames(flags []cli.Flag) []string {
 }
 
 var (
-	sectionPattern = regexp.MustCompile("^##+ (?:`testr ([a-z -]+)`|(.*))$")
+	sectionPattern = regexp.MustCompile("^##+ (?:`testr ([a-z0-9 -]+)`|(.*))$")
 	optionPattern  = regexp.MustCompile("^\\| `(--[a-z-]+)[` =]")
 )
 

@@ -226,6 +226,7 @@ func TestTerminal(t *testing.T) {
 		{"last --subunit", 2, ""},
 		{"failing --subunit", 2, ""},
 		{"subunit to-json", 0, hostileStream(t)},
+		{"import " + hostile, 3, ""},
 		{"doctor", 0, ""},
 		{"doctor " + hostile, 2, ""},
 		{"relay", 2, ""}, // nor does it come from one
