@@ -29,17 +29,17 @@ func (p *project) leaveRun(info repo.RunInfo) {
 func TestResumeOfResumed(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, map[string]string{".testr.conf": streaming,
-		"tests": "m.C.test_1\nm.C.test_2_waits\nm.C.test_3\n"})
+		"tests": "m.C.test_1_fail\nm.C.test_2_waits\nm.C.test_3\n"})
 	p.want(0, "init")
 	p.leaveRun(repo.RunInfo{Start: time.Now(), Host: "here"})
 	b := p.start("run", "--resume") // which has all three
 	p.awaitFile("begun")
+	await(t, "the failure", func() bool { return strings.Contains(b.out.String(), "FAIL: m.C.test_1_fail\n") })
 	await(t, "the end of the listing", func() bool { return len(living(p)) == 1 })
-	b.signal(syscall.SIGINT)
-	p.awaitFile("no-more")
 	b.signal(syscall.SIGKILL)
 	b.wait()
 	p.write("go", "")
+	await(t, "the end of the workers", func() bool { return len(living(p)) == 0 })
 	for range 2 {
 		p.leaveRun(repo.RunInfo{Start: time.Now(), Host: "here", Selection: []string{"--resume"}})
 	}
