@@ -68,13 +68,12 @@ func TestChangedBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var damaged *DamagedError
 		r, err := Open(dir)
 		if err == nil {
 			err = r.Check(t.Context())
 			closeRepo(t, r)
 		}
-		if !errors.As(err, &damaged) {
+		if _, ok := errors.AsType[*DamagedError](err); !ok {
 			t.Errorf("a bit of %q: got %v; want a *DamagedError", at, err)
 		}
 	}

@@ -63,9 +63,9 @@ func run(check bool, words []string) (survived int, err error) {
 		if !ok {
 			survived++
 		}
-		fmt.Fprintf(os.Stdout, "%-40s %5.1fs  %s\n", m.name, time.Since(begun).Seconds(), verdict)
+		_, _ = fmt.Fprintf(os.Stdout, "%-40s %5.1fs  %s\n", m.name, time.Since(begun).Seconds(), verdict)
 	}
-	fmt.Fprintf(os.Stdout, "%d mutants, %d of them a problem\n", tried, survived)
+	_, _ = fmt.Fprintf(os.Stdout, "%d mutants, %d of them a problem\n", tried, survived)
 	if tried == 0 {
 		err = fmt.Errorf("no mutant is called %q", words)
 	}

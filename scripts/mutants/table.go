@@ -89,7 +89,8 @@ func keeping() []mutant {
 			{"seal.go", "case checksum(place, value) != r.sum:", "case checksum(place, value) == ^r.sum:"},
 		}, tests: "TestChangedBytes"},
 		{name: "full-disk-unknown", pkg: "repo", edits: []edit{
-			{"errors.go", `|| strings.HasSuffix(err.Error(), ": "+errno.Error())`, "|| strings.HasSuffix(err.Error(), errno.Error()+errno.Error())"},
+			{"errors.go", `|| strings.HasSuffix(err.Error(), ": "+errno.Error())`,
+				`|| strings.HasSuffix(err.Error(), "::"+errno.Error())`},
 		}, tests: "TestSpaceErrors|TestFullAtEachSize"},
 		{name: "full-disk-answers-nothing", pkg: "repo", edits: []edit{
 			{"open.go", "		return openUnwritten(dir)", "		return nil, err"},
@@ -98,7 +99,8 @@ func keeping() []mutant {
 			{"unwritten.go", "return tx.Rollback()", "return tx.Commit()"},
 		}, tests: "TestFullDiskAnswers"},
 		{name: "fault-kills", pkg: "repo", edits: []edit{
-			{"open.go", "	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))\n", "	defer debug.SetPanicOnFault(debug.SetPanicOnFault(false))\n"},
+			{"open.go", "debug.SetPanicOnFault(debug.SetPanicOnFault(true))",
+				"debug.SetPanicOnFault(debug.SetPanicOnFault(false))"},
 		}, tests: "TestCutWhileOpen"},
 	}
 }
