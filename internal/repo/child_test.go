@@ -31,6 +31,7 @@ var children = map[string]func(dir string) int{
 	"limits": childLimits,
 	"open":   childOpen,
 	"power":  childPower,
+	"prune":  childPrune,
 	"life":   childLife,
 	"flood":  childFlood,
 }
