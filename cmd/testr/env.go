@@ -15,6 +15,7 @@ import (
 
 	"testr/internal/api"
 	"testr/internal/config"
+	"testr/internal/daemon"
 	"testr/internal/repo"
 	"testr/internal/report"
 	"testr/internal/runner"
@@ -212,6 +213,7 @@ func (e *environment) hints(err error) []string {
 		ce       *config.Error
 		many     config.Errors
 		hinted   *runner.HintError
+		there    *daemon.Failure
 		plan     *runner.PlanError
 		unknown  *config.UnknownProfileError
 		none     *repo.NotFoundError
@@ -234,6 +236,8 @@ func (e *environment) hints(err error) []string {
 		out = append(out, "the profiles are "+strings.Join(unknown.Known, ", "))
 	case errors.As(err, &hinted):
 		out = append(out, hinted.Hint)
+	case errors.As(err, &there):
+		out = append(out, there.Hints...)
 	case errors.As(err, &plan) && plan.Hint != "":
 		out = append(out, plan.Hint)
 	case errors.As(err, &none):

@@ -119,6 +119,14 @@ type Wanted struct {
 	Draws          bool // Listener.Status wants to know
 }
 
+// WantedLoad is what is to be loaded.
+type WantedLoad struct {
+	Command []string
+	Partial bool
+	Streams []runner.Stream
+	Labels
+}
+
 // asked is what of it goes over the socket.
 func (w *Wanted) asked() Asked {
 	a := ask(w.Request)
@@ -132,13 +140,12 @@ func (c *Client) Run(ctx context.Context, w Wanted, s Signals, l Listener) (*Ser
 }
 
 // Load asks for streams to be stored as a run. They are read until that is over.
-func (c *Client) Load(ctx context.Context, command []string, partial bool, streams []runner.Stream, s Signals,
-	l Listener) (*Series, error) {
-	a := Asked{Command: command, Partial: partial, Load: &AskedLoad{}}
-	for _, one := range streams {
+func (c *Client) Load(ctx context.Context, w WantedLoad, s Signals, l Listener) (*Series, error) {
+	a := Asked{Command: w.Command, Partial: w.Partial, Load: &AskedLoad{Labels: w.Labels}}
+	for _, one := range w.Streams {
 		a.Load.Streams = append(a.Load.Streams, one.Name)
 	}
-	return c.begin(ctx, a, streams, s, l)
+	return c.begin(ctx, a, w.Streams, s, l)
 }
 
 // Taken says what has become of a run that nobody waits for.
