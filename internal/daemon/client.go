@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"testr/internal/api"
+	"testr/internal/repo"
 	"testr/internal/runner"
 	"testr/internal/supervisor"
 )
@@ -40,9 +41,12 @@ func Find(ctx context.Context, dir string) (*Client, error) {
 	return &Client{c, s.PID}, nil
 }
 
-// unlessNobody forgets that nobody is there.
+// unlessNobody forgets that nobody is there. What is somebody else's is no daemon
+// of ours, and whether the repository is in use the file tells.
 func unlessNobody(err error) error {
-	if err == nil || api.Gone(err) {
+	var foreign *api.ForeignError
+	var none *repo.NotFoundError
+	if err == nil || api.Gone(err) || errors.As(err, &foreign) || errors.As(err, &none) {
 		return nil
 	}
 	return fmt.Errorf("look for a daemon: %w", err)
