@@ -75,7 +75,7 @@ crash: ## kill supervisors KILLS times (300) at moments chosen by SEED, and see 
 
 .PHONY: soak
 soak: peers ## run the long forms of the tests, and fuzz for five minutes each
-	TESTR_SEEDS=20000 TESTR_KILLS=1000 TESTR_MUTANTS=10000 TESTR_STORE_MB=1024 \
+	TESTR_SEEDS=20000 TESTR_KILLS=1000 TESTR_MUTANTS=10000 TESTR_STORE_MB=1024 TESTR_STATES=30000 \
 		$(GO) test -race -tags peers -timeout 2h $(GOTESTFLAGS) $(PKG)
 	@scripts/fuzz 5m
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -14,8 +15,10 @@ import (
 )
 
 type failingOptions struct {
-	stream streamOptions
-	list   bool
+	stream   streamOptions
+	profiles profileOptions
+	list     bool
+	json     bool
 }
 
 func newFailingCommand(env *environment) *cli.Command {
@@ -26,10 +29,13 @@ func newFailingCommand(env *environment) *cli.Command {
 		Description: `Shows the tests whose last known outcome is a failure, and those that a set-up
 failure or a lost machine kept from running. "testr run --failing" runs them.
 
+Of several profiles all are shown, or those that --profile names; --list is for one.
+
 The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`,
-		Flags: append(o.stream.flags(),
+		Flags: slices.Concat(o.stream.flags(), o.profiles.readFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "list", Destination: &o.list, Usage: "only list the ids, one a line"},
-		),
+			jsonFlag(&o.json),
+		}),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -43,18 +49,35 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 	if err := o.stream.check(env); err != nil {
 		return err
 	}
+	cfg, err := env.someConfig()
+	if err != nil {
+		return err
+	}
 	r, err := env.openToRead(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	failing, err := r.Failing(repo.DefaultProfile)
+	stored, err := storedProfiles(r)
+	if err != nil {
+		return err
+	}
+	profiles, err := o.profiles.among(cfg, stored)
+	if err != nil {
+		return err
+	}
+	if o.list && len(profiles) > 1 {
+		return chooseOne(profiles)
+	}
+	failing, err := failingOf(r, profiles)
 	if err != nil {
 		return err
 	}
 	switch {
 	case o.list:
 		err = listFailing(env, failing)
+	case o.json:
+		err = writeProfileForm(env, failingForm(profiles, failing))
 	case o.stream.subunit:
 		out := newSubunitOutput(env, o.stream)
 		if err = showFailing(r, failing, out); err == nil {
@@ -62,15 +85,35 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 		}
 		return unlessGone(err)
 	default:
-		err = explainFailing(env, r, failing)
+		err = explainFailing(env, r, profiles, failing)
 	}
-	if err == nil && len(failing) > 0 {
+	if err == nil && len(failing) > 0 && !o.json {
 		return errFailed
 	}
 	return unlessGone(err)
 }
 
-func listFailing(env *environment, failing []repo.Failing) error {
+// failingTest is a test of a profile's failing set.
+type failingTest struct {
+	profile string
+	repo.Failing
+}
+
+// failingOf are the failing sets of profiles.
+func failingOf(r repo.Queries, profiles []string) (all []failingTest, err error) {
+	for _, profile := range profiles {
+		failing, err := r.Failing(profile)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range failing {
+			all = append(all, failingTest{profile, f})
+		}
+	}
+	return all, nil
+}
+
+func listFailing(env *environment, failing []failingTest) error {
 	ids := make([]string, len(failing))
 	for i, f := range failing {
 		ids[i] = f.ID
@@ -79,13 +122,27 @@ func listFailing(env *environment, failing []repo.Failing) error {
 	return report.WriteIDs(env.stdout, ids, isTerminal)
 }
 
+// failingForm has what fails in the profile form.
+func failingForm(profiles []string, failing []failingTest) []profileTests {
+	form := make([]profileTests, len(profiles))
+	for i, profile := range profiles {
+		form[i].Name = profile
+		for _, f := range failing {
+			if f.profile == profile {
+				form[i].Tests = append(form[i].Tests, f.ID)
+			}
+		}
+	}
+	return form
+}
+
 // showFailing gives a sink the stored events of the tests that fail, run by run
 // and in their order.
-func showFailing(r repo.Queries, failing []repo.Failing, sink event.Sink) error {
+func showFailing(r repo.Queries, failing []failingTest, sink event.Sink) error {
 	runs := map[int][]repo.Span{}
 	for _, f := range failing {
-		if f.NotRun == "" {
-			runs[f.Run] = append(runs[f.Run], repo.Span{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq})
+		if f.NotRun == "" && !f.Gone {
+			runs[f.Run] = append(runs[f.Run], repo.Span{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq, Profile: f.profile})
 		}
 	}
 	for _, run := range slices.Sorted(maps.Keys(runs)) {
@@ -96,7 +153,7 @@ func showFailing(r repo.Queries, failing []repo.Failing, sink event.Sink) error 
 	return nil
 }
 
-func explainFailing(env *environment, r repo.Queries, failing []repo.Failing) error {
+func explainFailing(env *environment, r repo.Queries, profiles []string, failing []failingTest) error {
 	info, err := r.Latest()
 	if err != nil {
 		return err
@@ -107,14 +164,34 @@ func explainFailing(env *environment, r repo.Queries, failing []repo.Failing) er
 		return err
 	}
 	outcomes.Finish()
-	s := report.Summary{RunID: info.ID, Counts: outcomes.Counts(), Tests: outcomes.Tests()}
-	for _, f := range failing {
-		if f.NotRun != "" {
-			s.Counts.Asked, s.Counts.NotRun = s.Counts.Asked+1, s.Counts.NotRun+1
-			s.Tests = append(s.Tests, &event.Test{ID: f.ID, Asked: true, NotRun: f.NotRun})
+	s := report.Summary{RunID: info.ID, Counts: outcomes.Counts(), Tests: outcomes.Tests(), Profiles: outcomes.ByProfile()}
+	for _, profile := range profiles {
+		if key := profileKey(profile); s.Profiles[key] == (event.Counts{}) {
+			s.Profiles[key] = event.Counts{}
 		}
 	}
+	for _, f := range failing {
+		key, count := profileKey(f.profile), event.Counts{}
+		switch {
+		case f.NotRun != "":
+			count = event.Counts{Asked: 1, NotRun: 1}
+			s.Tests = append(s.Tests, &event.Test{ID: f.ID, Profile: key, Asked: true, NotRun: f.NotRun})
+		case f.Gone:
+			count = event.Counts{Tests: 1, Failed: 1}
+			s.Notes = append(s.Notes, goneNote(env, f))
+		}
+		s.Counts, s.Profiles[key] = s.Counts.Plus(count), s.Profiles[key].Plus(count)
+	}
 	return text.Summary(s)
+}
+
+// goneNote says what is left to say of a failure whose run was removed.
+func goneNote(env *environment, f failingTest) string {
+	id := f.ID
+	if _, isTerminal := terminal(env.stdout); isTerminal {
+		id = report.EscapeLine(id)
+	}
+	return fmt.Sprintf("%s failed in run %d, which was removed", id, f.Run)
 }
 
 // tee is two sinks, the second of which never fails.

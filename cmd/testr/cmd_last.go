@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/config"
 	"testr/internal/event"
 	"testr/internal/repo"
 	"testr/internal/report"
 )
 
 type lastOptions struct {
-	stream streamOptions
-	follow bool
+	stream   streamOptions
+	profiles profileOptions
+	follow   bool
 }
 
 func newLastCommand(env *environment) *cli.Command {
@@ -28,8 +31,10 @@ the run that goes on, from its beginning to its end, if there is one.
 
 The exit status is 0 if it passed, 1 if tests failed; with --subunit it is 0, unless
 it is followed.`,
-		Flags: append(o.stream.flags(), &cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Destination: &o.follow,
-			Usage: "show the run that goes on, to its end"}),
+		Flags: slices.Concat(o.stream.flags(), o.profiles.readFlags(), []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Destination: &o.follow,
+				Usage: "show the run that goes on, to its end"},
+		}),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -50,6 +55,8 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	current, err := r.Current()
 	switch {
+	case o.follow && o.profiles.chosen():
+		return usage(errors.New("--follow and --profile: a run is followed with all of its profiles; leave one of them out"))
 	case err == nil && o.follow:
 		return followRun(ctx, env, r, current, o.stream)
 	case err == nil && !env.quiet:
@@ -61,34 +68,76 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	cfg, err := env.someConfig()
+	if err != nil {
+		return err
+	}
+	if info, err = o.of(cfg, info); err != nil {
+		return err
+	}
 	info.Counts.Interrupted = info.State == repo.Interrupted
 	if o.stream.subunit {
-		err := unlessGone(replay(ctx, r, info.ID, newSubunitOutput(env, o.stream)))
+		out := output(newSubunitOutput(env, o.stream))
+		if o.profiles.chosen() {
+			out = ofProfiles{out, info.Profiles}
+		}
+		err := unlessGone(replay(ctx, r, info.ID, out))
 		if err == nil && o.follow {
 			err = judge(info.Counts)
 		}
 		return err
 	}
-	return showLast(env, r, info)
+	return showLast(env, r, info, cfg.FilterTags)
 }
 
-// showLast shows a run that is over to people, and judges it.
-func showLast(env *environment, r repo.Queries, info repo.RunInfo) error {
-	cfg, err := env.someConfig()
-	if err != nil {
-		return err
+// of is a run with nothing but the profiles that were chosen, if some were.
+func (o *lastOptions) of(cfg *config.Config, info repo.RunInfo) (repo.RunInfo, error) {
+	if !o.profiles.chosen() {
+		return info, nil
 	}
-	filterTags := cfg.FilterTags
-	tests, tally, err := testsToSum(r, info.ID, filterTags)
+	profiles, err := o.profiles.among(cfg, info.Profiles)
+	if err != nil {
+		return info, err
+	}
+	info.Profiles, info.Counts = nil, event.Counts{}
+	for _, name := range profiles {
+		p, ok := info.Profile(name)
+		if !ok {
+			return info, fmt.Errorf("run %d has nothing of profile %s", info.ID, name)
+		}
+		info.Profiles, info.Counts = append(info.Profiles, name), info.Counts.Plus(p.Counts)
+	}
+	return info, nil
+}
+
+// ofProfiles is an output that gets only the events of some profiles.
+type ofProfiles struct {
+	output
+	names []string
+}
+
+// Event passes on what belongs to the profiles.
+func (o ofProfiles) Event(e event.Event) error {
+	if e.Kind == event.KindPacket && !slices.Contains(o.names, profileName(e.Profile)) {
+		return nil
+	}
+	return o.output.Event(e)
+}
+
+// showLast shows a run that is over to people, with its profiles that info has, and
+// judges it.
+func showLast(env *environment, r repo.Queries, info repo.RunInfo, filterTags []string) error {
+	tests, tally, err := testsToSum(r, info, filterTags)
 	if err != nil {
 		return err
 	}
 	text := newTextOutput(env, report.TextOptions{FilterTags: filterTags, Routes: true,
 		Host: info.Host, Elsewhere: info.Host != thisHost()})
 	interrupted := false
+	shown := ofProfiles{text, info.Profiles}
 	err = r.Excerpt(info.ID, worthShowing(tests), func(e event.Event) error {
 		interrupted = interrupted || e.Kind == event.KindInterrupted
-		return text.Event(e)
+		return shown.Event(e)
 	})
 	if err != nil {
 		return unlessGone(err)
@@ -98,7 +147,12 @@ func showLast(env *environment, r repo.Queries, info repo.RunInfo) error {
 			return unlessGone(err)
 		}
 	}
-	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests, Tally: tally}
+	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests, Tally: tally,
+		Profiles: map[string]event.Counts{}}
+	for _, name := range info.Profiles {
+		p, _ := info.Profile(name)
+		s.Profiles[profileKey(name)] = p.Counts
+	}
 	if err := summarize(text, r, s); err != nil {
 		return unlessGone(err)
 	}
@@ -163,17 +217,39 @@ func (f followed) Event(e event.Event) error {
 
 // testsToSum are the tests that the summary of a run is made of, and, if these
 // aren't all, where all of them ran.
-func testsToSum(r repo.Queries, run int, filterTags []string) ([]*event.Test, *report.Tally, error) {
+func testsToSum(r repo.Queries, info repo.RunInfo, filterTags []string) ([]*event.Test, *report.Tally, error) {
+	choice := repo.ChooseFailed | repo.ChooseFlaky | repo.ChooseNotRun
 	if len(filterTags) > 0 {
-		tests, err := r.Tests(run, repo.DefaultProfile, 0)
-		return tests, nil, err
+		choice = 0
 	}
-	tests, err := r.Tests(run, repo.DefaultProfile, repo.ChooseFailed|repo.ChooseFlaky|repo.ChooseNotRun)
-	if err != nil {
-		return nil, nil, err
+	var all []*event.Test
+	tally := &report.Tally{Asked: map[string]int{}, Others: map[string]int{}}
+	for _, profile := range info.Profiles {
+		tests, err := r.Tests(info.ID, profile, choice)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, tests...)
+		if choice == 0 {
+			continue
+		}
+		ran, err := r.Ran(info.ID, profile)
+		if err != nil {
+			return nil, nil, err
+		}
+		addCounts(tally.Asked, ran.Asked)
+		addCounts(tally.Others, ran.Others)
 	}
-	ran, err := r.Ran(run, repo.DefaultProfile)
-	return tests, &report.Tally{Asked: ran.Asked, Others: ran.Others}, err
+	if choice == 0 {
+		tally = nil
+	}
+	return all, tally, nil
+}
+
+func addCounts(to, from map[string]int) {
+	for key, n := range from {
+		to[key] += n
+	}
 }
 
 // worthShowing is what people are shown of a run: what failed, at first at
@@ -182,7 +258,7 @@ func worthShowing(tests []*event.Test) repo.Wanted {
 	want := repo.Wanted{Beside: true}
 	for _, t := range tests {
 		if t.Failed() || t.Flaky() {
-			want.Tests = append(want.Tests, repo.Span{ID: t.ID, First: t.FirstSeq, Last: t.LastSeq})
+			want.Tests = append(want.Tests, repo.Span{ID: t.ID, First: t.FirstSeq, Last: t.LastSeq, Profile: t.Profile})
 		}
 	}
 	return want

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,24 +15,33 @@ import (
 // slowestShown is how many tests are shown unless all were asked for.
 const slowestShown = 10
 
+type slowestOptions struct {
+	profiles profileOptions
+	all      bool
+}
+
 func newSlowestCommand(env *environment) *cli.Command {
-	var all bool
+	var o slowestOptions
 	return &cli.Command{
 		Name:  "slowest",
 		Usage: "show the slowest tests of the last run",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Destination: &all, Usage: "show all tests, not only the slowest ten"},
-		},
+		Flags: append(o.profiles.readFlags(),
+			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "show all tests, not only the slowest ten"},
+		),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return runSlowest(c.Context, env, all)
+			return runSlowest(c.Context, env, o)
 		},
 	}
 }
 
-func runSlowest(ctx context.Context, env *environment, all bool) (err error) {
+func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err error) {
+	cfg, err := env.someConfig()
+	if err != nil {
+		return err
+	}
 	r, err := env.openToRead(ctx)
 	if err != nil {
 		return err
@@ -40,18 +51,44 @@ func runSlowest(ctx context.Context, env *environment, all bool) (err error) {
 	if err != nil {
 		return err
 	}
-	limit := slowestShown
-	if all {
-		limit = -1
-	}
-	tests, err := r.Slowest(info.ID, repo.DefaultProfile, limit)
+	profiles, err := o.profiles.among(cfg, info.Profiles)
 	if err != nil {
 		return err
 	}
-	timings := make([]report.Timing, len(tests))
-	for i, t := range tests {
-		timings[i] = report.Timing{ID: t.ID, Duration: t.Duration}
+	if len(profiles) > 1 && !o.profiles.all && len(o.profiles.names) == 0 {
+		return chooseOne(profiles)
+	}
+	limit := slowestShown
+	if o.all {
+		limit = -1
+	}
+	timings, err := slowest(r, info.ID, profiles, limit)
+	if err != nil {
+		return err
 	}
 	_, isTerminal := terminal(env.stdout)
 	return unlessGone(report.WriteSlowest(env.stdout, timings, isTerminal))
+}
+
+// slowest are the slowest tests of a run under some profiles, which are named if there
+// are several.
+func slowest(r repo.Queries, run int, profiles []string, limit int) (timings []report.Timing, err error) {
+	for _, profile := range profiles {
+		tests, err := r.Slowest(run, profile, limit)
+		if err != nil {
+			return nil, err
+		}
+		name := ""
+		if len(profiles) > 1 {
+			name = profile
+		}
+		for _, t := range tests {
+			timings = append(timings, report.Timing{ID: t.ID, Profile: name, Duration: t.Duration})
+		}
+	}
+	slices.SortStableFunc(timings, func(a, b report.Timing) int { return cmp.Compare(b.Duration, a.Duration) })
+	if limit >= 0 && len(timings) > limit {
+		timings = timings[:limit]
+	}
+	return timings, nil
 }

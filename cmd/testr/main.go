@@ -75,6 +75,7 @@ func newApp(env *environment) *cli.App {
 			newDoctorCommand(env),
 			newFailingCommand(env),
 			newHelpCommand(),
+			newImportCommand(env),
 			newInitCommand(env),
 			newInstancesCommand(env),
 			newLastCommand(env),

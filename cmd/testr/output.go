@@ -153,31 +153,34 @@ func summaryOf(run int, o *event.Outcomes) report.Summary {
 	return report.Summary{RunID: run, Counts: o.Counts(), Duration: o.Span(), Tests: o.Tests(), Profiles: o.ByProfile()}
 }
 
-// summarize prints the last lines of a run, which compare it with the one before if
-// that had the same profiles.
+// summarize prints the last lines of a run, which compare it with the one before, as
+// far as that had the same profiles.
 func summarize(out *textOutput, r repo.Queries, s report.Summary) error {
 	previous, err := r.Run(s.RunID - 1)
 	switch {
-	case err == nil && !sameProfiles(s, previous):
 	case err == nil:
-		s.Previous = &report.Previous{Counts: previous.Counts, Duration: previous.Span}
+		s.Previous = previousOf(s, previous)
 	case !errors.Is(err, repo.ErrNoRun):
 		return err
 	}
 	return out.Summary(s)
 }
 
-// sameProfiles reports whether a summary is about the profiles that another run had.
-func sameProfiles(s report.Summary, other repo.RunInfo) bool {
-	for _, name := range other.Profiles {
-		if name == repo.DefaultProfile {
-			name = ""
+// previousOf are the numbers of another run for the profiles that a summary is about;
+// nil if it hasn't got all of them.
+func previousOf(s report.Summary, other repo.RunInfo) *report.Previous {
+	p := &report.Previous{}
+	for key := range s.Profiles {
+		of, ok := other.Profile(profileName(key))
+		if !ok {
+			return nil
 		}
-		if _, has := s.Profiles[name]; !has && s.Profiles != nil {
-			return false
-		}
+		p.Counts = p.Counts.Plus(of.Counts)
 	}
-	return len(s.Profiles) == len(other.Profiles) || len(s.Profiles) == 0
+	if len(s.Profiles) == len(other.Profiles) {
+		p.Counts, p.Duration = other.Counts, other.Span
+	}
+	return p
 }
 
 // judge makes the exit status of a run that was done as asked.

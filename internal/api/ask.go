@@ -75,6 +75,11 @@ func (c *Client) Left(run int, profile string) (repo.Left, error) {
 	return ask[repo.Left](c, "left", Question{Run: run, Profile: profile})
 }
 
+// Profiles is as for *repo.Repository.
+func (c *Client) Profiles() ([]repo.Profile, error) {
+	return ask[[]repo.Profile](c, "profiles", Question{})
+}
+
 // Leases is as for *repo.Repository.
 func (c *Client) Leases() ([]repo.Lease, error) { return ask[[]repo.Lease](c, "leases", Question{}) }
 

@@ -211,6 +211,7 @@ func TestPlanted(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			if err := repo.Init(dir); err != nil {
 				t.Fatal(err)

@@ -25,6 +25,7 @@ var questions = map[string]func(repo.Queries, Question) (any, error){
 	"current":  func(q repo.Queries, _ Question) (any, error) { return q.Current() },
 	"run":      func(q repo.Queries, a Question) (any, error) { return q.Run(a.Run) },
 	"runs":     func(q repo.Queries, _ Question) (any, error) { return q.Runs() },
+	"profiles": func(q repo.Queries, _ Question) (any, error) { return q.Profiles() },
 	"tests":    func(q repo.Queries, a Question) (any, error) { return q.Tests(a.Run, a.Profile, a.Choose) },
 	"ran":      func(q repo.Queries, a Question) (any, error) { return q.Ran(a.Run, a.Profile) },
 	"slowest":  func(q repo.Queries, a Question) (any, error) { return q.Slowest(a.Run, a.Profile, a.Limit) },

@@ -227,6 +227,9 @@ func (r *Reader) Left(run int, profile string) (repo.Left, error) {
 	return answered(r, func(q repo.Queries) (repo.Left, error) { return q.Left(run, profile) })
 }
 
+// Profiles is as for *repo.Repository.
+func (r *Reader) Profiles() ([]repo.Profile, error) { return answered(r, repo.Queries.Profiles) }
+
 // Leases is as for *repo.Repository.
 func (r *Reader) Leases() ([]repo.Lease, error) { return answered(r, repo.Queries.Leases) }
 

@@ -30,6 +30,16 @@ func (c Counts) askedSettled() int {
 	return c.Tests
 }
 
+// Plus returns the sum of both, which is interrupted if one of them is.
+func (c Counts) Plus(d Counts) Counts {
+	return Counts{
+		Asked: c.Asked + d.Asked, Tests: c.Tests + d.Tests, Passed: c.Passed + d.Passed, Skipped: c.Skipped + d.Skipped,
+		XFailed: c.XFailed + d.XFailed, Flaky: c.Flaky + d.Flaky, Failed: c.Failed + d.Failed,
+		UxSuccess: c.UxSuccess + d.UxSuccess, InProgress: c.InProgress + d.InProgress, NotRun: c.NotRun + d.NotRun,
+		NotAsked: c.NotAsked + d.NotAsked, Interrupted: c.Interrupted || d.Interrupted,
+	}
+}
+
 // Verdict is what a run that is over comes to.
 type Verdict uint8
 

@@ -29,6 +29,8 @@ var children = map[string]func(dir string) int{
 	"query":  childQuery,
 	"full":   childFull,
 	"limits": childLimits,
+	"open":   childOpen,
+	"power":  childPower,
 }
 
 // child is a command that runs the test binary as one of the children.

@@ -6,16 +6,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -164,50 +167,110 @@ func TestNotThere(t *testing.T) {
 }
 
 // childQuery asks everything of every repository whose directory stands on a
-// line of its standard input, and answers each with a line. An error that is
-// none of ours is answered as such.
+// line of its standard input, and answers each with a line: a word for every
+// question, which is the answer's hash, or "damaged".
 func childQuery(string) int {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		err := askAll(in.Text())
-		var damaged *DamagedError
-		var format *FormatError
-		switch {
-		case err == nil:
-			_, _ = fmt.Fprintln(os.Stdout, "fine")
-		case errors.As(err, &damaged) || errors.As(err, &format):
-			_, _ = fmt.Fprintln(os.Stdout, "damaged")
-		default:
-			_, _ = fmt.Fprintf(os.Stdout, "%q\n", err)
-		}
+		answers := askAll(in.Text())
+		_, _ = fmt.Fprintln(os.Stdout, strings.Join(answers, " "))
 	}
 	return 0
 }
 
+// answers are hashes of what a repository says.
+type answers []string
+
+// add notes an answer. An error that is none of ours is one, too.
+func (a *answers) add(question string, answer any, err error) {
+	var damaged *DamagedError
+	var format *FormatError
+	switch {
+	case err == nil:
+		h := fnv.New64a()
+		_, _ = fmt.Fprintf(h, "%+v", answer)
+		*a = append(*a, fmt.Sprintf("%s=%x", question, h.Sum64()))
+	case errors.As(err, &damaged) || errors.As(err, &format):
+		*a = append(*a, question+"=damaged")
+	default:
+		*a = append(*a, fmt.Sprintf("%s=%q", question, strings.ReplaceAll(err.Error(), " ", "_")))
+	}
+}
+
 // askAll asks everything of the repository in dir, and stores a run.
-func askAll(dir string) error {
+func askAll(dir string) (all answers) {
 	r, err := OpenReadOnly(dir)
+	all.add("open", nil, err)
+	if err != nil {
+		return all
+	}
+	runs, err := r.Runs()
+	for i := range runs {
+		if runs[i].State == Interrupted {
+			runs[i].End = time.Time{} // by the clock of whoever closed it
+		}
+	}
+	all.add("runs", runs, err)
+	for _, profile := range []string{DefaultProfile, "other"} {
+		failing, err := r.Failing(profile)
+		all.add("failing", failing, err)
+		timing, err := r.Timing(profile)
+		all.add("timing", timing, err)
+		listing, err := r.Listing(profile)
+		all.add("listing", listing, err)
+		flaky, err := r.Flaky(profile)
+		all.add("flaky", flaky, err)
+	}
+	profiles, err := r.Profiles()
+	all.add("profiles", profiles, err)
+	stats, err := r.Stats()
+	stats.Bytes, stats.Time = 0, 0
+	all.add("stats", stats, err)
+	leases, err := r.Leases()
+	all.add("leases", leases, err)
+	latest, err := r.Latest()
+	latest.End = time.Time{}
+	all.add("latest", latest, err)
+	for _, info := range runs {
+		all.run(r, info.ID)
+	}
+	all.add("close", nil, r.Close())
+	all.add("write", nil, writeSome(dir))
+	return all
+}
+
+// run asks everything about one run.
+func (a *answers) run(r *Repository, id int) {
+	for _, profile := range []string{DefaultProfile, "other"} {
+		var all []event.Test
+		tests, err := r.Tests(id, profile, 0)
+		for _, t := range tests {
+			all = append(all, *t)
+		}
+		a.add("tests", all, err)
+	}
+	f, err := r.foldRun(context.Background(), id)
+	if err == nil {
+		a.add("events", []any{f.Counts(), f.events, f.last}, nil)
+	} else {
+		a.add("events", nil, err)
+	}
+	excerpt := []string{}
+	err = r.Excerpt(id, Wanted{Beside: true}, func(e event.Event) error {
+		excerpt = append(excerpt, fmt.Sprint(e.Seq, e.Kind, e.Tests, e.Detail))
+		return nil
+	})
+	a.add("excerpt", excerpt, err)
+}
+
+// writeSome stores a run and changes leases.
+func writeSome(dir string) (err error) {
+	r, err := Open(dir)
 	if err != nil {
 		return err
 	}
-	_, err1 := r.Failing(DefaultProfile)
-	_, err2 := r.Timing(DefaultProfile)
-	_, err3 := r.Listing(DefaultProfile)
-	_, err4 := r.Stats()
-	runs, err5 := r.Runs()
-	_, errLeases := r.Leases()
-	errs := []error{err1, err2, err3, err4, err5, errLeases}
-	for _, info := range runs {
-		_, err := r.Tests(info.ID, DefaultProfile, 0)
-		_, err6 := r.foldRun(context.Background(), info.ID)
-		err7 := r.Excerpt(info.ID, Wanted{Beside: true}, func(event.Event) error { return nil })
-		errs = append(errs, err, err6, err7)
-	}
-	errs = append(errs, r.Close())
-	if r, err = Open(dir); err != nil {
-		return errors.Join(append(errs, err)...)
-	}
+	defer func() { err = errors.Join(err, r.Close()) }()
 	key, err := r.PutLease(Lease{ID: "new"})
-	errs = append(errs, err)
+	errs := []error{err}
 	if leases, err := r.Leases(); err == nil && len(leases) > 0 {
 		errs = append(errs, r.RemoveLease(leases[0].Key), r.RemoveLease(key))
 	}
@@ -218,18 +281,19 @@ func askAll(dir string) error {
 		}
 		_, err = w.Close(End{State: Finished})
 	}
-	return errors.Join(append(errs, err, r.Close())...)
+	return errors.Join(append(errs, err)...)
 }
 
-// S20: files with flipped bits, overwritten numbers, or cut short are answered
-// with a *DamagedError or rightly; never with a panic, a fault or a recursion
-// without end. TESTR_MUTANTS makes more of them.
-func TestMutants(t *testing.T) {
-	n, err := strconv.Atoi(os.Getenv("TESTR_MUTANTS"))
-	if err != nil {
-		n = 500
-	}
-	good := [][]byte{sample(t, false), sample(t, true)}
+// asker is a process that is asked about repositories.
+type asker struct {
+	t     *testing.T
+	stdin io.WriteCloser
+	out   *bufio.Reader
+	cmd   *exec.Cmd
+}
+
+func newAsker(t *testing.T) *asker {
+	t.Helper()
 	cmd := child(t.Context(), t, "query", "")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -242,39 +306,125 @@ func TestMutants(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	answers := bufio.NewReader(stdout)
-	damaged := 0
+	return &asker{t, stdin, bufio.NewReader(stdout), cmd}
+}
+
+// ask asks everything of a file, which the name is for.
+func (a *asker) ask(name string, b []byte) []string {
+	a.t.Helper()
+	dir := dirWith(a.t, b)
+	if _, err := fmt.Fprintln(a.stdin, dir); err != nil {
+		a.t.Fatal(err)
+	}
+	line, err := a.out.ReadString('\n')
+	if err != nil {
+		a.t.Fatalf("%s: the process died: %v, %v", name, err, a.cmd.Wait())
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		a.t.Fatal(err)
+	}
+	return strings.Fields(line)
+}
+
+func (a *asker) close() {
+	a.t.Helper()
+	if err := errors.Join(a.stdin.Close(), a.cmd.Wait()); err != nil {
+		a.t.Error(err)
+	}
+}
+
+// S20: files with flipped bits, overwritten numbers, pages that stand elsewhere, or
+// cut short are answered with a *DamagedError or as if they were whole; never with
+// less, a panic, a fault or a recursion without end. TESTR_MUTANTS makes more of
+// them.
+func TestMutants(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("TESTR_MUTANTS"))
+	if err != nil {
+		n = 300
+	}
+	files := layouts(t)
+	a := newAsker(t)
+	defer a.close()
+	damaged, unseen := 0, 0
+	want := make([][]string, len(files))
+	for i, b := range files {
+		want[i] = a.ask("a whole file", b)
+		if answer := strings.Join(want[i], " "); strings.Contains(answer, "damaged") || strings.Contains(answer, `"`) {
+			t.Fatalf("layout %d: %s", i, answer)
+		}
+	}
 	for i := range n {
-		dir := dirWith(t, mutate(rand.New(rand.NewPCG(uint64(i), 20)), good[i%len(good)]))
-		if _, err := fmt.Fprintln(stdin, dir); err != nil {
-			t.Fatal(err)
-		}
-		answer, err := answers.ReadString('\n')
-		switch {
-		case err != nil:
-			t.Fatalf("mutant %d: the process died: %v, %v", i, err, cmd.Wait())
-		case answer == "damaged\n":
+		layout := i % len(files)
+		what := fmt.Sprintf("mutant %d of layout %d", i, layout)
+		got := a.ask(what, mutate(rand.New(rand.NewPCG(uint64(i), 20)), files[layout]))
+		switch wrong := unlike(want[layout], got); {
+		case wrong != "":
+			t.Errorf("%s: %s", what, wrong)
+		case strings.Contains(strings.Join(got, " "), "damaged"):
 			damaged++
-		case answer != "fine\n":
-			t.Errorf("mutant %d: %s", i, answer)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Fatal(err)
+		default:
+			unseen++
 		}
 	}
-	if err := errors.Join(stdin.Close(), cmd.Wait()); err != nil {
-		t.Error(err)
+	t.Logf("%d of %d mutants were found to be damaged", damaged, n)
+	if damaged < n/4 || unseen < n/100 {
+		t.Errorf("%d of %d mutants were found to be damaged, %d not", damaged, n, unseen)
 	}
-	if damaged < n/10 {
-		t.Errorf("%d of %d mutants were found to be damaged", damaged, n)
+}
+
+// unlike returns the first answer that is neither as it should be nor "damaged".
+func unlike(want, got []string) string {
+	for i, answer := range got {
+		question, what, _ := strings.Cut(answer, "=")
+		if what != "damaged" && (i >= len(want) || want[i] != answer) {
+			return fmt.Sprintf("%s: answer %d is another one: %s", question, i, answer)
+		}
+		if what == "damaged" && (question == "open" || question == "runs") {
+			return "" // what follows can't be compared, or isn't there
+		}
 	}
+	if len(got) < len(want) {
+		return "answers are missing"
+	}
+	return ""
+}
+
+// layouts are files of different shapes: with runs of several profiles, one that was
+// cut short, one with many ids and large chunks, one of which runs were removed.
+func layouts(t *testing.T) [][]byte {
+	t.Helper()
+	dir := t.TempDir()
+	if err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	r := openRepo(t, dir)
+	ids := longIDs(1500)
+	for i := range 4 {
+		events := benchEvents(ids[:300*(i+2)])
+		for k := range 6 {
+			events = append(events, file(ids[k], "f", noise(30<<10+k+i)))
+		}
+		for _, e := range benchEvents(ids[i*100 : 700]) {
+			e.Profile = "other"
+			events = append(events, e)
+		}
+		ends := listed(ids)
+		ends["other"] = ProfileEnd{Listing: ids[:700]}
+		store(t, r, RunInfo{Revision: "abc", Partial: i%2 > 0}, End{Profiles: ends}, events...)
+	}
+	closeRepo(t, r)
+	b, err := os.ReadFile(filepath.Join(dir, DirName, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [][]byte{sample(t, false), sample(t, true), b[:used(t, dir)]}
 }
 
 // mutate returns a copy of a file with something wrong in it.
 func mutate(rnd *rand.Rand, b []byte) []byte {
 	b = bytes.Clone(b)
 	const page = 4096
-	switch rnd.IntN(5) {
+	switch rnd.IntN(7) {
 	case 0:
 		return b[:rnd.IntN(len(b))]
 	case 1: // anywhere
@@ -291,6 +441,13 @@ func mutate(rnd *rand.Rand, b []byte) []byte {
 	case 4: // a small number, such as that of a page, where one may be
 		at := 2*page + rnd.IntN(len(b)/16-page)*16/2&^7
 		copy(b[min(at, len(b)-8):], []byte{byte(rnd.IntN(len(b) / page)), 0, 0, 0, 0, 0, 0, 0})
+	case 5: // a page that was never written
+		at := rnd.IntN(len(b) / page)
+		clear(b[at*page : (at+1)*page])
+	case 6: // very many bits
+		for range 1000 {
+			b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8)
+		}
 	}
 	return b
 }
@@ -324,11 +481,10 @@ func TestCycle(t *testing.T) {
 	if found == 0 {
 		t.Fatal("the sample has no branch pages")
 	}
-	cmd := child(t.Context(), t, "query", "")
-	cmd.Stdin = strings.NewReader(dirWith(t, b) + "\n")
-	out, err := cmd.Output()
-	if string(out) != "damaged\n" || err != nil {
-		t.Errorf("got %q, %v", out, err)
+	a := newAsker(t)
+	defer a.close()
+	if got := strings.Join(a.ask("a cycle", b), " "); !strings.Contains(got, "excerpt=damaged") {
+		t.Errorf("got %s; want damage", got)
 	}
 }
 

@@ -27,15 +27,16 @@ type Wanted struct {
 type Span struct {
 	ID          string
 	First, Last uint64
+	Profile     string // of the test; empty or DefaultProfile for the default one
 }
 
 // Excerpt gives each the events of a run that are wanted, in their order. It
 // reads no more of the run than it has to, and makes events of the wanted ones
 // alone. Its error may be each's.
 func (r *Repository) Excerpt(run int, want Wanted, each func(event.Event) error) error {
-	x := excerpt{ids: make(map[string]bool, len(want.Tests)), beside: want.Beside, each: each}
+	x := excerpt{ids: make(map[testName]bool, len(want.Tests)), beside: want.Beside, each: each}
 	for _, s := range want.Tests {
-		x.ids[s.ID] = true
+		x.ids[testName{profileName(s.Profile), s.ID}] = true
 	}
 	spans := union(want.Tests)
 	x.spans = spans
@@ -89,8 +90,8 @@ func union(spans []Span) []Span {
 
 // excerpt picks the wanted events out of chunks, which it is given in order.
 type excerpt struct {
-	ids    map[string]bool
-	spans  []Span // those of the tests that aren't over yet; they don't overlap
+	ids    map[testName]bool // the profiles being names
+	spans  []Span            // those of the tests that aren't over yet; they don't overlap
 	beside bool
 	each   func(event.Event) error
 	raw    []byte // of the last chunk, for the next one
@@ -118,7 +119,8 @@ func (x *excerpt) chunk(value []byte, pack *codec) (over uint64, err error) {
 		if again.bad {
 			return 0, errDamage
 		}
-		if p := packetOf(e); p != nil && !x.ids[p.TestID] && !x.ids[p.ParentID] {
+		profile := profileName(e.Profile)
+		if p := packetOf(e); p != nil && !x.ids[testName{profile, p.TestID}] && !x.ids[testName{profile, p.ParentID}] {
 			continue
 		}
 		e.Seq = first + i
@@ -145,7 +147,7 @@ func (x *excerpt) promising(seq uint64, seen glance) bool {
 		case seen.has&protocol.HasParent != 0:
 			return true
 		}
-		return x.ids[string(testID(seen))]
+		return x.ids[testName{profileName(string(seen.profile)), string(testID(seen))}]
 	case event.KindWarning, event.KindInterrupted, event.KindWorkerStarted:
 		return x.beside
 	case event.KindRequeued:
@@ -170,7 +172,8 @@ type glance struct {
 	kind   event.Kind
 	has    protocol.Fields // of its packet
 	fields []byte          // likewise: what follows the length
-	detail []byte
+
+	detail, profile []byte
 }
 
 // pass goes past one event, as event reads it.
@@ -197,6 +200,9 @@ func (d *decoder) pass(prev *int64) (seen glance) {
 	}
 	if flags&hasDetail != 0 {
 		seen.detail = d.bytes()
+	}
+	if flags&hasProfile != 0 {
+		seen.profile = d.bytes()
 	}
 	return seen
 }

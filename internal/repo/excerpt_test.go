@@ -63,7 +63,7 @@ func TestExcerpt(t *testing.T) {
 		ids := map[string]bool{}
 		for _, test := range tests {
 			if i < 2 || rnd.IntN(1+i) == 0 {
-				want.Tests = append(want.Tests, Span{test.ID, test.FirstSeq, test.LastSeq})
+				want.Tests = append(want.Tests, Span{ID: test.ID, First: test.FirstSeq, Last: test.LastSeq, Profile: test.Profile})
 				ids[test.ID] = true
 			}
 		}
@@ -102,7 +102,7 @@ func TestExcerptOfNothing(t *testing.T) {
 	if got := excerptOf(t, r, 0, Wanted{Beside: true}); len(got) > 0 {
 		t.Errorf("got %v of an empty run", got)
 	}
-	err := r.Excerpt(0, Wanted{Tests: []Span{{"a", 0, 3}}}, func(event.Event) error { return nil })
+	err := r.Excerpt(0, Wanted{Tests: []Span{{ID: "a", Last: 3}}}, func(event.Event) error { return nil })
 	if _, ok := errors.AsType[*DamagedError](err); !ok {
 		t.Errorf("events that aren't there: got %v; want a *DamagedError", err)
 	}
@@ -116,7 +116,7 @@ func TestExcerptEnds(t *testing.T) {
 	store(t, r, RunInfo{}, End{}, outcome("a", protocol.StatusFail, 1, 2)...)
 	full := errors.New("full")
 	count := 0
-	err := r.Excerpt(0, Wanted{Tests: []Span{{"a", 0, 1}}}, func(event.Event) error { count++; return full })
+	err := r.Excerpt(0, Wanted{Tests: []Span{{ID: "a", Last: 1}}}, func(event.Event) error { count++; return full })
 	if !errors.Is(err, full) || count != 1 {
 		t.Errorf("got %v after %d events; want the callee's error after one", err, count)
 	}

@@ -157,7 +157,7 @@ func TestFailingDetails(t *testing.T) {
 	}
 	for i, want := range []struct{ run, events int }{{0, 2}, {1, 3}} {
 		f := failing[i]
-		events := excerptOf(t, r, f.Run, Wanted{Tests: []Span{{f.ID, f.FirstSeq, f.LastSeq}}})
+		events := excerptOf(t, r, f.Run, Wanted{Tests: []Span{{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq}}})
 		if f.Run != want.run || len(events) != want.events {
 			t.Errorf("%s: got %d events of run %d; want %d of run %d", f.ID, len(events), f.Run, want.events, want.run)
 		}

@@ -29,8 +29,8 @@ func limitFiles(bytes uint64) error {
 
 const unlimited = ^uint64(0)
 
-// answers is everything that reading commands ask of the repository in dir.
-func answers(dir string) (string, error) {
+// allAnswers is everything that reading commands ask of the repository in dir.
+func allAnswers(dir string) (string, error) {
 	r, err := OpenReadOnly(dir)
 	if err != nil {
 		return "", err
@@ -70,7 +70,7 @@ func answers(dir string) (string, error) {
 func childFull(dir string) int {
 	text, err := "", limitFiles(4096)
 	if err == nil {
-		text, err = answers(dir)
+		text, err = allAnswers(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -93,7 +93,7 @@ func TestFullDiskAnswers(t *testing.T) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	closeRepo(t, openRepo(t, dir)) // now there is room, and the run is closed
-	want, err := answers(dir)
+	want, err := allAnswers(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type Queries interface {
 	Current() (RunInfo, error)
 	Run(id int) (RunInfo, error)
 	Runs() ([]RunInfo, error)
+	Profiles() ([]Profile, error)
 	Tests(run int, profile string, choose Choice) ([]*event.Test, error)
 	Ran(run int, profile string) (Ran, error)
 	Slowest(run int, profile string, limit int) ([]*event.Test, error)

@@ -255,7 +255,7 @@ func checkEvents(t *testing.T, r *Repository, events []event.Event) {
 	if diff := cmp.Diff(f.Tests(), tests, cmpopts.IgnoreUnexported(event.Test{})); diff != "" {
 		t.Errorf("Tests: -want +got:\n%s", diff)
 	}
-	excerpt := excerptOf(t, r, 0, Wanted{Tests: []Span{{"pkg.b", tests[1].FirstSeq, tests[1].LastSeq}}})
+	excerpt := excerptOf(t, r, 0, Wanted{Tests: []Span{{ID: "pkg.b", First: tests[1].FirstSeq, Last: tests[1].LastSeq}}})
 	if diff := cmp.Diff([]event.Event{events[4], events[5], events[7], events[8]}, excerpt); diff != "" {
 		t.Errorf("Excerpt: -want +got:\n%s", diff)
 	}

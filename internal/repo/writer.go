@@ -69,7 +69,8 @@ type group struct {
 }
 
 // Begin starts a run and returns the writer for its events. When it returns,
-// the run is on disk as one that goes on.
+// the run is on disk as one that goes on. A run before it that could not be
+// closed is closed first, as Open does.
 func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
 	info.Profiles = slices.Clone(info.Profiles)
 	if len(info.Profiles) == 0 {
@@ -97,7 +98,10 @@ func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
 	r.running = w
 	r.mu.Unlock()
 
-	err := r.update(func(tx *bolt.Tx) error { return r.begin(tx, &info) })
+	err := r.recoverRun()
+	if err == nil {
+		err = r.update(func(tx *bolt.Tx) error { return r.begin(tx, &info) })
+	}
 	if err != nil {
 		r.ended()
 		return nil, fmt.Errorf("begin a run: %w", err)

@@ -124,6 +124,7 @@ func appendRow(dst []byte, row []string, widths []int, toTerminal bool) []byte {
 // Timing is how long a test took.
 type Timing struct {
 	ID       string
+	Profile  string // empty for the default one, and where it goes without saying
 	Duration time.Duration
 }
 
@@ -139,7 +140,7 @@ func WriteSlowest(w io.Writer, timings []Timing, toTerminal bool) error {
 	rows := [][]string{{"Test id", "Runtime (s)"}}
 	for _, t := range timings {
 		seconds := fmt.Sprintf("%*.*f", digits+1+precision, precision, t.Duration.Seconds())
-		rows = append(rows, []string{t.ID, seconds})
+		rows = append(rows, []string{withProfile(t.ID, t.Profile), seconds})
 	}
 	return WriteTable(w, rows, toTerminal)
 }

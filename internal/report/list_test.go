@@ -87,9 +87,9 @@ func TestWriteSlowest(t *testing.T) {
 		want    string
 	}{
 		{"none", nil, ""},
-		{"thousands", []Timing{{"a.slow", 1000 * time.Second}, {"a.b.quick", 12345678}},
+		{"thousands", []Timing{{"a.slow", "", 1000 * time.Second}, {"a.b.quick", "", 12345678}},
 			"Test id    Runtime (s)\n---------  -----------\na.slow     1000.000\na.b.quick     0.012\n"},
-		{"no time at all", []Timing{{"a", 0}}, "Test id  Runtime (s)\n-------  -----------\na        0.000\n"},
+		{"no time at all", []Timing{{"a", "", 0}}, "Test id  Runtime (s)\n-------  -----------\na        0.000\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer

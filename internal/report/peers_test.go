@@ -130,7 +130,7 @@ func TestListsPeer(t *testing.T) {
 	p.load(t, stream)
 	var timings []Timing
 	for _, test := range fold(t, readStream(t, stream)).Tests() {
-		timings = append(timings, Timing{test.ID, test.Duration})
+		timings = append(timings, Timing{ID: test.ID, Duration: test.Duration})
 	}
 	slices.SortStableFunc(timings, func(a, b Timing) int { return cmp.Compare(b.Duration, a.Duration) })
 	var out bytes.Buffer

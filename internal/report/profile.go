@@ -13,15 +13,18 @@ type name struct{ profile, id string }
 
 func nameOf(t *event.Test) name { return name{t.Profile, t.ID} }
 
-// name appends what a test is called: its id, and its profile if that is not the
+// withProfile is what a test is called: its id, and its profile if that is not the
 // default one.
-func (t *Text) name(dst []byte, of name) []byte {
-	dst = t.quote.line(dst, of.id)
-	if of.profile == "" {
-		return dst
+func withProfile(id, profile string) string {
+	if profile == "" {
+		return id
 	}
-	dst = append(dst, " (profile "...)
-	return append(t.quote.line(dst, of.profile), ')')
+	return id + " (profile " + profile + ")"
+}
+
+// name appends what a test is called.
+func (t *Text) name(dst []byte, of name) []byte {
+	return t.quote.line(dst, withProfile(of.id, of.profile))
 }
 
 // appendProfiles appends a line for each profile. Where there is only one without a

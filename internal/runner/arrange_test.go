@@ -99,8 +99,7 @@ func TestLimits(t *testing.T) {
 			test.ask(&s.req)
 			p := s.profiles[0]
 			p.mode = test.mode
-			var got supervisor.Config
-			if p.limits(&got); test.want != (limits{got.Timeout, got.Slow, got.Retries}) {
+			if got := p.limits(); test.want != (limits{got.Timeout, got.Slow, got.Retries}) {
 				t.Errorf("got %+v; want %+v", got, test.want)
 			}
 		})

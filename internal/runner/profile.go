@@ -43,9 +43,12 @@ func (s *session) newProfiles() error {
 		return err
 	}
 	for i, c := range chosen {
-		temp := filepath.Join(s.temp, strconv.Itoa(i))
-		if err := os.Mkdir(temp, 0o700); err != nil {
-			return fmt.Errorf("make a temporary directory: %w", err)
+		temp := s.temp
+		if len(chosen) > 1 {
+			temp = filepath.Join(s.temp, strconv.Itoa(i))
+			if err := os.Mkdir(temp, 0o700); err != nil {
+				return fmt.Errorf("make a temporary directory: %w", err)
+			}
 		}
 		p := &profile{Profile: c, session: s}
 		if p.plan, err = newPlan(s.req, &p.Profile, temp); err != nil {

@@ -326,8 +326,7 @@ func (s *session) configure(ctx context.Context) (*supervisor.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.limits(cfg)
-		cfg.Profiles = append(cfg.Profiles, supervisor.Profile{Name: p.key(), Tags: p.Tags, Worker: w,
+		cfg.Profiles = append(cfg.Profiles, supervisor.Profile{Name: p.key(), Tags: p.Tags, Worker: w, Limits: p.limits(),
 			Tests: choices[i].tests, List: choices[i].list})
 		tests, pending = tests+len(choices[i].tests), pending || choices[i].pending
 	}
@@ -387,16 +386,17 @@ func (s *session) chooseAll(ctx context.Context) (choices []choice, err error) {
 	return choices, nil
 }
 
-// limits puts what is said of single tests of the profile into a configuration.
-func (p *profile) limits(cfg *supervisor.Config) {
+// limits are what is said of single tests of the profile.
+func (p *profile) limits() *supervisor.Limits {
 	req := &p.session.req
-	cfg.Timeout, cfg.Slow = valueOr(req.Timeout, p.Timeout), valueOr(req.Slow, p.Slow)
-	cfg.Retries = valueOr(req.Retries, p.Retries)
-	if cfg.Retries > 0 && (p.mode == modePlain || p.mode == modeOnce) {
+	limits := &supervisor.Limits{Timeout: valueOr(req.Timeout, p.Timeout), Slow: valueOr(req.Slow, p.Slow),
+		Retries: valueOr(req.Retries, p.Retries)}
+	if limits.Retries > 0 && (p.mode == modePlain || p.mode == modeOnce) {
 		p.warn("retries has no effect: the test command can't run selected tests",
 			"put $LISTOPT and $IDOPTION into test_command")
-		cfg.Retries = 0
+		limits.Retries = 0
 	}
+	return limits
 }
 
 // estimate says how long tests took in earlier runs.

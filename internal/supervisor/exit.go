@@ -76,7 +76,7 @@ func (l *loop) lost(p *process, how string, now time.Time) (broke bool) {
 		l.cutShort(p, now)
 	}
 	for _, o := range p.open {
-		l.emitFailure(p, o.id, l.death(o, how), now)
+		l.emitFailure(p, o.id, p.death(o, how), now)
 		l.failed(p.profile.item(o.id), true)
 	}
 	if len(requeued) > 0 {
@@ -108,9 +108,9 @@ func (l *loop) cutShort(p *process, now time.Time) {
 }
 
 // death is why a test failed whose worker ended in the middle of it.
-func (l *loop) death(o openTest, how string) string {
+func (p *process) death(o openTest, how string) string {
 	if o.overdue {
-		return fmt.Sprintf("The test was still running after %v, its time limit: %s.", l.cfg.Timeout, how)
+		return fmt.Sprintf("The test was still running after %v, its time limit: %s.", p.profile.Limits.Timeout, how)
 	}
 	return fmt.Sprintf("The worker ended in the middle of this test: %s.", how)
 }

@@ -115,7 +115,7 @@ func newLoop(cfg Config) *loop {
 	}
 	l.timer.Stop()
 	for _, p := range cfg.Profiles {
-		l.profiles = append(l.profiles, newProfile(p))
+		l.profiles = append(l.profiles, newProfile(p, cfg))
 	}
 	for i, s := range cfg.Slots {
 		l.slots = append(l.slots, &slot{Slot: s, index: i, tag: workerTag(s.Route),

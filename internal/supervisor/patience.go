@@ -24,11 +24,11 @@ const (
 
 // silence is how long a worker may have tests and begin none before it is
 // ended.
-func (l *loop) silence() time.Duration {
-	if l.cfg.Timeout == 0 {
-		return max(l.cfg.Slow, maxSilence)
+func (m *Limits) silence() time.Duration {
+	if m.Timeout == 0 {
+		return max(m.Slow, maxSilence)
 	}
-	return max(l.cfg.Timeout, l.cfg.Slow, minSilence)
+	return max(m.Timeout, m.Slow, minSilence)
 }
 
 // limit calls do when since is as long ago as d; zero is never. Until then it
@@ -55,16 +55,17 @@ func (l *loop) watch(p *process, now time.Time) {
 	if p.killed {
 		return
 	}
+	limits := p.profile.Limits
 	for i := range p.open {
 		o := &p.open[i]
 		if !o.told {
-			l.limit(o.since, l.cfg.Slow, now, func() {
+			l.limit(o.since, limits.Slow, now, func() {
 				o.told = true
 				l.warn(fmt.Sprintf("slow: %s%s has been running for %v on worker %s",
-					o.id, l.of(p.profile), l.cfg.Slow, p.slot.Route), now)
+					o.id, l.of(p.profile), limits.Slow, p.slot.Route), now)
 			})
 		}
-		l.limit(o.since, l.cfg.Timeout, now, func() {
+		l.limit(o.since, limits.Timeout, now, func() {
 			o.overdue = true
 			p.kill(errOverdue)
 		})
@@ -77,13 +78,13 @@ func (l *loop) watch(p *process, now time.Time) {
 		since = last
 	}
 	if !p.told {
-		l.limit(since, l.cfg.Slow, now, func() {
+		l.limit(since, limits.Slow, now, func() {
 			p.told = true
 			l.warn(fmt.Sprintf("slow: worker %s has begun none of its %d tests for %v",
-				p.slot.Route, len(p.sent), l.cfg.Slow), now)
+				p.slot.Route, len(p.sent), limits.Slow), now)
 		})
 	}
-	l.limit(since, l.silence(), now, func() { p.kill(errSilent) })
+	l.limit(since, limits.silence(), now, func() { p.kill(errSilent) })
 }
 
 // listen gives a worker that takes no more requests the time of grace from each

@@ -223,7 +223,7 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 		switch o := p.opened(id); {
 		case o == nil: // cut short with its run
 		case o.overdue:
-			l.emitFailure(p, id, l.death(*o, lost.Error()), now)
+			l.emitFailure(p, id, p.death(*o, lost.Error()), now)
 			l.failed(it, true)
 		case l.move(it):
 			back = append(back, id)

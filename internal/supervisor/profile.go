@@ -24,7 +24,10 @@ type profile struct {
 	gone     map[string]bool          // remembered ids that the listing does not have
 }
 
-func newProfile(p Profile) *profile {
+func newProfile(p Profile, cfg Config) *profile {
+	if p.Limits == nil {
+		p.Limits = &Limits{cfg.Timeout, cfg.Slow, cfg.Retries}
+	}
 	return &profile{Profile: p, batches: p.Worker.Stream == nil,
 		held: map[string][]event.Event{}, gone: map[string]bool{}}
 }

@@ -38,6 +38,7 @@ type Profile struct {
 	Name   string   // as events have it; "" for the default
 	Tags   []string // what its workers' packets get, where they don't have it
 	Worker Worker
+	Limits *Limits // in the place of the Config's; nil for those
 
 	// Tests are the tests to run; Run doesn't list any others. With List set,
 	// they are what is remembered of the last listing: a head start.
@@ -86,6 +87,12 @@ type Refused struct {
 	Reason string
 }
 
+// Limits are what a test may take; see Config.
+type Limits struct {
+	Timeout, Slow time.Duration
+	Retries       int
+}
+
 // Config is what Run needs to know. Zero values mean what they say they mean.
 type Config struct {
 	Slots []Slot
@@ -102,6 +109,8 @@ type Config struct {
 
 	// Isolated gives each test a process of its own.
 	Isolated bool
+	// Timeout, Slow and Retries hold for profiles that don't have Limits of their own.
+	//
 	// Timeout is how long a test may take before it fails and its worker is
 	// ended; zero means as long as it likes.
 	Timeout time.Duration
