@@ -29,7 +29,7 @@ provisioned for one it keeps for the next.
 It ends with SIGTERM, SIGINT, SIGHUP and "testr daemon stop": the run that goes on is
 interrupted, and instances are given back. Then the exit status is 0.`,
 		Flags: append(globalFlags(env),
-			idle.flag("idle", "keep instances for `TIME` without a run (default: instance_idle, else 10m; 0: no longer than the run)",
+			idle.flag("idle", "keep instances for `TIME` without a run (default: what instance_idle says, else 10m)",
 				parseDuration)),
 		Subcommands: []*cli.Command{newDaemonStatusCommand(env), newDaemonStopCommand(env)},
 		Action: func(c *cli.Context) error {

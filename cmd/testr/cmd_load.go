@@ -61,7 +61,7 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 		return err
 	}
 	f := newFollower(env, o.record.stream, cfg.FilterTags, len(streams) > 1)
-	d, err := env.daemon(ctx)
+	d, r, err := env.daemonOrFile(ctx, o.record.forceInit)
 	if err != nil {
 		return err
 	}
@@ -69,10 +69,6 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 		defer func() { err = errors.Join(err, d.Close()) }()
 		return loadThere(ctx, env, f, d, daemon.WantedLoad{Command: os.Args[1:], Partial: o.record.partial, Streams: streams,
 			Labels: daemon.Labels{Sets: cfg.ProfileTags(), Tags: labels.Tags, Profile: labels.Profile}})
-	}
-	r, err := env.openToWrite(o.record.forceInit)
-	if err != nil {
-		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	info := repo.RunInfo{Start: time.Now(), Partial: o.record.partial, Command: os.Args[1:]}

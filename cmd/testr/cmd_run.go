@@ -52,7 +52,7 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 
 // runSomewhere has the daemon make the runs, if there is one, or makes them here.
 func runSomewhere(ctx context.Context, env *environment, o runOptions, req runner.Request) (err error) {
-	d, err := env.daemon(ctx)
+	d, r, err := env.daemonOrFile(ctx, o.record.forceInit)
 	if err != nil {
 		return err
 	}
@@ -60,15 +60,11 @@ func runSomewhere(ctx context.Context, env *environment, o runOptions, req runne
 		defer func() { err = errors.Join(err, d.Close()) }()
 		return runThere(ctx, env, o, req, d)
 	}
+	defer func() { err = errors.Join(err, r.Close()) }()
 	if o.detach {
 		return &runner.HintError{Err: errors.New("--detach: there is no daemon that could go on with the run"),
 			Hint: "start one: testr daemon"}
 	}
-	r, err := env.openToWrite(o.record.forceInit)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
 	req.Repo = r.Repository
 	err = req.TakeProfiles()
 	if err == nil && o.untilFailure {

@@ -13,7 +13,7 @@ import (
 
 // showDaemon shows what a daemon does to people.
 func showDaemon(env *environment, s daemon.State) error {
-	out := io.Writer(env.stdout)
+	out := env.stdout
 	if _, isTerminal := terminal(env.stdout); isTerminal {
 		out = report.NewEscapeWriter(env.stdout)
 	}

@@ -45,7 +45,8 @@ var varying = regexp.MustCompile(`[-+]?\d+\.\d{3}s|seed \d+|--seed \d+|/tmp/\S+`
 func TestDaemonSame(t *testing.T) {
 	t.Parallel()
 	tests := []string{"m.C.test_fail", "m.C.test_pass", "m.C.test_skip", "m.C.test_prints", "m.C.test_exits"}
-	lines := []string{"run", "run", "run --parallel --concurrency 1", "run --failing", "run -q", "run --random m.C.test_fail",
+	lines := []string{"run", "run", "run --parallel --concurrency 1", "run --failing", "run -q",
+		"run --random m.C.test_fail",
 		"run nothing_like_that", "run --retries 1 m.C.test_fail", "run --until-failure test_pass test_fail",
 		"run --plan plan", "run --load-list list", "run --resume", "load stream", "load stream empty", "load nowhere",
 		"run --detach --subunit", "run --isolated -- --exit 3", "run --partition 1/2", "run --timeout 100 test_pass",
@@ -99,14 +100,15 @@ func TestDaemonQueue(t *testing.T) {
 	cmd := p.command("testr", "run", "test_secret")
 	cmd.Env = append(cmd.Env, "CANARY_TOKEN=of the second client")
 	second := p.startCommand(cmd)
-	await(t, "the second one in the queue", func() bool { return strings.Contains(second.err.String(), "waits for 1 run") })
+	await(t, "the second one to wait", func() bool { return strings.Contains(second.err.String(), "waits for 1 run") })
 	third := p.start("run", "test_pass")
-	await(t, "the third one in the queue", func() bool { return strings.Contains(third.err.String(), "waits for 2 runs") })
+	await(t, "the third one to wait", func() bool { return strings.Contains(third.err.String(), "waits for 2 runs") })
 
 	wantText(t, p.want(0, "daemon", "status").out, "running: job 1, run 0, since ", "testr run test_waits\n",
 		"waiting: job 2, since ", "waiting: job 3, since ")
 	var state struct{ Jobs []struct{ State string } }
-	if err := json.Unmarshal([]byte(p.want(0, "daemon", "status", "--json").out), &state); err != nil || len(state.Jobs) != 3 {
+	document := p.want(0, "daemon", "status", "--json").out
+	if err := json.Unmarshal([]byte(document), &state); err != nil || len(state.Jobs) != 3 {
 		t.Errorf("got %+v, %v as JSON; want three jobs", state, err)
 	}
 
@@ -227,6 +229,7 @@ func TestDaemonStop(t *testing.T) {
 	wantText(t, p.want(3, "daemon").err, "a daemon has the repository already: "+pid, "testr daemon stop")
 	p.want(0, "run", "test_pass")
 	p.want(0, "run", "test_pass")
+	wantText(t, p.want(3, "instances", "dispose").err, pid, `hint: the daemon has it`)
 	wantText(t, p.want(0, "daemon", "status").out, "daemon: "+pid, "instance: i-1 of [DEFAULT]", "are given back at")
 	runs := p.start("run", "test_sleeps")
 	await(t, "a run that goes on", func() bool {

@@ -243,7 +243,7 @@ func (e *environment) hints(err error) []string {
 	case errors.As(err, &none):
 		out = append(out, `create one by running "testr init"`)
 	case errors.As(err, &busy):
-		out = append(out, "a run is going on; ask again when it has ended")
+		out = append(out, e.busyHint())
 	case errors.As(err, &format):
 		out = append(out, "a newer testr wrote it: use that one, or another directory (-d)")
 	case errors.As(err, &damaged):

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"testr/internal/daemon"
 	"testr/internal/repo"
@@ -74,6 +76,37 @@ func (e *environment) daemon(ctx context.Context) (*daemon.Client, error) {
 		return nil, err
 	}
 	return daemon.Find(ctx, root)
+}
+
+// daemonOrFile finds the daemon or, where there is none, opens the repository for
+// writing, and makes one if force says so. One of both is there, and the caller's to
+// close.
+func (e *environment) daemonOrFile(ctx context.Context, force bool) (d *daemon.Client, r *held, err error) {
+	if d, err = e.daemon(ctx); d != nil || err != nil {
+		return d, nil, err
+	}
+	r, err = e.openToWrite(force)
+	var busy *repo.BusyError
+	if !errors.As(err, &busy) {
+		return nil, r, err
+	}
+	// Opening it has taken a while: it may be a daemon that was about to begin.
+	if d, again := e.daemon(ctx); d != nil {
+		return d, nil, again
+	}
+	return nil, nil, err
+}
+
+// busyHint is what to do about a repository that somebody else has.
+func (e *environment) busyHint() string {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if d, err := e.daemon(ctx); err == nil && d != nil {
+		_ = d.Close()
+		return `the daemon has it, and makes runs alone; "testr daemon stop" ends it`
+	}
+	return "a run is going on; ask again when it has ended"
 }
 
 // listener shows what a daemon tells of a run.

@@ -73,8 +73,8 @@ func ask(req runner.Request) Asked {
 	}
 	return Asked{Root: req.Config.Root, Command: req.Command, Partial: req.Partial, Run: &AskedRun{
 		Environ: req.Environ, Select: req.Select, Profiles: profiles, Parallel: req.Parallel,
-		Concurrency: req.Concurrency, Isolated: req.Isolated, Random: req.Random, Timeout: req.Timeout, Slow: req.Slow, Retries: req.Retries,
-		MaxFail: req.MaxFail}}
+		Concurrency: req.Concurrency, Isolated: req.Isolated, Random: req.Random,
+		Timeout: req.Timeout, Slow: req.Slow, Retries: req.Retries, MaxFail: req.MaxFail}}
 }
 
 // request makes a request of what came over the socket, as far as that goes. The

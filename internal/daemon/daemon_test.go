@@ -270,7 +270,8 @@ func TestLoad(t *testing.T) {
 	}
 
 	broken := readerFunc(func([]byte) (int, error) { return 0, errors.New("no such luck") })
-	s, err = c.Load(t.Context(), WantedLoad{Streams: []runner.Stream{{Name: "bad", Reader: broken}}}, Signals{}, Listener{})
+	bad := WantedLoad{Streams: []runner.Stream{{Name: "bad", Reader: broken}}}
+	s, err = c.Load(t.Context(), bad, Signals{}, Listener{})
 	if err != nil {
 		t.Fatal(err)
 	}
