@@ -201,6 +201,8 @@ func everyQuestion() map[string]func(repo.Queries) (any, error) {
 	for _, profile := range []string{p, "", "no\xffsuch", "a&profile=default"} {
 		qs["failing "+profile] = func(q repo.Queries) (any, error) { return q.Failing(profile) }
 		qs["timing "+profile] = func(q repo.Queries) (any, error) { return q.Timing(profile) }
+		qs["flaky "+profile] = func(q repo.Queries) (any, error) { return q.Flaky(profile) }
+		qs["outcomes "+profile] = func(q repo.Queries) (any, error) { return q.Outcomes(profile, "m.C.a") }
 		qs["listing "+profile] = func(q repo.Queries) (any, error) { return q.Listing(profile) }
 		qs["tests of "+profile] = func(q repo.Queries) (any, error) { return q.Tests(0, profile, 0) }
 	}

@@ -86,6 +86,16 @@ func (c *Client) Leases() ([]repo.Lease, error) { return ask[[]repo.Lease](c, "l
 // Stats is as for *repo.Repository.
 func (c *Client) Stats() (repo.Stats, error) { return ask[repo.Stats](c, "stats", Question{}) }
 
+// Flaky is as for *repo.Repository.
+func (c *Client) Flaky(profile string) ([]repo.FlakyTest, error) {
+	return ask[[]repo.FlakyTest](c, "flaky", Question{Profile: profile})
+}
+
+// Outcomes is as for *repo.Repository.
+func (c *Client) Outcomes(profile, id string) ([]repo.TestOutcome, error) {
+	return ask[[]repo.TestOutcome](c, "outcomes", Question{Profile: profile, Test: id})
+}
+
 // Excerpt is as for *repo.Repository.
 func (c *Client) Excerpt(run int, want repo.Wanted, each func(event.Event) error) error {
 	path := "/v1/excerpt?" + Question{Run: run}.values().Encode()

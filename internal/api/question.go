@@ -13,6 +13,7 @@ type Question struct {
 	Run     int
 	Profile string
 	Route   string
+	Test    string
 	Choose  repo.Choice
 	Limit   int
 	From    uint64
@@ -36,6 +37,8 @@ var questions = map[string]func(repo.Queries, Question) (any, error){
 	"left":     func(q repo.Queries, a Question) (any, error) { return q.Left(a.Run, a.Profile) },
 	"leases":   func(q repo.Queries, _ Question) (any, error) { return q.Leases() },
 	"stats":    func(q repo.Queries, _ Question) (any, error) { return q.Stats() },
+	"flaky":    func(q repo.Queries, a Question) (any, error) { return q.Flaky(a.Profile) },
+	"outcomes": func(q repo.Queries, a Question) (any, error) { return q.Outcomes(a.Profile, a.Test) },
 }
 
 // values are the arguments in a URL. What is zero is left out: see parseQuestion.
@@ -49,6 +52,7 @@ func (a Question) values() url.Values {
 	set("run", strconv.Itoa(a.Run), a.Run != 0)
 	set("profile", a.Profile, a.Profile != "")
 	set("route", a.Route, a.Route != "")
+	set("test", a.Test, a.Test != "")
 	set("choose", strconv.FormatUint(uint64(a.Choose), 10), a.Choose != 0)
 	set("limit", strconv.Itoa(a.Limit), a.Limit != 0)
 	set("from", strconv.FormatUint(a.From, 10), a.From != 0)
@@ -67,6 +71,8 @@ func parseQuestion(v url.Values) (a Question, err error) {
 			a.Profile = value
 		case "route":
 			a.Route = value
+		case "test":
+			a.Test = value
 		case "choose":
 			var bits uint64
 			bits, err = strconv.ParseUint(value, 10, 32)

@@ -236,6 +236,16 @@ func (r *Reader) Leases() ([]repo.Lease, error) { return answered(r, repo.Querie
 // Stats is as for *repo.Repository.
 func (r *Reader) Stats() (repo.Stats, error) { return answered(r, repo.Queries.Stats) }
 
+// Flaky is as for *repo.Repository.
+func (r *Reader) Flaky(profile string) ([]repo.FlakyTest, error) {
+	return answered(r, func(q repo.Queries) ([]repo.FlakyTest, error) { return q.Flaky(profile) })
+}
+
+// Outcomes is as for *repo.Repository.
+func (r *Reader) Outcomes(profile, id string) ([]repo.TestOutcome, error) {
+	return answered(r, func(q repo.Queries) ([]repo.TestOutcome, error) { return q.Outcomes(profile, id) })
+}
+
 // Excerpt is as for *repo.Repository. What each was given once it isn't given again.
 func (r *Reader) Excerpt(run int, want repo.Wanted, each func(event.Event) error) error {
 	next := uint64(0)

@@ -31,6 +31,9 @@ var children = map[string]func(dir string) int{
 	"limits": childLimits,
 	"open":   childOpen,
 	"power":  childPower,
+	"prune":  childPrune,
+	"life":   childLife,
+	"flood":  childFlood,
 }
 
 // child is a command that runs the test binary as one of the children.

@@ -177,11 +177,11 @@ func childQuery(string) int {
 	return 0
 }
 
-// answers are hashes of what a repository says.
-type answers []string
+// replies are hashes of what a repository says.
+type replies []string
 
 // add notes an answer. An error that is none of ours is one, too.
-func (a *answers) add(question string, answer any, err error) {
+func (a *replies) add(question string, answer any, err error) {
 	var damaged *DamagedError
 	var format *FormatError
 	switch {
@@ -197,7 +197,7 @@ func (a *answers) add(question string, answer any, err error) {
 }
 
 // askAll asks everything of the repository in dir, and stores a run.
-func askAll(dir string) (all answers) {
+func askAll(dir string) (all replies) {
 	r, err := OpenReadOnly(dir)
 	all.add("open", nil, err)
 	if err != nil {
@@ -239,7 +239,7 @@ func askAll(dir string) (all answers) {
 }
 
 // run asks everything about one run.
-func (a *answers) run(r *Repository, id int) {
+func (a *replies) run(r *Repository, id int) {
 	for _, profile := range []string{DefaultProfile, "other"} {
 		var all []event.Test
 		tests, err := r.Tests(id, profile, 0)

@@ -40,6 +40,9 @@ func (r *Repository) Flaky(profile string) ([]FlakyTest, error) {
 		if err != nil {
 			return err
 		}
+		if _, err := r.numbers(tx, c); err != nil { // there are as many ids as it says
+			return err
+		}
 		h := newTurns(c.tests)
 		var raw []byte
 		for _, same := range byRevision(infos, profile) {
@@ -105,13 +108,13 @@ type turns struct {
 	failures []int32
 	passes   []int32
 	more     map[uint64]*FlakyTest // of those that are flaky
-	lastFail []int32
+	lastFail []int
 }
 
 func newTurns(tests uint64) *turns {
 	n := tests + 1
 	return &turns{now: make([]byte, n), runs: make([]int32, n), failures: make([]int32, n), passes: make([]int32, n),
-		lastFail: make([]int32, n), more: map[uint64]*FlakyTest{}}
+		lastFail: make([]int, n), more: map[uint64]*FlakyTest{}}
 }
 
 // take takes what the next run of the current revision said of a test.
@@ -123,7 +126,7 @@ func (h *turns) take(run int, s said) {
 	h.runs[s.number]++
 	again := passes && s.bits&saidAgain != 0
 	if again || fails {
-		h.lastFail[s.number] = int32(run)
+		h.lastFail[s.number] = max(h.lastFail[s.number], run)
 	}
 	if !fails && !passes {
 		return // skipped
@@ -190,7 +193,7 @@ func (h *turns) flaky() ([]FlakyTest, []uint64) {
 	for i, number := range numbers {
 		t := h.more[number]
 		t.Runs, t.Failures, t.Passes = int(h.runs[number]), int(h.failures[number]), int(h.passes[number])
-		t.LastFail = int(h.lastFail[number])
+		t.LastFail = h.lastFail[number]
 		found[i] = *t
 	}
 	return found, numbers

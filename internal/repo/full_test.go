@@ -111,6 +111,14 @@ type fullRun struct {
 	closed bool
 }
 
+// lifeEvent is the event number i of its run.
+func lifeEvent(i int) event.Event {
+	if i%20 == 9 {
+		return file("big", "log", noise(90<<10))
+	}
+	return childEvent(i)
+}
+
 func (f *fullRun) live(dir string, failed func()) error {
 	f.run = -1
 	r, err := Open(dir)
@@ -122,11 +130,7 @@ func (f *fullRun) live(dir string, failed func()) error {
 	if err == nil {
 		f.run = w.ID()
 		for i := 0; i < 60 && err == nil; i++ {
-			e := childEvent(i)
-			if i%20 == 9 {
-				e = file("big", "log", noise(90<<10))
-			}
-			if err = w.Event(e); err == nil && i%7 == 6 {
+			if err = w.Event(lifeEvent(i)); err == nil && i%7 == 6 {
 				if err = w.Sync(); err == nil {
 					f.synced = uint64(i + 1)
 				}

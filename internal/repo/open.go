@@ -70,6 +70,10 @@ type Repository struct {
 
 	unwritten *unwritten // nil unless there is no room for what a crash left to be done
 
+	// swap is held for reading while db is used, for writing while another takes its
+	// place.
+	swap sync.RWMutex
+
 	mu       sync.Mutex
 	known    *catalog        // what was read last; guarded by mu
 	stamped  stamp           // of known; guarded by mu
@@ -284,6 +288,12 @@ func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, err
 		err = r.openDB(0, wait)
 	}
 	switch {
+	case err == nil && r.replaced():
+		// Compact put another file in its place while this waited for its lock.
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+		return open(dir, path, readOnly, wait)
 	case err == nil:
 	case timedOut(err):
 		return nil, newHolder(filepath.Dir(path)).read()
@@ -301,23 +311,37 @@ func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, err
 
 func (r *Repository) openDB(mapSize int, wait time.Duration) error {
 	return r.guard(func() (err error) {
-		r.db, err = bolt.Open(r.path, 0o600, &bolt.Options{
-			Timeout:         wait,
-			FreelistType:    bolt.FreelistMapType,
-			InitialMmapSize: mapSize,
-			ReadOnly:        r.readOnly,
-			NoStatistics:    true,
-			OpenFile: func(name string, flag int, _ os.FileMode) (*os.File, error) {
-				var err error
-				r.file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
-				return r.file, err
-			},
-		})
-		if err == nil {
-			r.db.AllocSize = growBy
-		}
+		r.db, r.file, err = openBolt(r.path, mapSize, wait, r.readOnly)
 		return err
 	})
+}
+
+// replaced reports whether the file that was opened no longer has its name.
+func (r *Repository) replaced() bool {
+	opened, err := r.file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(r.path)
+	return err == nil && !os.SameFile(opened, named)
+}
+
+func openBolt(path string, mapSize int, wait time.Duration, readOnly bool) (db *bolt.DB, file *os.File, err error) {
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:         wait,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: mapSize,
+		ReadOnly:        readOnly,
+		NoStatistics:    true,
+		OpenFile: func(name string, flag int, _ os.FileMode) (_ *os.File, err error) {
+			file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
+			return file, err
+		},
+	})
+	if err == nil {
+		db.AllocSize = growBy
+	}
+	return db, file, err
 }
 
 func (r *Repository) checkFormat() error {
@@ -383,6 +407,8 @@ func (r *Repository) view(fn func(*bolt.Tx) error) error {
 	if err := r.usable(); err != nil {
 		return err
 	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	if u := r.unwritten; u != nil {
 		return classify(r.guard(func() error { return u.view(r.db, fn) }))
 	}
@@ -396,6 +422,8 @@ func (r *Repository) update(fn func(*bolt.Tx) error) error {
 	if err := r.usable(); err != nil {
 		return err
 	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	return classify(r.guard(func() error {
 		if r.unwritten != nil {
 			return r.unwritten.update(r.db, fn)

@@ -264,17 +264,20 @@ func (p *pages) deep(root uint64, depth int) error {
 
 // meta returns the root page and the page of the free list as tx sees them.
 func (p *pages) meta(tx *bolt.Tx) (root, freelist uint64, err error) {
-	native := binary.NativeEndian
+	native, id := binary.NativeEndian, uint64(tx.ID())
+	if tx.Writable() {
+		id-- // what it has changed stands nowhere yet
+	}
 	for i := range int64(2) {
 		b := make([]byte, 80)
 		if _, err := p.file.ReadAt(b, i*int64(p.size)); err != nil {
 			return 0, 0, fmt.Errorf("page %d: %w", i, err)
 		}
-		if b = b[pageHead:]; native.Uint64(b[48:]) == uint64(tx.ID()) {
+		if b = b[pageHead:]; native.Uint64(b[48:]) == id {
 			return native.Uint64(b[16:]), native.Uint64(b[32:]), nil
 		}
 	}
-	return 0, 0, fmt.Errorf("neither meta page is that of transaction %d", tx.ID())
+	return 0, 0, fmt.Errorf("neither meta page is that of transaction %d", id)
 }
 
 // bothMetas checks bbolt's two meta pages. Where the one that was written last is

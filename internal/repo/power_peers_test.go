@@ -15,65 +15,6 @@ import (
 	"testing"
 )
 
-// childPower makes a repository, stores runs in it, and says what is done.
-func childPower(dir string) int {
-	runs, err := strconv.Atoi(os.Getenv("TESTR_REPO_RUNS"))
-	if err == nil {
-		err = Init(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	_, _ = fmt.Fprintln(os.Stdout, "init")
-	r, err := Open(dir)
-	for i := 0; i < runs && err == nil; i++ {
-		if i%3 == 2 { // and now and then it is opened again
-			if err = r.Close(); err == nil {
-				r, err = Open(dir)
-			}
-		}
-		if err == nil {
-			err = powerRun(r)
-		}
-	}
-	if err == nil {
-		err = r.Close()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// powerRun stores a run with a commit every few events, of which some are large,
-// and says how far it is.
-func powerRun(r *Repository) error {
-	w, err := r.Begin(RunInfo{})
-	if err != nil {
-		return err
-	}
-	_, _ = fmt.Fprintf(os.Stdout, "run %d\n", w.ID())
-	for i := 0; i < 60 && err == nil; i++ {
-		e := childEvent(i)
-		if i == 41 {
-			e = file("big", "log", noise(100<<10))
-		}
-		if err = w.Event(e); err == nil && i%5 == 4 {
-			if err = w.Sync(); err == nil {
-				_, _ = fmt.Fprintln(os.Stdout, i)
-			}
-		}
-	}
-	if _, closing := w.Close(End{State: Finished}); err == nil && closing == nil {
-		_, _ = fmt.Fprintln(os.Stdout, "closed")
-	} else {
-		err = errors.Join(err, closing)
-	}
-	return err
-}
-
 // promised is what a process was told by the repository at some moment.
 type promised struct {
 	init        bool
@@ -198,7 +139,7 @@ func TestPowerLoss(t *testing.T) {
 	if s := os.Getenv("TESTR_STATES"); s != "" {
 		want = atoi(t, s)
 	}
-	calls, _ := trace(t, "power", t.TempDir(), []string{fmt.Sprint("TESTR_REPO_RUNS=", 1+want/400)})
+	calls, _ := trace(t, "power", t.TempDir(), []string{fmt.Sprint("TESTR_REPO_RUNS=", 1+want/400)}, traced)
 	dir := inMemory(t)
 	tried, err := cutPower(dir, calls, false)
 	if err != nil {

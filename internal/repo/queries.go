@@ -29,6 +29,8 @@ type Queries interface {
 	Left(run int, profile string) (Left, error)
 	Leases() ([]Lease, error)
 	Stats() (Stats, error)
+	Flaky(profile string) ([]FlakyTest, error)
+	Outcomes(profile, id string) ([]TestOutcome, error)
 	Excerpt(run int, want Wanted, each func(event.Event) error) error
 	Follow(run int, from uint64) (Events, error)
 }

@@ -64,7 +64,8 @@ type Profile struct {
 	Tests   int // with an outcome in its last full run, or without one in its last
 }
 
-// Profiles returns the profiles that the repository has something of, by name.
+// Profiles returns the profiles that the repository has runs or failing tests of, by
+// name.
 func (r *Repository) Profiles() ([]Profile, error) {
 	var all []Profile
 	err := r.view(func(tx *bolt.Tx) error {
@@ -73,7 +74,9 @@ func (r *Repository) Profiles() ([]Profile, error) {
 			return err
 		}
 		for _, p := range c.profiles {
-			all = append(all, Profile{p.name, p.runs, p.last, p.failed, p.tests})
+			if p.runs > 0 || p.failed > 0 {
+				all = append(all, Profile{p.name, p.runs, p.last, p.failed, p.tests})
+			}
 		}
 		return nil
 	})
@@ -350,9 +353,10 @@ func (r *Repository) Stats() (Stats, error) {
 			}
 		}
 		for _, p := range c.profiles {
-			of := s.ByProfile[p.name]
-			of.Tests = p.tests
-			s.ByProfile[p.name] = of
+			if of, ok := s.ByProfile[p.name]; ok {
+				of.Tests = p.tests
+				s.ByProfile[p.name] = of
+			}
 		}
 		s.Runs, s.Tests, s.Bytes = len(runs), int(c.tests), tx.Size()
 		return err

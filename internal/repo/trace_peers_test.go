@@ -26,16 +26,16 @@ type call struct {
 }
 
 // traced are the calls that matter for what is on disk, and who was told of it.
-const traced = "trace=pwrite64,ftruncate,fdatasync,fsync,linkat,renameat,renameat2,write"
+const traced = "pwrite64,ftruncate,fdatasync,fsync,linkat,renameat,renameat2,write"
 
-// trace runs the test binary as one of its children, with its calls recorded and
-// perhaps tampered with, and returns these and what it wrote.
-func trace(t *testing.T, role, dir string, env []string, options ...string) (calls []call, out string) {
+// trace runs the test binary as one of its children, with which calls recorded
+// and perhaps tampered with, and returns these and what it wrote.
+func trace(t *testing.T, role, dir string, env []string, which string, options ...string) (calls []call, out string) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "trace")
 	cmd := child(t.Context(), t, role, dir)
 	args := append([]string{"strace", "-f", "-qq", "-y", "-xx", "-s", "99999999", "-e", "signal=none", "-o", log,
-		"-e", traced}, options...)
+		"-e", "trace=" + which}, options...)
 	strace, err := filepath.Abs("/usr/bin/strace")
 	if err != nil {
 		t.Fatal(err)

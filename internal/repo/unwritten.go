@@ -40,6 +40,8 @@ func (r *Repository) stored(fn func(*bolt.Tx) error) error {
 	if err := r.usable(); err != nil {
 		return err
 	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	return classify(r.guard(func() error { return r.db.View(fn) }))
 }
 

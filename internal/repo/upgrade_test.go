@@ -135,6 +135,24 @@ func TestUpgradeReadOnly(t *testing.T) {
 	}
 }
 
+// Nor is room needed to read it.
+func TestUpgradeFullDisk(t *testing.T) {
+	old := unzipped(t, "format1.db")
+	dir := dirWith(t, old)
+	got, err := child(t.Context(), t, "full", dir).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, DirName, FileName)); err != nil || !bytes.Equal(b, old) {
+		t.Errorf("the file was changed: %v", err)
+	}
+	closeRepo(t, openRepo(t, dir))
+	want, err := allAnswers(dir)
+	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
+		t.Errorf("%v -with room +without:\n%s", err, diff)
+	}
+}
+
 // childOpen opens a repository, which upgrades it, and says so.
 func childOpen(dir string) int {
 	_, _ = fmt.Fprintln(os.Stdout, "go")
