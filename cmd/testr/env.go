@@ -15,6 +15,7 @@ import (
 
 	"testr/internal/api"
 	"testr/internal/config"
+	"testr/internal/daemon"
 	"testr/internal/repo"
 	"testr/internal/report"
 	"testr/internal/runner"
@@ -235,6 +236,7 @@ func (e *environment) hints(err error) []string {
 		ce       *config.Error
 		many     config.Errors
 		hinted   *runner.HintError
+		there    *daemon.Failure
 		plan     *runner.PlanError
 		unknown  *config.UnknownProfileError
 		none     *repo.NotFoundError
@@ -257,12 +259,14 @@ func (e *environment) hints(err error) []string {
 		out = append(out, "the profiles are "+strings.Join(unknown.Known, ", "))
 	case errors.As(err, &hinted):
 		out = append(out, hinted.Hint)
+	case errors.As(err, &there):
+		out = append(out, there.Hints...)
 	case errors.As(err, &plan) && plan.Hint != "":
 		out = append(out, plan.Hint)
 	case errors.As(err, &none):
 		out = append(out, `create one by running "testr init"`)
 	case errors.As(err, &busy):
-		out = append(out, "a run is going on; ask again when it has ended")
+		out = append(out, e.busyHint())
 	case errors.As(err, &format):
 		out = append(out, "a newer testr wrote it: use that one, or another directory (-d)")
 	case errors.As(err, &damaged):

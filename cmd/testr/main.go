@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/daemon"
 	"testr/internal/runner"
 )
 
@@ -70,6 +71,7 @@ func newApp(env *environment) *cli.App {
 		Commands: []*cli.Command{
 			newCommandsCommand(env),
 			newCompletionCommand(env),
+			newDaemonCommand(env),
 			newDoctorCommand(env),
 			newFailingCommand(env),
 			newFlakyCommand(env),
@@ -159,6 +161,7 @@ func exitStatus(err error) int {
 	var e *exit
 	var by interruptedBy
 	var plan *runner.PlanError
+	var there *daemon.Failure
 	switch {
 	case err == nil:
 		return statusPassed
@@ -168,6 +171,8 @@ func exitStatus(err error) int {
 		return e.status
 	case isConfigError(err), errors.As(err, &plan):
 		return statusUsage
+	case errors.As(err, &there):
+		return there.Status
 	}
 	return statusError
 }

@@ -84,7 +84,7 @@ group_regex=(.*)
 worker=stream
 worker_command=touch pwned
 `)
-	executing := []string{"run", "list-tests", "doctor", "worker", "relay"}
+	executing := []string{"run", "list-tests", "daemon", "doctor", "worker", "relay"}
 	commands := map[string][]string{
 		"last":       {"last", "last --subunit"},
 		"failing":    {"failing", "failing --list", "failing --subunit"},
