@@ -150,6 +150,29 @@ func (e *environment) openToWrite(force bool) (*held, error) {
 	return e.hold(force, func(*repo.Repository) map[string]http.Handler { return nil })
 }
 
+// editor changes a repository.
+type editor interface {
+	api.Edits
+	io.Closer
+}
+
+// openToEdit finds out who changes the repository: the process that writes to it, or
+// else this one.
+func (e *environment) openToEdit(ctx context.Context) (editor, error) {
+	root, err := e.root()
+	if err != nil {
+		return nil, err
+	}
+	c, err := api.Dial(ctx, root)
+	if err == nil {
+		return c, nil
+	}
+	if !api.Gone(err) {
+		return nil, err
+	}
+	return e.openToWrite(false)
+}
+
 // hold is openToWrite for who has more to answer than questions. That nobody can be
 // answered is no reason to do nothing.
 func (e *environment) hold(force bool, handlers func(*repo.Repository) map[string]http.Handler) (*held, error) {
@@ -168,7 +191,7 @@ func (e *environment) hold(force bool, handlers func(*repo.Repository) map[strin
 		return nil, err
 	}
 	h := &held{Repository: r}
-	if h.server, err = api.Serve(api.Config{Dir: root, Queries: r, Handlers: handlers(r)}); err != nil {
+	if h.server, err = api.Serve(api.Config{Dir: root, Queries: r, Edits: r, Handlers: handlers(r)}); err != nil {
 		e.say("warning", fmt.Errorf("other commands have to wait until this one has ended: %w", err))
 	}
 	return h, nil

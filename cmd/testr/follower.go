@@ -159,7 +159,7 @@ func slotsOf(states []supervisor.SlotState) []report.Slot {
 		slot := report.Slot{Route: s.Route, Host: s.Host, PID: s.PID, Since: s.Since, Waiting: s.Waiting, Last: s.Last,
 			Heard: s.Heard}
 		for _, r := range s.Running {
-			slot.Running = append(slot.Running, report.Running{Test: r.Test, Route: r.Route, Since: r.Since})
+			slot.Running = append(slot.Running, runningOf(r))
 		}
 		out = append(out, slot)
 	}
