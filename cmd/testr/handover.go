@@ -86,8 +86,7 @@ func (e *environment) daemonOrFile(ctx context.Context, force bool) (d *daemon.C
 		return d, nil, err
 	}
 	r, err = e.openToWrite(force)
-	var busy *repo.BusyError
-	if !errors.As(err, &busy) {
+	if _, busy := errors.AsType[*repo.BusyError](err); !busy {
 		return nil, r, err
 	}
 	// Opening it has taken a while: it may be a daemon that was about to begin.
