@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -116,6 +117,7 @@ func (e *environment) listener(d *daemon.Client) daemon.Listener {
 				plural(ahead, "run"), d.PID())
 		},
 		Seed: e.tellSeed, Warn: e.warn, Progress: e.progress, Announce: e.announce,
+		Log: func(lines string) { _, _ = io.WriteString(logWriter{e}, lines) },
 	}
 }
 

@@ -24,6 +24,7 @@ type Asked struct {
 // AskedRun is the part of a runner.Request that goes over the socket.
 type AskedRun struct {
 	Environ      []string         `json:"environ,omitempty"`
+	Log          string           `json:"log,omitempty"` // how much the client wants of the run's log
 	Select       runner.Selection `json:"select"`
 	Profiles     []string         `json:"profiles,omitempty"` // nil for those that run by default
 	Parallel     bool             `json:"parallel,omitempty"`
@@ -71,8 +72,12 @@ func ask(req runner.Request) Asked {
 	for _, p := range req.Profiles {
 		profiles = append(profiles, p.Name)
 	}
+	level := ""
+	if req.Log != nil {
+		level = req.Log.GetLevel().String()
+	}
 	return Asked{Root: req.Config.Root, Command: req.Command, Partial: req.Partial, Run: &AskedRun{
-		Environ: req.Environ, Select: req.Select, Profiles: profiles, Parallel: req.Parallel,
+		Environ: req.Environ, Log: level, Select: req.Select, Profiles: profiles, Parallel: req.Parallel,
 		Concurrency: req.Concurrency, Isolated: req.Isolated, Random: req.Random,
 		Timeout: req.Timeout, Slow: req.Slow, Retries: req.Retries, MaxFail: req.MaxFail}}
 }

@@ -28,7 +28,7 @@ var notAsked = map[string]string{
 	"Profiles": "their names go over, and the daemon's configuration has them",
 	"Segments": "Plan",
 	"Self":     "the daemon's",
-	"Log":      "the daemon's",
+	"Log":      "its level goes over, and lines come back",
 	"Warn":     "messages", "Progress": "messages", "Announce": "messages",
 	"Passphrase": "nobody is there to be asked",
 	"Kill":       "a request", "Inspect": "a request",

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"testr/internal/api"
 	"testr/internal/config"
 	"testr/internal/event"
@@ -106,7 +108,9 @@ func (j *job) request(kill <-chan struct{}) (runner.Request, error) {
 			return req, err
 		}
 	}
-	req.Repo, req.Self, req.Log = d.cfg.Repo, d.cfg.Self, d.cfg.Log
+	req.Repo, req.Self = d.cfg.Repo, d.cfg.Self
+	req.Log = hclog.New(&hclog.LoggerOptions{Name: "testr", Level: hclog.LevelFromString(j.asked.Run.Log),
+		Output: logged{j.feed}, DisableTime: true})
 	req.Kill, req.Abandon, req.Inspect = kill, d.cfg.Abandon, j.inspect
 	req.Warn = func(err error) {
 		f := d.cfg.Explain(err)
@@ -117,6 +121,15 @@ func (j *job) request(kill <-chan struct{}) (runner.Request, error) {
 	}
 	req.Announce = func(shell string) { j.feed.put(Message{Kind: kindAnnounce, Text: shell}) }
 	return req, req.TakeProfiles()
+}
+
+// logged has what is written to a run's log told to its client.
+type logged struct{ feed *feed }
+
+// Write never fails: nobody could be told.
+func (l logged) Write(b []byte) (int, error) {
+	l.feed.put(Message{Kind: kindLog, Text: string(b)})
+	return len(b), nil
 }
 
 // once makes a run, and reports whether there is to be another one.
