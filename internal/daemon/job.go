@@ -31,21 +31,15 @@ type job struct {
 	streams []*stream // set before the job is told to be ready
 }
 
-// check refuses what no client of ours asks for.
-func (j *job) check() error {
-	a := &j.asked
-	switch {
-	case (a.Run == nil) == (a.Load == nil):
-		return api.BadRequest(errors.New("a job is either a run or a load"))
-	case a.Load != nil && (a.Detach || len(a.Load.Streams) == 0 || len(a.Load.Streams) > maxStreams):
-		return api.BadRequest(errors.New("to load takes from 1 to 1000 streams, and a client that sends them"))
-	case a.Load != nil:
-		for _, name := range a.Load.Streams {
-			r, w := io.Pipe()
-			j.streams = append(j.streams, &stream{name: name, r: r, w: w})
-		}
+// prepare makes the streams that are to be loaded.
+func (j *job) prepare() {
+	if j.asked.Load == nil {
+		return
 	}
-	return nil
+	for _, name := range j.asked.Load.Streams {
+		r, w := io.Pipe()
+		j.streams = append(j.streams, &stream{name: name, r: r, w: w})
+	}
 }
 
 // do does the job; see runner.Task.
