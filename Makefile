@@ -85,6 +85,7 @@ mutants-check: ## see whether all of those still apply and compile
 soak: peers ## run the long forms of the tests, and fuzz for five minutes each
 	TESTR_SEEDS=20000 TESTR_KILLS=1000 TESTR_MUTANTS=10000 TESTR_STORE_MB=1024 TESTR_STATES=30000 \
 		$(GO) test -race -tags peers -timeout 2h $(GOTESTFLAGS) $(PKG)
+	TESTR_RUNS="10 100 1000" $(GO) test -run '^$$' -bench History -benchtime 15x -timeout 2h ./internal/repo/
 	@scripts/fuzz 5m
 
 .PHONY: lint
