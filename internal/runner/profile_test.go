@@ -17,8 +17,8 @@ import (
 )
 
 // twoProfiles has two profiles, one of which keeps classes together.
-const twoProfiles = "test_command=x $LISTOPT\ntest_list_option=--list\n[profile py27]\nparallel_class=true\ntimeout=1\n" +
-	"[profile py34]\nretries=2\n"
+const twoProfiles = "test_command=x $LISTOPT\ntest_list_option=--list\n" +
+	"[profile py27]\nparallel_class=true\ntimeout=1\n[profile py34]\nretries=2\n"
 
 // TestArrangeProfiles: what goes together, and in which part of a plan, is a matter of
 // each profile; a plan may name what only one of them has.
@@ -193,6 +193,7 @@ func TestSettleProfiles(t *testing.T) {
 		}
 	}
 }
+
 // TestPartialByProfile: what didn't run under one profile doesn't make the run partial
 // for another one.
 func TestPartialByProfile(t *testing.T) {
