@@ -286,6 +286,24 @@ func TestSlotGoesOn(t *testing.T) {
 	})
 }
 
+// TestOnlySlotOfAProfile: where one slot alone can run a profile, it gets all of it
+// in one batch, whatever the number of others.
+func TestOnlySlotOfAProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 4, mixed(nil, takes(time.Second)), ids(40), "batch-a", "stream-b")
+		for i := range cfg.Slots {
+			cfg.Slots[i].Profiles = []string{"stream-b"}
+		}
+		cfg.Slots[2].Profiles = []string{"batch-a"}
+		if _, err := checkAll(t, cfg, rec, each("success", ids(40), "batch-a", "stream-b")); err != nil {
+			t.Error(err)
+		}
+		if n := starts(rec)["batch-a"]; n != 1 {
+			t.Errorf("got %d batches; want one", n)
+		}
+	})
+}
+
 // TestSlowToEnd: a worker that is to make room for another profile and does not is
 // ended, and its slot goes on.
 func TestSlowToEnd(t *testing.T) {
@@ -319,11 +337,13 @@ func TestListingsOfProfiles(t *testing.T) {
 			p := &cfg.Profiles[i]
 			p.List = func(context.Context) (Listing, error) {
 				<-time.After(time.Duration(20+i) * time.Second)
-				return Listing{Tests: lists[p.Name]}, nil
+				return Listing{Tests: lists[p.Name], Packets: []*protocol.Packet{
+					{Has: protocol.HasTestID, TestID: "module", Status: fail}}}, nil
 			}
 		}
-		want := map[string]string{"stream-a both": "success", "stream-a gone": "success", "stream-b both": "success",
-			"stream-b gone": "success", "stream-b new": "success", "stream-c c": "success"}
+		want := map[string]string{"stream-a module": "fail", "stream-b module": "fail", "stream-c module": "fail",
+			"stream-a both": "success", "stream-a gone": "success",
+			"stream-b both": "success", "stream-b gone": "success", "stream-b new": "success", "stream-c c": "success"}
 		began := time.Now()
 		o, err := checkAll(t, cfg, rec, want)
 		if err != nil {
