@@ -279,7 +279,7 @@ func (x *checker) checkProfiles(tx *bolt.Tx) error {
 	}
 	there := map[string]int{}
 	for _, p := range c.profiles {
-		if err := x.checkProfile(tx, c, &p); err != nil {
+		if err := x.checkProfile(tx, &p); err != nil {
 			return fmt.Errorf("profile %s: %w", p.name, err)
 		}
 		for bucket, ref := range map[string]reference{string(bucketFailing): p.failing, string(bucketTiming): p.timing,
@@ -308,7 +308,7 @@ func (x *checker) checkProfiles(tx *bolt.Tx) error {
 }
 
 // checkProfile checks what the catalog says of a profile.
-func (x *checker) checkProfile(tx *bolt.Tx, c *catalog, p *profileRef) error {
+func (x *checker) checkProfile(tx *bolt.Tx, p *profileRef) error {
 	r := x.r
 	want := x.profiles[p.name]
 	if want == nil {

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -418,6 +419,99 @@ func layouts(t *testing.T) [][]byte {
 		t.Fatal(err)
 	}
 	return [][]byte{sample(t, false), sample(t, true), b[:used(t, dir)]}
+}
+
+// Whatever single key, value or bucket is gone, or stands in the place of its
+// neighbour, it is damage or not missed: nothing is believed to be nothing because
+// it isn't found.
+func TestVanished(t *testing.T) {
+	a := newAsker(t)
+	defer a.close()
+	for i, b := range [][]byte{sample(t, false), sample(t, true)} {
+		want := a.ask("whole", b)
+		damaged := 0
+		var paths [][][]byte
+		edit(t, b, func(tx *bolt.Tx) error {
+			paths = pathsOf(tx.Cursor().Bucket(), nil)
+			return nil
+		})
+		for n, path := range paths {
+			for how, spoil := range map[string]func(*bolt.Bucket, []byte) error{"gone": vanish, "a neighbour": neighbour} {
+				what := fmt.Sprintf("file %d: %q is %s", i, path, how)
+				spoilt := edit(t, b, func(tx *bolt.Tx) error {
+					in := tx.Cursor().Bucket()
+					for _, name := range path[:len(path)-1] {
+						in = in.Bucket(name)
+					}
+					return spoil(in, path[len(path)-1])
+				})
+				if bytes.Equal(spoilt, b) || how == "a neighbour" && n%3 > 0 {
+					continue
+				}
+				got := a.ask(what, spoilt)
+				if wrong := unlike(want, got); wrong != "" {
+					t.Errorf("%s: %s", what, wrong)
+				}
+				if strings.Contains(strings.Join(got, " "), "damaged") {
+					damaged++
+				}
+			}
+		}
+		if len(paths) < 50 || damaged < len(paths)/2 {
+			t.Errorf("file %d: %d things were seen to be damaged, of %d", i, damaged, len(paths))
+		}
+	}
+}
+
+// edit changes a copy of a file in a transaction.
+func edit(t *testing.T, b []byte, fn func(tx *bolt.Tx) error) []byte {
+	t.Helper()
+	dir := dirWith(t, b)
+	path := filepath.Join(dir, DirName, FileName)
+	db, err := bolt.Open(path, 0o600, &bolt.Options{NoGrowSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.NoSync, db.AllocSize = true, 4096
+	if err := errors.Join(db.Update(fn), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	edited, err := os.ReadFile(path)
+	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return edited
+}
+
+// pathsOf returns the paths of all keys and buckets in a bucket.
+func pathsOf(b *bolt.Bucket, at [][]byte) (all [][][]byte) {
+	_ = b.ForEach(func(key, value []byte) error { // it has no errors but ours
+		path := append(slices.Clone(at), bytes.Clone(key))
+		all = append(all, path)
+		if value == nil {
+			all = append(all, pathsOf(b.Bucket(key), path)...)
+		}
+		return nil
+	})
+	return all
+}
+
+func vanish(b *bolt.Bucket, key []byte) error {
+	if b.Bucket(key) != nil {
+		return b.DeleteBucket(key)
+	}
+	return b.Delete(key)
+}
+
+// neighbour gives a key the value of the one before it, if that has one.
+func neighbour(b *bolt.Bucket, key []byte) error {
+	c := b.Cursor()
+	c.Seek(key)
+	_, value := c.Prev()
+	if value == nil || b.Bucket(key) != nil {
+		return nil
+	}
+	return b.Put(key, bytes.Clone(value))
 }
 
 // mutate returns a copy of a file with something wrong in it.

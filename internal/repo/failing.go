@@ -76,7 +76,7 @@ func decodeFailing(raw []byte) ([]failingEntry, error) {
 	n := len(order)
 	runs, statuses := d.uvarints(n), d.take(n)
 	firsts, lengths, reasons := d.uvarints(n), d.uvarints(n), d.uvarints(n)
-	texts := make([]string, d.length())
+	texts := make([]string, min(d.length(), n))
 	for i := range texts {
 		texts[i] = d.string()
 	}

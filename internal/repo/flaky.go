@@ -36,6 +36,9 @@ func (r *Repository) Flaky(profile string) ([]FlakyTest, error) {
 		if err != nil {
 			return err
 		}
+		if c.profile(profile) == nil {
+			return nil
+		}
 		infos, err := r.infos(tx)
 		if err != nil {
 			return err

@@ -109,7 +109,7 @@ func genDuration(rnd *rand.Rand, test int) time.Duration {
 	if test%100 == 0 {
 		usual *= 20
 	}
-	return time.Duration(usual)*time.Millisecond*9/10 + time.Duration(rnd.IntN(usual*200_000)+rnd.IntN(1000))*time.Nanosecond
+	return time.Duration(usual)*time.Millisecond*9/10 + time.Duration(rnd.IntN(usual*200_000)+rnd.IntN(1000))
 }
 
 func genStatus(rnd *rand.Rand, test, run int) protocol.Status {

@@ -33,6 +33,7 @@ type modelRun struct {
 type modelOutcome struct {
 	Status   protocol.Status
 	Attempts int
+	Duration time.Duration // of the last attempt
 }
 
 type modelProfile struct {
@@ -76,7 +77,7 @@ func modelEvents(rnd *rand.Rand, run *modelRun) []event.Event {
 					}
 					all = append(all, e)
 				}
-				outcomes[id] = modelOutcome{s, attempts}
+				outcomes[id] = modelOutcome{s, attempts, time.Duration(to-from) * time.Millisecond}
 				if s == protocol.StatusSuccess || rnd.IntN(2) == 0 || attempts > 3 {
 					break
 				}
@@ -92,7 +93,7 @@ func (m *model) take(run modelRun, ends map[string]ProfileEnd) {
 	for name, outcomes := range run.profiles {
 		p := m.profiles[name]
 		if p == nil {
-			p = &modelProfile{failing: map[string]int{}}
+			p = &modelProfile{failing: map[string]int{}, timing: map[string]time.Duration{}}
 			m.profiles[name] = p
 		}
 		if !run.info.Partial && !ends[name].Partial {
@@ -103,6 +104,12 @@ func (m *model) take(run modelRun, ends map[string]ProfileEnd) {
 				p.failing[id] = run.info.ID
 			} else {
 				delete(p.failing, id)
+			}
+			switch old, known := p.timing[id]; {
+			case !known:
+				p.timing[id] = o.Duration
+			case o.Status != protocol.StatusFail:
+				p.timing[id] = old + (o.Duration-old)/2
 			}
 		}
 		if l := ends[name].Listing; l != nil {
@@ -202,6 +209,8 @@ func (m *model) same(t *testing.T, r *Repository) {
 			}
 		}
 		check("failing of "+name, p.failing, set, err)
+		timing, err := r.Timing(name)
+		check("timing of "+name, p.timing, timing, err)
 		listing, err := r.Listing(name)
 		check("listing of "+name, p.listing, listing, err)
 		flaky, err := r.Flaky(name)
@@ -243,7 +252,7 @@ func (m *model) same(t *testing.T, r *Repository) {
 				if profileName(x.Profile) != name {
 					t.Errorf("run %d: a test of %s has the profile %q", run.info.ID, name, x.Profile)
 				}
-				got[x.ID] = modelOutcome{x.Status, x.Attempts}
+				got[x.ID] = modelOutcome{x.Status, x.Attempts, x.Duration}
 			}
 			check(fmt.Sprint("tests of run ", run.info.ID, " ", name), run.profiles[name], got, err)
 		}
@@ -266,26 +275,27 @@ func TestModel(t *testing.T) {
 		dir := newDir(t)
 		r := openRepo(t, dir)
 		m := &model{profiles: map[string]*modelProfile{}}
-		for range 12 {
+		for range 15 {
+			what := rnd.IntN(10)
 			switch {
-			case len(m.runs) > 3 && rnd.IntN(4) == 0:
+			case len(m.runs) > 3 && what == 0:
 				at := rnd.IntN(len(m.runs))
 				if err := r.Remove(m.runs[at].info.ID); err != nil {
 					t.Fatal(err)
 				}
 				m.runs = slices.Delete(m.runs, at, at+1)
-			case len(m.runs) > 3 && rnd.IntN(4) == 0:
+			case len(m.runs) > 3 && what == 1:
 				keep := 1 + rnd.IntN(len(m.runs))
 				removed, err := r.Prune(keep, time.Time{})
 				if err != nil || len(removed) != len(m.runs)-keep {
 					t.Fatalf("got %v, %v; want %d runs to be removed", removed, err, len(m.runs)-keep)
 				}
 				m.runs = m.runs[len(m.runs)-keep:]
-			case rnd.IntN(6) == 0:
+			case what == 2:
 				if _, _, err := r.Compact(); err != nil {
 					t.Fatal(err)
 				}
-			case rnd.IntN(6) == 0:
+			case what == 3:
 				closeRepo(t, r)
 				r = openRepo(t, dir)
 			default:

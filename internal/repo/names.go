@@ -177,11 +177,11 @@ func (r *Repository) decodeIDs(first uint64, value []byte) ([]string, error) {
 		return nil, r.damaged("%s: %v", placeOfIDs(first), err)
 	}
 	d := decoder{b: raw}
-	ids := make([]string, d.length())
+	ids := make([]string, min(d.length(), blockIDs+1))
 	for i := range ids {
 		ids[i] = d.string()
 	}
-	if d.bad || len(d.b) > 0 || len(ids) == 0 {
+	if d.bad || len(d.b) > 0 || len(ids) == 0 || len(ids) > blockIDs {
 		return nil, r.damaged("%s: can't be read", placeOfIDs(first))
 	}
 	return ids, nil

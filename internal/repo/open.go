@@ -201,8 +201,8 @@ func openReadOnly(dir string, wait time.Duration) (*Repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	unfinished := -1
 	if r.format == formatVersion {
+		var unfinished int
 		if unfinished, err = r.unfinished(); err == nil && unfinished < 0 {
 			return r, nil
 		}

@@ -40,7 +40,7 @@ type pages struct {
 	used  uint64   // bits set
 
 	// Pages that follow each other in a tree follow each other in the file, as
-	// a rule: several are read at a time.
+	// a rule: several are read at a time, where they do.
 	block []byte
 	at    int64 // of block
 }
@@ -94,7 +94,11 @@ func (p *pages) bytes(at int64, n int) ([]byte, error) {
 	if cap(p.block) < max(n, blockSize) {
 		p.block = make([]byte, max(n, blockSize))
 	}
-	got, err := p.file.ReadAt(p.block[:max(n, blockSize)], at)
+	want := n
+	if ahead := at - p.at; ahead >= 0 && ahead < 2*blockSize {
+		want = max(n, blockSize)
+	}
+	got, err := p.file.ReadAt(p.block[:want], at)
 	p.at, p.block = at, p.block[:got]
 	if got < n {
 		return nil, err

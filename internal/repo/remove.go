@@ -60,29 +60,8 @@ func (r *Repository) Prune(keep int, before time.Time) (removed []int, err error
 		if err != nil {
 			return err
 		}
-		over := c.runs
-		if n := len(over); n > 0 {
-			last, err := r.described(tx, over[n-1])
-			if err != nil {
-				return err
-			}
-			if last.State == Running {
-				over = over[:n-1]
-			}
-		}
-		for i, ref := range over[:max(len(over)-1, 0)] {
-			if keep <= 0 || i >= len(over)-keep {
-				if before.IsZero() {
-					break
-				}
-				info, err := r.described(tx, ref)
-				if err != nil || !info.Start.Before(before) {
-					return err
-				}
-			}
-			removed = append(removed, ref.id)
-		}
-		return nil
+		removed, err = r.prunable(tx, c.runs, keep, before)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
@@ -91,6 +70,32 @@ func (r *Repository) Prune(keep int, before time.Time) (removed []int, err error
 		return nil, nil
 	}
 	return removed, r.Remove(removed...)
+}
+
+// prunable returns those of the runs, which are all, that Prune removes.
+func (r *Repository) prunable(tx *bolt.Tx, over []runRef, keep int, before time.Time) (ids []int, err error) {
+	if n := len(over); n > 0 {
+		last, err := r.described(tx, over[n-1])
+		if err != nil {
+			return nil, err
+		}
+		if last.State == Running {
+			over = over[:n-1]
+		}
+	}
+	for i, ref := range over[:max(len(over)-1, 0)] {
+		if keep <= 0 || i >= len(over)-keep {
+			if before.IsZero() {
+				break
+			}
+			info, err := r.described(tx, ref)
+			if err != nil || !info.Start.Before(before) {
+				return ids, err
+			}
+		}
+		ids = append(ids, ref.id)
+	}
+	return ids, nil
 }
 
 // remove removes runs that are there and over.

@@ -71,7 +71,8 @@ func TestRemove(t *testing.T) {
 		t.Errorf("events of a run that was removed: got %v; want ErrNoRun", err)
 	}
 	failing, err := r.Failing(DefaultProfile)
-	want := []Failing{{ID: "f0", Run: 0}, {ID: "f1", Run: 1, Gone: true}, {ID: "f2", Run: 2}, {ID: "f3", Run: 3, Gone: true}}
+	want := []Failing{{ID: "f0", Run: 0}, {ID: "f1", Run: 1, Gone: true}, {ID: "f2", Run: 2},
+		{ID: "f3", Run: 3, Gone: true}}
 	for i := range failing {
 		failing[i].FirstSeq, failing[i].LastSeq, failing[i].Status = 0, 0, 0
 	}
@@ -248,8 +249,7 @@ func TestCompactWhileAsked(t *testing.T) {
 	go func() {
 		for {
 			other, err := Open(dir)
-			var busy *BusyError
-			if errors.As(err, &busy) {
+			if _, ok := errors.AsType[*BusyError](err); ok {
 				continue // it waited its second
 			}
 			if err != nil {

@@ -210,7 +210,8 @@ func TestRun(t *testing.T) {
 		[]event.Event{{Kind: event.KindWarning, Worker: event.NoWorker, Detail: "a\nb"}})
 	info := RunInfo{Start: at(0), Command: []string{"testr", "run"}, Host: "h", Revision: "abc",
 		Selection: []string{"--failing", "x"}, Random: true, Seed: 1<<64 - 1}
-	got := store(t, r, info, End{State: Finished, Time: at(60), Profiles: listed([]string{"pkg.c", "pkg.a", "pkg.b"})}, events...)
+	end := End{State: Finished, Time: at(60), Profiles: listed([]string{"pkg.c", "pkg.a", "pkg.b"})}
+	got := store(t, r, info, end, events...)
 
 	want := RunInfo{ID: 0, State: Finished, Start: at(0), End: at(60), Listed: true, Command: []string{"testr", "run"},
 		Host: "h", Revision: "abc", Profiles: []string{DefaultProfile}, Events: uint64(len(events)),

@@ -130,7 +130,8 @@ func TestScheduleErrors(t *testing.T) {
 		}
 	}
 	store(t, r, RunInfo{}, End{})
-	if _, err := r.Schedule(1, DefaultProfile, "0"); err == nil || err.Error() != `run 1 has no route "0": nothing in it has one` {
+	_, err := r.Schedule(1, DefaultProfile, "0")
+	if err == nil || err.Error() != `run 1 has no route "0": nothing in it has one` {
 		t.Errorf("an empty run: got %v", err)
 	}
 	var many []event.Event
@@ -138,7 +139,7 @@ func TestScheduleErrors(t *testing.T) {
 		many = append(many, through(fmt.Sprintf("%05d\n", i), status("a", passes, i)))
 	}
 	store(t, r, RunInfo{}, End{}, many...)
-	_, err := r.Schedule(2, DefaultProfile, "x")
+	_, err = r.Schedule(2, DefaultProfile, "x")
 	if err == nil || strings.ContainsAny(err.Error(), "\n") || !strings.HasSuffix(err.Error(), fmt.Sprintf(" and %d more",
 		maxRoutes-20)) {
 		t.Errorf("very many routes: got %v", err)
