@@ -73,6 +73,14 @@ crash: ## kill supervisors KILLS times (300) at moments chosen by SEED, and see 
 		$(GO) test -v -timeout $(TIMEOUT) -run '^TestCrash$$' $(GOTESTFLAGS) ./cmd/testr/
 	TESTR_KILLS=$(KILLS) $(GO) test -timeout $(TIMEOUT) -run '^TestKill$$' $(GOTESTFLAGS) ./internal/repo/
 
+.PHONY: mutants
+mutants: peers ## break each defence on purpose, and want the tests that are named for it to fail
+	$(GO) run ./scripts/mutants
+
+.PHONY: mutants-check
+mutants-check: ## see whether all of those still apply and compile
+	$(GO) run ./scripts/mutants -check
+
 .PHONY: soak
 soak: peers ## run the long forms of the tests, and fuzz for five minutes each
 	TESTR_SEEDS=20000 TESTR_KILLS=1000 TESTR_MUTANTS=10000 TESTR_STORE_MB=1024 TESTR_STATES=30000 \

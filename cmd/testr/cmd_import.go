@@ -64,7 +64,11 @@ func runImport(ctx context.Context, env *environment, o importOptions) (err erro
 		err = tellImport(env, d.Path, res)
 	}
 	if err == nil && res.LeftOut > 0 {
-		err = fmt.Errorf("import %s: %d of its runs were not imported as a whole", d.Path, res.LeftOut)
+		verb := "were"
+		if res.LeftOut == 1 {
+			verb = "was"
+		}
+		err = fmt.Errorf("import %s: %s %s not imported as a whole", d.Path, count(res.LeftOut, "run"), verb)
 	}
 	return unlessGone(err)
 }

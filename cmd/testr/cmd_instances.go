@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -42,7 +41,7 @@ func newInstancesListCommand(env *environment) *cli.Command {
 		Name:  "list",
 		Usage: "list the instances that are to be given back",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "json", Destination: &asJSON, Usage: "write a JSON document"},
+			jsonFlag(&asJSON),
 		},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
@@ -95,7 +94,7 @@ func runInstancesList(ctx context.Context, env *environment, asJSON bool) (err e
 	case err != nil:
 		return err
 	case asJSON:
-		return unlessGone(writeLeases(env, leases))
+		return writeLeases(env, leases)
 	case len(leases) == 0:
 		_, err = fmt.Fprintln(env.stdout, "No instances are to be given back.")
 		return unlessGone(err)
@@ -150,25 +149,12 @@ func writeLeases(env *environment, leases []repo.Lease) error {
 	document := struct {
 		Version   int         `json:"version"`
 		Instances []jsonLease `json:"instances"`
-	}{1, []jsonLease{}}
-	text := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
-	}
+	}{documentVersion, []jsonLease{}}
 	for _, l := range leases {
-		document.Instances = append(document.Instances, jsonLease{l.Key, text(l.ID), l.Section, l.Since, l.PID,
-			running(l.PID), l.Dispose, l.Dir, text(l.Failure)})
+		document.Instances = append(document.Instances, jsonLease{l.Key, textOrNull(l.ID), l.Section, l.Since, l.PID,
+			running(l.PID), l.Dispose, l.Dir, textOrNull(l.Failure)})
 	}
-	out := env.stdout
-	if _, ok := terminal(out); ok { // JSON itself escapes less than a terminal needs
-		out = report.NewEscapeWriter(out)
-	}
-	e := json.NewEncoder(out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(document)
+	return writeDocument(env, document)
 }
 
 func runInstancesDispose(ctx context.Context, env *environment, names []string) (err error) {

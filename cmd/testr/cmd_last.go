@@ -14,10 +14,27 @@ import (
 	"testr/internal/report"
 )
 
-type lastOptions struct {
+// viewOptions say how a run that is over is shown.
+type viewOptions struct {
 	stream   streamOptions
 	profiles profileOptions
-	follow   bool
+	json     bool
+}
+
+func (o *viewOptions) flags() []cli.Flag {
+	return slices.Concat(o.stream.flags(), o.profiles.readFlags(), []cli.Flag{jsonFlag(&o.json)})
+}
+
+func (o *viewOptions) check(env *environment) error {
+	if o.stream.subunit && o.json {
+		return usage(errors.New("--subunit and --json: want one form, or none"))
+	}
+	return o.stream.check(env)
+}
+
+type lastOptions struct {
+	viewOptions
+	follow bool
 }
 
 func newLastCommand(env *environment) *cli.Command {
@@ -29,12 +46,10 @@ func newLastCommand(env *environment) *cli.Command {
 writes all its events instead, in the order in which they came. With --follow, shows
 the run that goes on, from its beginning to its end, if there is one.
 
-The exit status is 0 if it passed, 1 if tests failed; with --subunit it is 0, unless
-it is followed.`,
-		Flags: slices.Concat(o.stream.flags(), o.profiles.readFlags(), []cli.Flag{
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Destination: &o.follow,
-				Usage: "show the run that goes on, to its end"},
-		}),
+The exit status is 0 if it passed, 1 if tests failed; with --subunit or --json it is 0,
+unless it is followed.`,
+		Flags: append(o.flags(), &cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Destination: &o.follow,
+			Usage: "show the run that goes on, to its end"}),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
@@ -45,8 +60,12 @@ it is followed.`,
 }
 
 func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
-	if err := o.stream.check(env); err != nil {
+	if err := o.check(env); err != nil {
 		return err
+	}
+	if o.follow && (o.json || o.profiles.chosen()) {
+		return usage(errors.New("--follow: a run is followed with all of its profiles, and as it is shown; " +
+			"leave --profile and --json out"))
 	}
 	r, err := env.openToRead(ctx)
 	if err != nil {
@@ -55,8 +74,6 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	current, err := r.Current()
 	switch {
-	case o.follow && o.profiles.chosen():
-		return usage(errors.New("--follow and --profile: a run is followed with all of its profiles; leave one of them out"))
 	case err == nil && o.follow:
 		return followRun(ctx, env, r, current, o.stream)
 	case err == nil && !env.quiet:
@@ -68,6 +85,17 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	info.Counts.Interrupted = info.State == repo.Interrupted
+	err = showRun(ctx, env, r, info, o.viewOptions)
+	if err == nil && o.follow {
+		err = judge(info.Counts)
+	}
+	return err
+}
+
+// showRun shows a run that is over. People are told what it came to by the exit
+// status, too.
+func showRun(ctx context.Context, env *environment, r repo.Queries, info repo.RunInfo, o viewOptions) error {
 	cfg, err := env.someConfig()
 	if err != nil {
 		return err
@@ -75,23 +103,21 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 	if info, err = o.of(cfg, info); err != nil {
 		return err
 	}
-	info.Counts.Interrupted = info.State == repo.Interrupted
-	if o.stream.subunit {
+	switch {
+	case o.json:
+		return writeRun(env, r, info)
+	case o.stream.subunit:
 		out := output(newSubunitOutput(env, o.stream))
 		if o.profiles.chosen() {
 			out = ofProfiles{out, info.Profiles}
 		}
-		err := unlessGone(replay(ctx, r, info.ID, out))
-		if err == nil && o.follow {
-			err = judge(info.Counts)
-		}
-		return err
+		return unlessGone(replay(ctx, r, info.ID, out))
 	}
-	return showLast(env, r, info, cfg.FilterTags)
+	return explainRun(env, r, info, cfg.FilterTags)
 }
 
 // of is a run with nothing but the profiles that were chosen, if some were.
-func (o *lastOptions) of(cfg *config.Config, info repo.RunInfo) (repo.RunInfo, error) {
+func (o *viewOptions) of(cfg *config.Config, info repo.RunInfo) (repo.RunInfo, error) {
 	if !o.profiles.chosen() {
 		return info, nil
 	}
@@ -124,9 +150,9 @@ func (o ofProfiles) Event(e event.Event) error {
 	return o.output.Event(e)
 }
 
-// showLast shows a run that is over to people, with its profiles that info has, and
+// explainRun shows a run that is over to people, with its profiles that info has, and
 // judges it.
-func showLast(env *environment, r repo.Queries, info repo.RunInfo, filterTags []string) error {
+func explainRun(env *environment, r repo.Queries, info repo.RunInfo, filterTags []string) error {
 	tests, tally, err := testsToSum(r, info, filterTags)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"testr/internal/config"
+	"testr/internal/daemon"
 	"testr/internal/event"
 	"testr/internal/repo"
 	"testr/internal/runner"
@@ -59,15 +60,24 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := env.openToWrite(o.record.forceInit)
+	f := newFollower(env, o.record.stream, cfg.FilterTags, len(streams) > 1)
+	d, r, err := env.daemonOrFile(ctx, o.record.forceInit)
 	if err != nil {
 		return err
 	}
+	if d != nil {
+		defer func() { err = errors.Join(err, d.Close()) }()
+		return loadThere(ctx, env, f, d, daemon.WantedLoad{Command: os.Args[1:], Partial: o.record.partial, Streams: streams,
+			Labels: daemon.Labels{Sets: cfg.ProfileTags(), Tags: labels.Tags, Profile: labels.Profile}})
+	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	f := newFollower(env, o.record.stream, cfg.FilterTags, len(streams) > 1)
 	info := repo.RunInfo{Start: time.Now(), Partial: o.record.partial, Command: os.Args[1:]}
 	res, err := runner.Load(ctx, r.Repository, streams, labels, info, f.begin)
-	err = f.end(r, res, err)
+	return loaded(ctx, res, f.end(r, res, err))
+}
+
+// loaded judges a run that was loaded.
+func loaded(ctx context.Context, res runner.Result, err error) error {
 	switch {
 	case res.Interrupted:
 		return errors.Join(context.Cause(ctx), err)

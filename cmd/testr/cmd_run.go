@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"testr/internal/repo"
 	"testr/internal/runner"
 )
 
@@ -47,29 +46,44 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if err := o.fill(&req); err != nil {
 		return err
 	}
-	r, err := env.openToWrite(o.record.forceInit)
+	err = runSomewhere(ctx, env, o, req)
+	return env.nothing(err, env.quiet || o.record.stream.subunit)
+}
+
+// runSomewhere has the daemon make the runs, if there is one, or makes them here.
+func runSomewhere(ctx context.Context, env *environment, o runOptions, req runner.Request) (err error) {
+	d, r, err := env.daemonOrFile(ctx, o.record.forceInit)
 	if err != nil {
 		return err
 	}
+	if d != nil {
+		defer func() { err = errors.Join(err, d.Close()) }()
+		return runThere(ctx, env, o, req, d)
+	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	if o.detach {
+		return &runner.HintError{Err: errors.New("--detach: there is no daemon that could go on with the run"),
+			Hint: "start one: testr daemon"}
+	}
 	req.Repo = r.Repository
 	err = req.TakeProfiles()
 	if err == nil && o.untilFailure {
 		err = req.Settle()
 	}
-	if err == nil {
-		err = runAll(ctx, env, o, req)
+	if err != nil {
+		return err
 	}
-	return env.nothing(err, env.quiet || o.record.stream.subunit)
-}
-
-// runAll makes one run, or as many as it takes until one doesn't pass.
-func runAll(ctx context.Context, env *environment, o runOptions, req runner.Request) (err error) {
 	req.Announce, req.Warn, req.Progress = env.announce, env.warn, env.progress
 	runs, err := runner.NewRuns(req)
 	if err != nil {
 		return err
 	}
+	return runAll(ctx, env, o, req, &runsHere{env: env, options: o, queries: r, Runs: runs})
+}
+
+// runAll makes one run, or as many as it takes until one doesn't pass, and closes
+// the runs.
+func runAll(ctx context.Context, env *environment, o runOptions, req runner.Request, runs runs) (err error) {
 	defer func() { err = errors.Join(err, runs.Close()) }() // whatever happens
 	for again := true; err == nil && again; {
 		again, err = runOnce(ctx, env, o, req, runs)
@@ -81,32 +95,17 @@ func runAll(ctx context.Context, env *environment, o runOptions, req runner.Requ
 // another one, so that all that is to be told of this one stands before its
 // summary.
 func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Request,
-	runs *runner.Runs) (again bool, err error) {
-	if o.random {
-		if !o.seed.set {
-			req.Seed = newSeed()
-		}
-		_, _ = fmt.Fprintf(env.errWriter(), "seed %d\n", req.Seed)
-	}
+	runs runs) (again bool, err error) {
 	f := newFollower(env, o.record.stream, req.Config.FilterTags, o.parallel)
 	env.follower.Store(f)
 	defer env.follower.Store(nil)
-	over := func() {}
-	req.Begun = func(w *repo.RunWriter) {
-		over = env.signals.pausing(ctx)
-		f.begin(w)
-	}
-	if f.draws() {
-		req.Status = f.tell
-	}
-	res, err := runs.Next(ctx, req.Turn)
-	over()
+	res, err := runs.next(ctx, f, &req.Turn)
 	again = o.untilFailure && err == nil && !res.Interrupted && judge(res.Outcomes.Counts()) == nil
 	if !again {
 		err = errors.Join(err, runs.Close())
 	}
 	stopped := res.Interrupted || err != nil || req.MaxFail > 0
-	err = f.end(req.Repo, res, err)
+	err = f.end(runs.ask(), res, err)
 	switch {
 	case res.Interrupted:
 		err = errors.Join(context.Cause(ctx), err)

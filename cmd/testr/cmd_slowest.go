@@ -18,6 +18,7 @@ const slowestShown = 10
 type slowestOptions struct {
 	profiles profileOptions
 	all      bool
+	json     bool
 }
 
 func newSlowestCommand(env *environment) *cli.Command {
@@ -27,6 +28,7 @@ func newSlowestCommand(env *environment) *cli.Command {
 		Usage: "show the slowest tests of the last run",
 		Flags: append(o.profiles.readFlags(),
 			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "show all tests, not only the slowest ten"},
+			jsonFlag(&o.json),
 		),
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
@@ -55,7 +57,7 @@ func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err er
 	if err != nil {
 		return err
 	}
-	if len(profiles) > 1 && !o.profiles.all && len(o.profiles.names) == 0 {
+	if len(profiles) > 1 && !o.json && !o.profiles.all && len(o.profiles.names) == 0 {
 		return chooseOne(profiles)
 	}
 	limit := slowestShown
@@ -66,24 +68,27 @@ func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err er
 	if err != nil {
 		return err
 	}
+	if o.json {
+		return writeSlowest(env, info.ID, timings)
+	}
+	if len(profiles) == 1 {
+		for i := range timings {
+			timings[i].Profile = ""
+		}
+	}
 	_, isTerminal := terminal(env.stdout)
 	return unlessGone(report.WriteSlowest(env.stdout, timings, isTerminal))
 }
 
-// slowest are the slowest tests of a run under some profiles, which are named if there
-// are several.
+// slowest are the slowest tests of a run under some profiles.
 func slowest(r repo.Queries, run int, profiles []string, limit int) (timings []report.Timing, err error) {
 	for _, profile := range profiles {
 		tests, err := r.Slowest(run, profile, limit)
 		if err != nil {
 			return nil, err
 		}
-		name := ""
-		if len(profiles) > 1 {
-			name = profile
-		}
 		for _, t := range tests {
-			timings = append(timings, report.Timing{ID: t.ID, Profile: name, Duration: t.Duration})
+			timings = append(timings, report.Timing{ID: t.ID, Profile: profile, Duration: t.Duration})
 		}
 	}
 	slices.SortStableFunc(timings, func(a, b report.Timing) int { return cmp.Compare(b.Duration, a.Duration) })
@@ -91,4 +96,21 @@ func slowest(r repo.Queries, run int, profiles []string, limit int) (timings []r
 		timings = timings[:limit]
 	}
 	return timings, nil
+}
+
+func writeSlowest(env *environment, run int, timings []report.Timing) error {
+	type slow struct {
+		ID      string  `json:"id"`
+		Profile string  `json:"profile"`
+		Seconds float64 `json:"seconds"`
+	}
+	document := struct {
+		Version int    `json:"version"`
+		Run     int    `json:"run"`
+		Tests   []slow `json:"tests"`
+	}{documentVersion, run, []slow{}}
+	for _, t := range timings {
+		document.Tests = append(document.Tests, slow{t.ID, t.Profile, t.Duration.Seconds()})
+	}
+	return writeDocument(env, document)
 }

@@ -37,6 +37,17 @@ func TestDocumentedCommands(t *testing.T) {
 	testDocuments(t, "go")
 }
 
+// TestDocumentedProfileCommands runs what the documents show of profiles.
+func TestDocumentedProfileCommands(t *testing.T) {
+	testDocuments(t, "databases")
+}
+
+// TestDocumentedImport runs what the documents show about a project that has a
+// .testrepository.
+func TestDocumentedImport(t *testing.T) {
+	testDocuments(t, "legacy")
+}
+
 func TestQuickstartCommands(t *testing.T) {
 	var steps []docStep
 	for i, line := range strings.Split(quickstart, "\n") {
@@ -76,6 +87,30 @@ func TestTax(t *testing.T) { t.Skip("no taxes yet") }
 		"go.mod":                     "module example.com/text\n\ngo 1.24\n",
 		"test_parser/parser_test.go": "package parser\n\nimport \"testing\"\n\nfunc TestEmpty(t *testing.T) {}\n",
 		".testr.conf":                "[DEFAULT]\ntest_command=go test ./...\n",
+	},
+	"databases": {
+		"go.mod": "module example.com/shop\n\ngo 1.24\n",
+		"shop_test.go": `package shop
+
+import (
+	"os"
+	"testing"
+)
+
+func TestOrder(t *testing.T) {}
+
+func TestUnique(t *testing.T) {
+	if os.Getenv("DB") == "postgres" {
+		t.Error("it is there twice")
+	}
+}
+`,
+	},
+	"legacy": {
+		".testrepository/format": "1\n",
+		".testrepository/0":      "test: shop.tests.TestCart.test_remove\nfailure: shop.tests.TestCart.test_remove [\nnothing\n]\n",
+		".testrepository/failing": "test: shop.tests.TestCart.test_remove\n" +
+			"failure: shop.tests.TestCart.test_remove [\nnothing\n]\n",
 	},
 	"stream": {}, // a document has all of it
 	"worker": {}, // likewise
@@ -289,7 +324,7 @@ func optionNames(flags []cli.Flag) []string {
 }
 
 var (
-	sectionPattern = regexp.MustCompile("^##+ (?:`testr ([a-z -]+)`|(.*))$")
+	sectionPattern = regexp.MustCompile("^##+ (?:`testr ([a-z0-9 -]+)`|(.*))$")
 	optionPattern  = regexp.MustCompile("^\\| `(--[a-z-]+)[` =]")
 )
 

@@ -15,6 +15,7 @@ import (
 
 	"testr/internal/api"
 	"testr/internal/config"
+	"testr/internal/daemon"
 	"testr/internal/repo"
 	"testr/internal/report"
 	"testr/internal/runner"
@@ -149,6 +150,29 @@ func (e *environment) openToWrite(force bool) (*held, error) {
 	return e.hold(force, func(*repo.Repository) map[string]http.Handler { return nil })
 }
 
+// editor changes a repository.
+type editor interface {
+	api.Edits
+	io.Closer
+}
+
+// openToEdit finds out who changes the repository: the process that writes to it, or
+// else this one.
+func (e *environment) openToEdit(ctx context.Context) (editor, error) {
+	root, err := e.root()
+	if err != nil {
+		return nil, err
+	}
+	c, err := api.Dial(ctx, root)
+	if err == nil {
+		return c, nil
+	}
+	if !api.Gone(err) {
+		return nil, err
+	}
+	return e.openToWrite(false)
+}
+
 // hold is openToWrite for who has more to answer than questions. That nobody can be
 // answered is no reason to do nothing.
 func (e *environment) hold(force bool, handlers func(*repo.Repository) map[string]http.Handler) (*held, error) {
@@ -167,7 +191,7 @@ func (e *environment) hold(force bool, handlers func(*repo.Repository) map[strin
 		return nil, err
 	}
 	h := &held{Repository: r}
-	if h.server, err = api.Serve(api.Config{Dir: root, Queries: r, Handlers: handlers(r)}); err != nil {
+	if h.server, err = api.Serve(api.Config{Dir: root, Queries: r, Edits: r, Handlers: handlers(r)}); err != nil {
 		e.say("warning", fmt.Errorf("other commands have to wait until this one has ended: %w", err))
 	}
 	return h, nil
@@ -212,6 +236,7 @@ func (e *environment) hints(err error) []string {
 		ce       *config.Error
 		many     config.Errors
 		hinted   *runner.HintError
+		there    *daemon.Failure
 		plan     *runner.PlanError
 		unknown  *config.UnknownProfileError
 		none     *repo.NotFoundError
@@ -234,12 +259,14 @@ func (e *environment) hints(err error) []string {
 		out = append(out, "the profiles are "+strings.Join(unknown.Known, ", "))
 	case errors.As(err, &hinted):
 		out = append(out, hinted.Hint)
+	case errors.As(err, &there):
+		out = append(out, there.Hints...)
 	case errors.As(err, &plan) && plan.Hint != "":
 		out = append(out, plan.Hint)
 	case errors.As(err, &none):
 		out = append(out, `create one by running "testr init"`)
 	case errors.As(err, &busy):
-		out = append(out, "a run is going on; ask again when it has ended")
+		out = append(out, e.busyHint())
 	case errors.As(err, &format):
 		out = append(out, "a newer testr wrote it: use that one, or another directory (-d)")
 	case errors.As(err, &damaged):

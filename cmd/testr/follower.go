@@ -53,18 +53,20 @@ func (f *follower) draws() bool {
 	return isTerminal && f.text != nil
 }
 
-// begin follows a run from its first event.
-func (f *follower) begin(w *repo.RunWriter) {
+// begin follows a run that is made here.
+func (f *follower) begin(w *repo.RunWriter) { f.follow(w.Follow()) }
+
+// follow shows the events of a run, from its first one.
+func (f *follower) follow(events repo.Events) {
 	f.mu.Lock()
 	f.showing = true
 	f.mu.Unlock()
-	cursor := w.Follow()
 	batches := make(chan []event.Event)
 	var readErr error
 	go func() {
 		defer close(batches)
 		for {
-			batch, err := cursor.Next(context.Background())
+			batch, err := events.Next(context.Background())
 			if err != nil {
 				readErr = err
 				return
@@ -157,7 +159,7 @@ func slotsOf(states []supervisor.SlotState) []report.Slot {
 		slot := report.Slot{Route: s.Route, Host: s.Host, PID: s.PID, Since: s.Since, Waiting: s.Waiting, Last: s.Last,
 			Heard: s.Heard}
 		for _, r := range s.Running {
-			slot.Running = append(slot.Running, report.Running{Test: r.Test, Route: r.Route, Since: r.Since})
+			slot.Running = append(slot.Running, runningOf(r))
 		}
 		out = append(out, slot)
 	}

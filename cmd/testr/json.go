@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -72,6 +73,54 @@ type jsonCounts struct {
 	Unaccounted int `json:"unaccounted"`
 }
 
+type jsonProfileRun struct {
+	Name    string     `json:"name"`
+	Partial bool       `json:"partial"`
+	Counts  jsonCounts `json:"counts"`
+}
+
+type jsonRun struct {
+	ID        int              `json:"id"`
+	State     string           `json:"state"`
+	Verdict   *string          `json:"verdict"`
+	Why       *string          `json:"why"`
+	Start     *time.Time       `json:"start"`
+	End       *time.Time       `json:"end"`
+	Seconds   *float64         `json:"seconds"`
+	Command   []string         `json:"command"`
+	Selection []string         `json:"selection"`
+	Seed      *uint64          `json:"seed"`
+	Host      *string          `json:"host"`
+	User      *string          `json:"user"`
+	Revision  *string          `json:"revision"`
+	Dirty     bool             `json:"dirty"`
+	Counts    jsonCounts       `json:"counts"`
+	Profiles  []jsonProfileRun `json:"profiles"`
+}
+
+func runDocument(info repo.RunInfo) jsonRun {
+	d := jsonRun{ID: info.ID, State: info.State.String(), Verdict: verdictOf(info), Why: textOrNull(info.Why),
+		Start: timeOrNull(info.Start), End: timeOrNull(info.End), Command: info.Command, Selection: info.Selection,
+		Host: textOrNull(info.Host), User: textOrNull(info.User), Revision: textOrNull(info.Revision),
+		Dirty: info.Dirty, Counts: countsDocument(info.Counts), Profiles: []jsonProfileRun{}}
+	if info.State != repo.Running {
+		seconds := info.Duration().Seconds()
+		d.Seconds = &seconds
+	}
+	if info.Random {
+		d.Seed = &info.Seed
+	}
+	for _, list := range []*[]string{&d.Command, &d.Selection} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	for _, p := range info.ByProfile {
+		d.Profiles = append(d.Profiles, jsonProfileRun{p.Name, p.Partial, countsDocument(p.Counts)})
+	}
+	return d
+}
+
 func countsDocument(c event.Counts) jsonCounts {
 	return jsonCounts{c.Asked, c.Tests, c.Passed, c.Skipped, c.XFailed, c.Flaky, c.Failed, c.UxSuccess,
 		c.InProgress, c.NotRun, c.NotAsked, c.Unaccounted()}
@@ -124,4 +173,43 @@ func testDocument(t *event.Test) jsonTest {
 		d.Seconds = &seconds
 	}
 	return d
+}
+
+// jsonRoute is where a worker of a run was.
+type jsonRoute struct {
+	Route    string `json:"route"`
+	Host     string `json:"host"`
+	Instance string `json:"instance"`
+}
+
+// writeRun writes a run that is over, with the tests of those of its profiles that
+// info has.
+func writeRun(env *environment, r repo.Queries, info repo.RunInfo) error {
+	document := struct {
+		Version int         `json:"version"`
+		Run     jsonRun     `json:"run"`
+		Routes  []jsonRoute `json:"routes"`
+		Tests   []jsonTest  `json:"tests"`
+	}{documentVersion, runDocument(info), []jsonRoute{}, []jsonTest{}}
+	for _, profile := range info.Profiles {
+		tests, err := r.Tests(info.ID, profile, 0)
+		if err != nil {
+			return err
+		}
+		for _, t := range tests {
+			document.Tests = append(document.Tests, testDocument(t))
+		}
+	}
+	err := r.Excerpt(info.ID, repo.Wanted{Beside: true}, func(e event.Event) error {
+		if s, ok := event.ParseStarted(e.Detail); ok && e.Kind == event.KindWorkerStarted {
+			if route := (jsonRoute{s.Route, s.Host, s.Instance}); !slices.Contains(document.Routes, route) {
+				document.Routes = append(document.Routes, route)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeDocument(env, document)
 }

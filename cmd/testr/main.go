@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/daemon"
 	"testr/internal/runner"
 )
 
@@ -70,15 +71,19 @@ func newApp(env *environment) *cli.App {
 		Commands: []*cli.Command{
 			newCommandsCommand(env),
 			newCompletionCommand(env),
+			newDaemonCommand(env),
 			newDoctorCommand(env),
 			newFailingCommand(env),
+			newFlakyCommand(env),
 			newHelpCommand(),
+			newHistoryCommand(env),
 			newImportCommand(env),
 			newInitCommand(env),
 			newInstancesCommand(env),
 			newLastCommand(env),
 			newListTestsCommand(env),
 			newLoadCommand(env),
+			newProfilesCommand(env),
 			newQuickstartCommand(env),
 			newRelayCommand(env),
 			newRunCommand(env),
@@ -156,6 +161,7 @@ func exitStatus(err error) int {
 	var e *exit
 	var by interruptedBy
 	var plan *runner.PlanError
+	var there *daemon.Failure
 	switch {
 	case err == nil:
 		return statusPassed
@@ -165,6 +171,8 @@ func exitStatus(err error) int {
 		return e.status
 	case isConfigError(err), errors.As(err, &plan):
 		return statusUsage
+	case errors.As(err, &there):
+		return there.Status
 	}
 	return statusError
 }

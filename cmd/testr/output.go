@@ -105,9 +105,13 @@ func (o *textOutput) tick(s supervisor.Status) error {
 	c := s.Counts
 	st := report.Status{Done: c.Tests, Failed: c.Failed, Total: c.Asked, Left: s.Left, Width: o.width}
 	for _, r := range s.Running {
-		st.Running = append(st.Running, report.Running{Test: r.Test, Route: r.Route, Since: r.Since})
+		st.Running = append(st.Running, runningOf(r))
 	}
 	return o.Tick(time.Now(), st)
+}
+
+func runningOf(r supervisor.Running) report.Running {
+	return report.Running{Test: r.Test, Profile: r.Profile, Route: r.Route, Since: r.Since}
 }
 
 func (o *textOutput) slots(slots []report.Slot) error { return o.Slots(time.Now(), slots) }

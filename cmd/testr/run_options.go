@@ -28,6 +28,8 @@ type runOptions struct {
 	resume           bool
 	like             value[runner.Like]
 	plan             string
+	planText         []byte // what is in it
+	detach           bool
 }
 
 func (o *runOptions) flags() []cli.Flag {
@@ -47,6 +49,7 @@ func (o *runOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "resume", Destination: &o.resume, Usage: "run what the last run left"},
 		o.like.flag("like", "run what a run had, or one worker of it, in that order: `RUN[/ROUTE]`", runner.ParseLike),
 		&cli.StringFlag{Name: "plan", Destination: &o.plan, Usage: "run one part after another, as `FILE` says"},
+		&cli.BoolFlag{Name: "detach", Destination: &o.detach, Usage: "leave the run to the daemon, and don't wait for it"},
 	})
 }
 
@@ -65,6 +68,7 @@ var contradictions = []struct{ one, other, both string }{
 	{"like", "parallel", "--like runs on one worker, --parallel on several"},
 	{"like", "concurrency", "--like runs on one worker, --concurrency on several"},
 	{"resume", "until-failure", "--resume takes up a run, --until-failure begins new ones"},
+	{"detach", "subunit", "--detach shows nothing of the run"},
 	{"fail-fast", "max-fail", "--fail-fast is --max-fail 1"},
 }
 
@@ -103,11 +107,11 @@ func (o *runOptions) fill(req *runner.Request) error {
 	if o.plan == "" {
 		return nil
 	}
-	data, err := os.ReadFile(o.plan)
-	if err != nil {
+	var err error
+	if o.planText, err = os.ReadFile(o.plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	req.Segments, err = runner.ParseSegments(o.plan, data)
+	req.Segments, err = runner.ParseSegments(o.plan, o.planText)
 	return err
 }
 

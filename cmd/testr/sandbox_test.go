@@ -72,6 +72,7 @@ func TestReadingRunsNothing(t *testing.T) {
 	p.want(0, "init")
 	p.want(1, "run")
 	p.write("stream", p.want(0, "last", "--subunit").out)
+	p.write("old/.testrepository/format", "1\n")
 	p.write(".testr.conf", `[DEFAULT]
 test_command=touch pwned; $LISTOPT $IDOPTION
 test_list_option=$(touch pwned)
@@ -83,7 +84,7 @@ group_regex=(.*)
 worker=stream
 worker_command=touch pwned
 `)
-	executing := []string{"run", "list-tests", "doctor", "worker", "relay"}
+	executing := []string{"run", "list-tests", "daemon", "doctor", "worker", "relay"}
 	commands := map[string][]string{
 		"last":       {"last", "last --subunit"},
 		"failing":    {"failing", "failing --list", "failing --subunit"},
@@ -97,6 +98,7 @@ worker_command=touch pwned
 		"subunit":    {"subunit to-json", "subunit from-json", "subunit 1to2"},
 		"load":       {"load stream", "load --force-init stream"},
 		"init":       {"init"},
+		"import":     {"import old", "import missing"},
 		"instances":  {"instances list", "instances list --json", "instances forget @1"},
 	}
 	for _, c := range newApp(newEnvironment(os.Stdin, io.Discard, io.Discard)).Commands {

@@ -55,6 +55,16 @@ func parseCount(s string) (int, error) {
 	return n, nil
 }
 
+var errAtLeastOne = errors.New("want a number, 1 or more")
+
+func atLeastOne(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, errAtLeastOne
+	}
+	return n, nil
+}
+
 var errSeed = errors.New("want a whole number, 0 or more")
 
 func parseSeed(s string) (uint64, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -367,6 +368,34 @@ func FuzzTexts(f *testing.F) {
 	})
 }
 
+// TestForms: an event is the same in any form, and one line.
+func TestForms(t *testing.T) {
+	for name, form := range packetForms {
+		for i, e := range aRun() {
+			e.Seq = uint64(i)
+			line, err := form([]byte("before"), e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line = line[len("before"):]
+			if bytes.Count(line, []byte("\n")) != 1 || line[len(line)-1] != '\n' {
+				t.Errorf("%q, event %d: got %q; want one line", name, i, line)
+			}
+			got, err := ParseEvent(line)
+			if diff := cmp.Diff(e, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+				t.Errorf("%q, event %d: %v -want +got:\n%s", name, i, err, diff)
+			}
+		}
+	}
+	bad := aRun()[3]
+	bad.Packet = &protocol.Packet{Has: protocol.HasTestID, TestID: "\xff"}
+	for name, form := range packetForms {
+		if got, err := form([]byte("before"), bad); err == nil || string(got) != "before" {
+			t.Errorf("%q: got %q, %v; want an error, and nothing else", name, got, err)
+		}
+	}
+}
+
 // FuzzParseEvent: whatever a line holds, it is an event that is the same line
 // again, or an error.
 func FuzzParseEvent(f *testing.F) {
@@ -378,6 +407,12 @@ func FuzzParseEvent(f *testing.F) {
 		}
 		f.Add(line)
 	}
+	raw, err := appendRaw(nil, aRun()[3])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add(append([]byte(`{"kind":"packet","subunit":"AAAA`), raw[len(`{"seq":0,"kind":"packet","subunit":"`):]...))
 	f.Add(appendEnd(nil, nil))
 	f.Add(appendEnd(nil, repo.ErrNoRun))
 	f.Add([]byte(`{"kind":"packet"}`))

@@ -11,6 +11,9 @@ import (
 	"testr/internal/repo"
 )
 
+// raw is the form of packets that takes the least time.
+const raw = "subunit"
+
 // ask asks a question.
 func ask[A any](c *Client, name string, a Question) (answer A, err error) {
 	path := "/v1/" + name
@@ -98,7 +101,7 @@ func (c *Client) Outcomes(profile, id string) ([]repo.TestOutcome, error) {
 
 // Excerpt is as for *repo.Repository.
 func (c *Client) Excerpt(run int, want repo.Wanted, each func(event.Event) error) error {
-	path := "/v1/excerpt?" + Question{Run: run}.values().Encode()
+	path := "/v1/excerpt?" + Question{Run: run, Packets: raw}.values().Encode()
 	s, err := c.Stream(context.Background(), http.MethodPost, path, want)
 	if err != nil {
 		return err
@@ -122,7 +125,7 @@ func (c *Client) Excerpt(run int, want repo.Wanted, each func(event.Event) error
 
 // Follow is as for *repo.Repository. The events end with the client, too.
 func (c *Client) Follow(run int, from uint64) (repo.Events, error) {
-	path := "/v1/events?" + Question{Run: run, From: from}.values().Encode()
+	path := "/v1/events?" + Question{Run: run, From: from, Packets: raw}.values().Encode()
 	s, err := c.Stream(context.Background(), http.MethodGet, path, nil)
 	if err != nil {
 		return nil, err

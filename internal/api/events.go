@@ -3,25 +3,29 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"testr/internal/event"
 	"testr/internal/protocol"
 )
 
-// wireEvent is a line of a stream of events: one of them, or the stream's end.
+// wireEvent is a line of a stream of events: one of them, or the stream's end. The
+// keys of an event are written by AppendEvent.
 type wireEvent struct {
 	Seq     uint64          `json:"seq"`
 	Time    *time.Time      `json:"time,omitempty"`
 	Kind    string          `json:"kind"`
 	Profile string          `json:"profile,omitempty"`
 	Worker  *int            `json:"worker,omitempty"`
-	Packet  json.RawMessage `json:"packet,omitempty"` // as event.AppendJSON has it
-	Text    bool            `json:"text,omitempty"`   // the packet was text between packets
+	Packet  json.RawMessage `json:"packet,omitempty"`  // as event.AppendJSON has it
+	Subunit []byte          `json:"subunit,omitempty"` // or else as protocol.AppendPacket has it
+	Text    bool            `json:"text,omitempty"`    // the packet was text between packets
 	Tests   []string        `json:"tests,omitempty"`
 	Detail  string          `json:"detail,omitempty"`
 
@@ -39,26 +43,59 @@ const (
 // makes the same event of it. The error is one of the packet's, which nothing
 // that was stored has.
 func AppendEvent(dst []byte, e event.Event) ([]byte, error) {
-	w := wireEvent{Seq: e.Seq, Kind: e.Kind.String(), Profile: e.Profile, Tests: e.Tests, Detail: e.Detail}
+	return appendEvent(dst, e, func(dst []byte, p *protocol.Packet) ([]byte, error) {
+		return event.AppendJSON(append(dst, `,"packet":`...), p)
+	})
+}
+
+// appendRaw is AppendEvent with the packet as it is in a subunit stream, in base64:
+// a fifth of the work for both ends.
+func appendRaw(dst []byte, e event.Event) ([]byte, error) {
+	return appendEvent(dst, e, func(dst []byte, p *protocol.Packet) ([]byte, error) {
+		packet, err := protocol.AppendPacket(nil, p)
+		dst = append(dst, `,"subunit":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, packet)
+		return append(dst, '"'), err
+	})
+}
+
+func appendEvent(to []byte, e event.Event, appendPacket func([]byte, *protocol.Packet) ([]byte, error)) ([]byte, error) {
+	dst := strconv.AppendUint(append(to, `{"seq":`...), e.Seq, 10)
 	if !e.Time.IsZero() {
-		t := e.Time.UTC()
-		w.Time = &t
+		dst = append(e.Time.UTC().AppendFormat(append(dst, `,"time":"`...), time.RFC3339Nano), '"')
 	}
+	dst = append(append(append(dst, `,"kind":"`...), e.Kind.String()...), '"') // no name has to be escaped
 	if e.Worker != event.NoWorker {
-		w.Worker = &e.Worker
+		dst = strconv.AppendInt(append(dst, `,"worker":`...), int64(e.Worker), 10)
 	}
-	if e.Packet != nil {
-		packet, err := event.AppendJSON(nil, e.Packet)
-		if err != nil {
-			return dst, fmt.Errorf("encode event %d: %w", e.Seq, err)
+	if p := e.Packet; p != nil {
+		var err error
+		if dst, err = appendPacket(dst, p); err != nil {
+			return to, fmt.Errorf("encode event %d: %w", e.Seq, err)
 		}
-		w.Packet, w.Text = packet, e.Packet.Text
+		if p.Text {
+			dst = append(dst, `,"text":true`...)
+		}
 	}
-	line, err := encode(w)
-	if err != nil {
-		return dst, fmt.Errorf("encode event %d: %w", e.Seq, err)
+	var errs [3]error
+	if e.Profile != "" {
+		dst, errs[0] = appendValue(dst, `,"profile":`, e.Profile)
 	}
-	return append(dst, line...), nil
+	if len(e.Tests) > 0 {
+		dst, errs[1] = appendValue(dst, `,"tests":`, e.Tests)
+	}
+	if e.Detail != "" {
+		dst, errs[2] = appendValue(dst, `,"detail":`, e.Detail)
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return to, err
+	}
+	return append(dst, '}', '\n'), nil
+}
+
+func appendValue(dst []byte, key string, v any) ([]byte, error) {
+	text, err := encode(v)
+	return append(append(dst, key...), bytes.TrimSuffix(text, []byte{'\n'})...), err
 }
 
 // ParseEvent makes an event of a line. It owns its memory. At the end of a stream
@@ -82,18 +119,32 @@ func ParseEvent(line []byte) (event.Event, error) {
 	if w.Worker != nil {
 		e.Worker = *w.Worker
 	}
-	if w.Packet != nil {
-		p, err := event.ParseJSON(w.Packet)
-		if err != nil {
-			return event.Event{}, fmt.Errorf("event %d of the stream: %w", w.Seq, err)
-		}
-		p.Text = w.Text
-		e.Packet = p
+	var err error
+	switch {
+	case w.Packet != nil:
+		e.Packet, err = event.ParseJSON(w.Packet)
+	case w.Subunit != nil:
+		e.Packet, err = parseRaw(w.Subunit)
+	}
+	if err != nil {
+		return event.Event{}, fmt.Errorf("event %d of the stream: %w", w.Seq, err)
+	}
+	if e.Packet != nil {
+		e.Packet.Text = w.Text
 	}
 	if e.Kind == event.KindInvalid || e.Kind == event.KindPacket && e.Packet == nil {
 		return event.Event{}, fmt.Errorf("event %d of the stream: unknown kind %.50q, or no packet", w.Seq, w.Kind)
 	}
 	return e, nil
+}
+
+// parseRaw reads a packet that is one, and nothing else.
+func parseRaw(b []byte) (*protocol.Packet, error) {
+	p, n, err := protocol.ParsePacket(b)
+	if err == nil && n != len(b) {
+		err = fmt.Errorf("a packet of %d bytes in %d", n, len(b))
+	}
+	return p, err
 }
 
 // appendEnd appends the last line of a stream; err is why it ends, or nil.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -123,4 +124,36 @@ func TestSlowRequest(t *testing.T) {
 		t.Error(err)
 	}
 	<-over
+}
+
+// TestCutStream: a stream without its last line was cut, wherever that was; one
+// with a line of any length is read within bounds.
+func TestCutStream(t *testing.T) {
+	line, err := AppendEvent(nil, aRun()[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range line {
+		l := newLines(bytes.NewReader(append(bytes.Clone(line), line[:n]...)))
+		if events, err := l.batch(); err != nil || len(events) != 1 {
+			t.Fatalf("got %d events, %v; want the whole one", len(events), err)
+		}
+		if _, err := l.batch(); !Gone(err) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("cut after %d bytes: got %v; want that somebody is gone", n, err)
+		}
+	}
+	endless := io.MultiReader(strings.NewReader(`{"kind":"`), io.LimitReader(xs{}, maxLine+1<<20))
+	if _, err := newLines(endless).batch(); err == nil || !strings.Contains(err.Error(), "a line of more than") {
+		t.Errorf("got %v; want that the line is too long", err)
+	}
+}
+
+// xs is a reader of as many x as somebody wants.
+type xs struct{}
+
+func (xs) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'x'
+	}
+	return len(b), nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"testr/internal/event"
 	"testr/internal/repo"
 )
 
@@ -17,6 +18,7 @@ type Question struct {
 	Choose  repo.Choice
 	Limit   int
 	From    uint64
+	Packets string // how packets stand in a stream of events; see packetForms
 }
 
 // questions are what is asked with GET /v1/NAME, and who answers. An answer is
@@ -41,6 +43,13 @@ var questions = map[string]func(repo.Queries, Question) (any, error){
 	"outcomes": func(q repo.Queries, a Question) (any, error) { return q.Outcomes(a.Profile, a.Test) },
 }
 
+// packetForms are how packets stand in a stream of events.
+var packetForms = map[string]func([]byte, event.Event) ([]byte, error){
+	"":        AppendEvent,
+	"json":    AppendEvent,
+	"subunit": appendRaw, // which testr itself asks for
+}
+
 // values are the arguments in a URL. What is zero is left out: see parseQuestion.
 func (a Question) values() url.Values {
 	v := url.Values{}
@@ -55,6 +64,7 @@ func (a Question) values() url.Values {
 	set("test", a.Test, a.Test != "")
 	set("choose", strconv.FormatUint(uint64(a.Choose), 10), a.Choose != 0)
 	set("limit", strconv.Itoa(a.Limit), a.Limit != 0)
+	set("packets", a.Packets, a.Packets != "")
 	set("from", strconv.FormatUint(a.From, 10), a.From != 0)
 	return v
 }
@@ -81,6 +91,11 @@ func parseQuestion(v url.Values) (a Question, err error) {
 			a.Limit, err = strconv.Atoi(value)
 		case "from":
 			a.From, err = strconv.ParseUint(value, 10, 64)
+		case "packets":
+			a.Packets = value
+			if packetForms[value] == nil {
+				err = fmt.Errorf("unknown form %.50q", value)
+			}
 		default:
 			err = fmt.Errorf("unknown argument %.50q", key)
 		}

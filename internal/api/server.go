@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -36,6 +35,7 @@ const (
 type Config struct {
 	Dir     string       // where the repository is; it is open for writing in this process
 	Queries repo.Queries // answers
+	Edits   Edits        // does what changes something; nil refuses that
 	// Handlers are requests besides the questions, by patterns of http.ServeMux:
 	// "POST /v1/jobs". They are called by several goroutines at once, have all that
 	// they return written by Reply, Fail or StreamEvents, and end when their
@@ -139,7 +139,7 @@ func newMux(cfg Config) *http.ServeMux {
 	mux.HandleFunc("GET /v1/events", asked(func(w http.ResponseWriter, req *http.Request, a Question) error {
 		events, err := cfg.Queries.Follow(a.Run, a.From)
 		if err == nil {
-			StreamEvents(w, req, events)
+			streamEvents(w, req, events, packetForms[a.Packets])
 		}
 		return err
 	}))
@@ -155,11 +155,13 @@ func newMux(cfg Config) *http.ServeMux {
 		if err := Body(w, req, &want); err != nil {
 			return err
 		}
-		streamExcerpt(w, cfg.Queries, a.Run, want)
+		streamExcerpt(w, cfg.Queries, a, want)
 		return nil
 	}))
-	for pattern, h := range maps.All(cfg.Handlers) {
-		mux.Handle(pattern, h)
+	for _, handlers := range []map[string]http.Handler{edits(cfg.Edits), cfg.Handlers} {
+		for pattern, h := range handlers {
+			mux.Handle(pattern, h)
+		}
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		Fail(w, BadRequest(fmt.Errorf("there is no %s %.200q", req.Method, req.URL.Path)))
@@ -230,8 +232,13 @@ func write(w http.ResponseWriter, status int, text []byte) {
 // that of the request. A client that reads slowly is waited for, with no more in
 // memory than one batch of them, and holds up nobody.
 func StreamEvents(w http.ResponseWriter, req *http.Request, events repo.Events) {
+	streamEvents(w, req, events, AppendEvent)
+}
+
+func streamEvents(w http.ResponseWriter, req *http.Request, events repo.Events,
+	encode func([]byte, event.Event) ([]byte, error)) {
 	s := newStream(w, "application/x-ndjson")
-	err := s.all(req.Context(), events, AppendEvent)
+	err := s.all(req.Context(), events, encode)
 	if req.Context().Err() == nil {
 		s.end(err)
 	}
@@ -248,9 +255,10 @@ func streamPackets(w http.ResponseWriter, req *http.Request, events repo.Events)
 
 // streamExcerpt answers with an excerpt of a run. Nothing of the repository is held
 // while it is written.
-func streamExcerpt(w http.ResponseWriter, q repo.Queries, run int, want repo.Wanted) {
+func streamExcerpt(w http.ResponseWriter, q repo.Queries, a Question, want repo.Wanted) {
 	s := newStream(w, "application/x-ndjson")
-	s.end(q.Excerpt(run, want, func(e event.Event) error { return s.event(e, AppendEvent) }))
+	encode := packetForms[a.Packets]
+	s.end(q.Excerpt(a.Run, want, func(e event.Event) error { return s.event(e, encode) }))
 }
 
 // stream writes an answer that has no end yet.

@@ -21,8 +21,11 @@ type wireValue struct {
 // error the client's. A client that reads slowly is waited for.
 func StreamValues(w http.ResponseWriter, req *http.Request, next func(context.Context) (any, error)) {
 	s := newStream(w, "application/x-ndjson")
-	for s.failed == nil && req.Context().Err() == nil {
+	for s.failed == nil {
 		v, err := next(req.Context())
+		if req.Context().Err() != nil {
+			return // without an end: who reads still knows that it was cut
+		}
 		line := wireValue{End: true}
 		switch {
 		case err == nil:

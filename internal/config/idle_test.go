@@ -22,7 +22,8 @@ func TestInstanceIdle(t *testing.T) {
 			t.Errorf("%q: got %v, %v with %v; want %v", c.text, got.InstanceIdle, err, got.Warnings, c.want)
 		}
 	}
-	if _, err := loadText(t, "[DEFAULT]\ninstance_idle=-1\n"); err == nil || !strings.Contains(err.Error(), "instance_idle") {
+	_, err := loadText(t, "[DEFAULT]\ninstance_idle=-1\n")
+	if err == nil || !strings.Contains(err.Error(), "instance_idle") {
 		t.Errorf("got %v; want an error about instance_idle", err)
 	}
 }

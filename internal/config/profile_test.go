@@ -134,7 +134,8 @@ func TestProfileErrors(t *testing.T) {
 		{"worker's tag", "[profile a]\ntags=b worker-0\n",
 			`.testr.conf:2: option "tags": "worker-0" is a tag that testr gives to the events of a worker (choose another one)`},
 		{"broken tags", "[profile a]\ntags=%(b)s\n",
-			`.testr.conf:2: option "tags": "%(b)s" refers to an option that is not set (set "b" in [DEFAULT], or write %%(b)s for the text itself)`},
+			`.testr.conf:2: option "tags": "%(b)s" refers to an option that is not set ` +
+				`(set "b" in [DEFAULT], or write %%(b)s for the text itself)`},
 		{"unknown option", "[profile x]\ntest_comand=y\nenv.X=1\n",
 			`.testr.conf:2: option "test_comand" is not known in [profile x]; did you mean "test_command"?`},
 		{"variable", "[profile x]\nenv.1=y\n", `.testr.conf:2: option "env.1": "1" is no name of a variable ` + variableRule},

@@ -3,6 +3,7 @@ package daemon
 import (
 	"time"
 
+	"testr/internal/event"
 	"testr/internal/runner"
 )
 
@@ -24,6 +25,7 @@ type Asked struct {
 type AskedRun struct {
 	Environ      []string         `json:"environ,omitempty"`
 	Select       runner.Selection `json:"select"`
+	Profiles     []string         `json:"profiles,omitempty"` // nil for those that run by default
 	Parallel     bool             `json:"parallel,omitempty"`
 	Concurrency  int              `json:"concurrency,omitempty"`
 	Isolated     bool             `json:"isolated,omitempty"`
@@ -47,15 +49,32 @@ type Plan struct {
 // sent when their turn has come.
 type AskedLoad struct {
 	Streams []string `json:"streams"`
+	Labels
+}
+
+// Labels are runner.Labels, by what those are made of.
+type Labels struct {
+	Sets    map[string][]string `json:"sets,omitempty"` // of tags, by the names of profiles
+	Tags    []string            `json:"tags,omitempty"`
+	Profile string              `json:"profile,omitempty"`
+}
+
+// labels are those of the runner.
+func (l *Labels) labels() runner.Labels {
+	return runner.Labels{Profiles: event.NewProfiles(l.Sets), Tags: l.Tags, Profile: l.Profile}
 }
 
 // ask makes of a request what goes over the socket. Its plan and Seed are the
 // caller's to add: a request has lost what they were made from.
 func ask(req runner.Request) Asked {
+	var profiles []string
+	for _, p := range req.Profiles {
+		profiles = append(profiles, p.Name)
+	}
 	return Asked{Root: req.Config.Root, Command: req.Command, Partial: req.Partial, Run: &AskedRun{
-		Environ: req.Environ, Select: req.Select, Parallel: req.Parallel, Concurrency: req.Concurrency,
-		Isolated: req.Isolated, Random: req.Random, Timeout: req.Timeout, Slow: req.Slow, Retries: req.Retries,
-		MaxFail: req.MaxFail}}
+		Environ: req.Environ, Select: req.Select, Profiles: profiles, Parallel: req.Parallel,
+		Concurrency: req.Concurrency, Isolated: req.Isolated, Random: req.Random,
+		Timeout: req.Timeout, Slow: req.Slow, Retries: req.Retries, MaxFail: req.MaxFail}}
 }
 
 // request makes a request of what came over the socket, as far as that goes. The

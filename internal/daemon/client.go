@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"testr/internal/api"
+	"testr/internal/repo"
 	"testr/internal/runner"
 	"testr/internal/supervisor"
 )
@@ -40,9 +41,12 @@ func Find(ctx context.Context, dir string) (*Client, error) {
 	return &Client{c, s.PID}, nil
 }
 
-// unlessNobody forgets that nobody is there.
+// unlessNobody forgets that nobody is there. What is somebody else's is no daemon
+// of ours, and whether the repository is in use the file tells.
 func unlessNobody(err error) error {
-	if err == nil || api.Gone(err) {
+	var foreign *api.ForeignError
+	var none *repo.NotFoundError
+	if err == nil || api.Gone(err) || errors.As(err, &foreign) || errors.As(err, &none) {
 		return nil
 	}
 	return fmt.Errorf("look for a daemon: %w", err)
@@ -119,6 +123,14 @@ type Wanted struct {
 	Draws          bool // Listener.Status wants to know
 }
 
+// WantedLoad is what is to be loaded.
+type WantedLoad struct {
+	Command []string
+	Partial bool
+	Streams []runner.Stream
+	Labels
+}
+
 // asked is what of it goes over the socket.
 func (w *Wanted) asked() Asked {
 	a := ask(w.Request)
@@ -132,13 +144,12 @@ func (c *Client) Run(ctx context.Context, w Wanted, s Signals, l Listener) (*Ser
 }
 
 // Load asks for streams to be stored as a run. They are read until that is over.
-func (c *Client) Load(ctx context.Context, command []string, partial bool, streams []runner.Stream, s Signals,
-	l Listener) (*Series, error) {
-	a := Asked{Command: command, Partial: partial, Load: &AskedLoad{}}
-	for _, one := range streams {
+func (c *Client) Load(ctx context.Context, w WantedLoad, s Signals, l Listener) (*Series, error) {
+	a := Asked{Command: w.Command, Partial: w.Partial, Load: &AskedLoad{Labels: w.Labels}}
+	for _, one := range w.Streams {
 		a.Load.Streams = append(a.Load.Streams, one.Name)
 	}
-	return c.begin(ctx, a, streams, s, l)
+	return c.begin(ctx, a, w.Streams, s, l)
 }
 
 // Taken says what has become of a run that nobody waits for.

@@ -251,9 +251,9 @@ func TestLoad(t *testing.T) {
 		return 0, io.EOF
 	})
 	stream := func(id string, s protocol.Status) io.Reader { return bytes.NewReader(packet(t, id, s)) }
-	s, err := c.Load(t.Context(), []string{"load"}, false, []runner.Stream{
+	s, err := c.Load(t.Context(), WantedLoad{Streams: []runner.Stream{
 		{Name: "one", Reader: stream("x", protocol.StatusSuccess)}, {Name: "two", Reader: stream("y", protocol.StatusFail)},
-		{Name: "three", Reader: early}}, Signals{}, Listener{})
+		{Name: "three", Reader: early}}}, Signals{}, Listener{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,8 @@ func TestLoad(t *testing.T) {
 	}
 
 	broken := readerFunc(func([]byte) (int, error) { return 0, errors.New("no such luck") })
-	s, err = c.Load(t.Context(), nil, false, []runner.Stream{{Name: "bad", Reader: broken}}, Signals{}, Listener{})
+	bad := WantedLoad{Streams: []runner.Stream{{Name: "bad", Reader: broken}}}
+	s, err = c.Load(t.Context(), bad, Signals{}, Listener{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func TestLoadInterrupted(t *testing.T) {
 	h := newHouse(t, batches)
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	s, err := h.client().Load(ctx, nil, false, []runner.Stream{{Name: "slow", Reader: r}}, Signals{}, Listener{})
+	s, err := h.client().Load(ctx, WantedLoad{Streams: []runner.Stream{{Name: "slow", Reader: r}}}, Signals{}, Listener{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,6 +101,11 @@ func (j *job) request(kill <-chan struct{}) (runner.Request, error) {
 	if req.Config, err = config.Load(d.root(j.asked.Root)); err != nil {
 		return req, err
 	}
+	if names := j.asked.Run.Profiles; names != nil {
+		if req.Profiles, err = req.Config.Choose(names...); err != nil {
+			return req, err
+		}
+	}
 	req.Repo, req.Self, req.Log = d.cfg.Repo, d.cfg.Self, d.cfg.Log
 	req.Kill, req.Abandon, req.Inspect = kill, d.cfg.Abandon, j.inspect
 	req.Warn = func(err error) {
@@ -111,7 +116,7 @@ func (j *job) request(kill <-chan struct{}) (runner.Request, error) {
 		j.feed.put(Message{Kind: kindProgress, Instance: instance, Text: text, Over: over})
 	}
 	req.Announce = func(shell string) { j.feed.put(Message{Kind: kindAnnounce, Text: shell}) }
-	return req, nil
+	return req, req.TakeProfiles()
 }
 
 // once makes a run, and reports whether there is to be another one.
@@ -200,7 +205,7 @@ func (j *job) load(ctx context.Context) (ending runner.Ending) {
 	stop := context.AfterFunc(ctx, func() { cut(context.Cause(ctx)) })
 	defer stop()
 	info := repo.RunInfo{Start: time.Now(), Partial: j.asked.Partial, Command: j.asked.Command}
-	res, err := runner.Load(ctx, j.daemon.cfg.Repo, streams, runner.Labels{}, info, j.begun)
+	res, err := runner.Load(ctx, j.daemon.cfg.Repo, streams, j.asked.Load.labels(), info, j.begun)
 	cut(io.ErrClosedPipe)
 	j.result(ctx, res, err, false, &ending)
 	return ending

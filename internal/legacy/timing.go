@@ -119,8 +119,8 @@ func dumbEntry(line []byte) (key []byte, at, size int64, ok bool) {
 		return nil, 0, 0, false
 	}
 	place, length, ok := bytes.Cut(rest, []byte(", "))
-	at, errAt := strconv.ParseInt(string(place), 10, 62)
-	size, errSize := strconv.ParseInt(string(length), 10, 62)
+	at, errAt := strconv.ParseInt(string(place), 10, 64)
+	size, errSize := strconv.ParseInt(string(length), 10, 64)
 	return key, at, size, ok && errAt == nil && errSize == nil && at >= 0 && size >= 0
 }
 

@@ -3,6 +3,7 @@ package repo
 import (
 	"errors"
 	"io"
+	"os"
 	"testing"
 
 	"testr/internal/event"
@@ -138,5 +139,32 @@ func TestNothingBeforeCommit(t *testing.T) {
 	}
 	if _, err := w.Close(End{State: Finished}); !errors.Is(err, errInjected) || errors.Is(err, io.EOF) {
 		t.Errorf("Close: got %v; want the error", err)
+	}
+}
+
+// S23: of many that open a repository at once one gets it, and all others are
+// told soon who has it.
+func TestManyAtOnce(t *testing.T) {
+	const many = 20
+	for range 3 {
+		dir := newDir(t)
+		opened, refused := make(chan *Repository, many), make(chan error, many)
+		for range many {
+			go func() {
+				if r, err := Open(dir); err == nil {
+					opened <- r
+				} else {
+					refused <- err
+				}
+			}()
+		}
+		for range many - 1 {
+			err := <-refused // nobody gives the repository back before
+			busy, ok := errors.AsType[*BusyError](err)
+			if !ok || busy.PID != os.Getpid() && busy.PID != 0 {
+				t.Errorf("got %v; want it busy with this process", err)
+			}
+		}
+		closeRepo(t, <-opened)
 	}
 }

@@ -70,7 +70,9 @@ type share struct {
 
 // shares returns what a run that is over says about each of its profiles: those
 // that Begin was told of first, in that order. It says nothing about one of which
-// there are neither tests nor a listing, but if there is nothing at all.
+// there are neither tests nor a listing, but if there is nothing at all, or if it was cut
+// short: then whoever goes on with it has to know what it was to cover. Of a stream, of
+// which nobody knows the host, that is what is in it.
 func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
 	var all []share
 	at := map[string]int{}
@@ -101,7 +103,10 @@ func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
 	for profile, counts := range f.ByProfile() {
 		all[at[profileName(profile)]].Counts = counts
 	}
-	said := slices.DeleteFunc(slices.Clone(all), func(s share) bool { return s.tests == nil && s.listing == nil })
+	short := info.State != Finished && info.Host != ""
+	said := slices.DeleteFunc(slices.Clone(all), func(s share) bool {
+		return s.tests == nil && s.listing == nil && !(short && slices.Contains(info.Profiles, s.Name))
+	})
 	if len(said) == 0 {
 		return all
 	}

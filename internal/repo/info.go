@@ -55,8 +55,8 @@ type RunInfo struct {
 	Dirty     bool   // what was tested differed from Revision
 	Why       string // why it ended, where its caller said so
 	// Profiles are those that it is to cover, none meaning DefaultProfile alone; once it
-	// is over, those that it says something about, if there are any. They are names:
-	// none is empty.
+	// is over, those that it says something about, if there are any, and with them, if it
+	// was cut short and is no stream, the others. They are names: none is empty.
 	Profiles  []string
 	Events    uint64 // how many it has; 0 while it runs
 	Counts    event.Counts

@@ -26,7 +26,8 @@ func TestFailingCalls(t *testing.T) {
 				if strings.HasPrefix(fault, "pwrite64") && os.Getenv("TESTR_KILLS") == "" {
 					step = 6 // the long form has them all
 				}
-				for ; failingCall(t, crashed, fmt.Sprintf("inject=%s:when=%d%s", fault, n, persistent)); n += step {
+				for failingCall(t, crashed, fmt.Sprintf("inject=%s:when=%d%s", fault, n, persistent)) {
+					n += step
 				}
 				if t.Logf("the first %d calls failed", n-step); n == 1 {
 					t.Error("none failed, or this shows nothing")
@@ -65,7 +66,8 @@ func failingCall(t *testing.T, crashed []byte, inject string) bool {
 		t.Errorf("%s: got %+v, %v; want %+v", inject, info, err, l)
 	}
 	for i, e := range replay(t, r, l.Run) {
-		if want := lifeEvent(i); string(e.Packet.Content) != string(want.Packet.Content) || e.Packet.TestID != want.Packet.TestID {
+		want := lifeEvent(i).Packet
+		if string(e.Packet.Content) != string(want.Content) || e.Packet.TestID != want.TestID {
 			t.Errorf("%s: event %d of run %d is not what was written", inject, i, l.Run)
 		}
 	}

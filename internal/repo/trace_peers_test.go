@@ -40,7 +40,8 @@ func trace(t *testing.T, role, dir string, env []string, which string, options .
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Args, cmd.Path = append(args, cmd.Path), strace
+	args = append(args, cmd.Path)
+	cmd.Args, cmd.Path = args, strace
 	cmd.Env = append(cmd.Env, env...)
 	text, err := cmd.Output()
 	if err != nil {

@@ -80,7 +80,7 @@ func appendSlot(dst []byte, now time.Time, s Slot, quote quoter) []byte {
 			break
 		}
 		dst = fmt.Appendf(dst, "  for %s: ", ago(now, r.Since))
-		dst = append(quote.line(dst, r.Test), '\n')
+		dst = append(quote.line(dst, withProfile(r.Test, r.Profile)), '\n')
 	}
 	return appendLast(dst, s.Last, quote)
 }

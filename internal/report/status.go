@@ -18,8 +18,10 @@ type Status struct {
 
 // Running is a test that has begun and not ended.
 type Running struct {
-	Test, Route string
-	Since       time.Time
+	Test    string
+	Profile string // empty for the default one
+	Route   string
+	Since   time.Time
 }
 
 const (
@@ -100,7 +102,7 @@ func statusLine(now time.Time, s Status) string {
 		fmt.Fprintf(&b, "%s: ", EscapeLine(oldest.Route))
 	}
 	head := cutRight(b.String(), width)
-	return head + cutLeft(EscapeLine(oldest.Test), width-columns(head))
+	return head + cutLeft(EscapeLine(withProfile(oldest.Test, oldest.Profile)), width-columns(head))
 }
 
 // span returns a duration in whole seconds, as people say it.

@@ -132,8 +132,11 @@ func (s *storer) finish(ctx context.Context, err error) (Result, error) {
 	if interrupted && err == nil {
 		err = s.event(event.Event{Kind: event.KindInterrupted, Detail: context.Cause(ctx).Error()})
 	}
-	if err != nil || interrupted {
-		end.State = repo.Interrupted
+	switch {
+	case err != nil:
+		end.State, end.Why = repo.Interrupted, firstLine(err)
+	case interrupted:
+		end.State, end.Why = repo.Interrupted, context.Cause(ctx).Error()
 	}
 	res := Result{Run: s.writer.ID(), Recorded: true, Interrupted: interrupted}
 	if _, err := s.writer.Close(end); err != nil {

@@ -281,6 +281,7 @@ func (p *plan) worker(m mode) (supervisor.Worker, error) {
 		return w, err
 	}
 	if m == modeOnce {
+		w.Whole = true
 		w.Batch = func(_ instance.Instance, ids []string) (supervisor.Batch, error) {
 			cmd := shellCommand(shell)
 			cmd.Env = p.suite.Env

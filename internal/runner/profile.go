@@ -43,12 +43,9 @@ func (s *session) newProfiles() error {
 		return err
 	}
 	for i, c := range chosen {
-		temp := s.temp
-		if len(chosen) > 1 {
-			temp = filepath.Join(s.temp, strconv.Itoa(i))
-			if err := os.Mkdir(temp, 0o700); err != nil {
-				return fmt.Errorf("make a temporary directory: %w", err)
-			}
+		temp := filepath.Join(s.temp, strconv.Itoa(i))
+		if err := os.Mkdir(temp, 0o700); err != nil {
+			return fmt.Errorf("make a temporary directory: %w", err)
 		}
 		p := &profile{Profile: c, session: s}
 		if p.plan, err = newPlan(s.req, &p.Profile, temp); err != nil {
@@ -78,12 +75,11 @@ func (r *Request) queries() repo.Queries {
 
 // TakeProfiles has a request that takes up a run, by Resume or Like, be about the
 // profiles of that run, where nobody chose others.
-func (r *Request) TakeProfiles() error {
+func (r *Request) TakeProfiles() (err error) {
 	if r.Profiles != nil || !r.Select.Resume && r.Select.Like == nil {
 		return nil
 	}
 	var info repo.RunInfo
-	var err error
 	if like := r.Select.Like; like != nil && like.Run != LastRun {
 		info, err = r.queries().Run(like.Run)
 	} else {
@@ -92,12 +88,9 @@ func (r *Request) TakeProfiles() error {
 	if err != nil {
 		return nil //nolint:nilerr // whoever takes it up says more of it
 	}
-	var names []string
-	for _, name := range info.Profiles {
-		if slices.Contains(r.Config.ProfileNames(), name) {
-			names = append(names, name)
-		}
-	}
+	names := slices.DeleteFunc(slices.Clone(info.Profiles), func(name string) bool {
+		return !slices.Contains(r.Config.ProfileNames(), name)
+	})
 	if len(names) > 0 {
 		r.Profiles, err = r.Config.Choose(names...)
 	}

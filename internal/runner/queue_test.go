@@ -115,7 +115,7 @@ func TestQueueCancel(t *testing.T) {
 		}
 		synctest.Wait()
 		wantStates(t, q, "2 over", "1 running", "3 waiting")
-		if err := errors.Join(q.Kill(1, because), q.Cancel(3, because)); err != nil {
+		if err := errors.Join(q.Cancel(3, because), q.Kill(1, because)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -35,25 +35,25 @@ func (s *session) takeUp() (err error) {
 		return fmt.Errorf("find the last run: %w", err)
 	}
 	for _, p := range s.profiles {
-		if p.left, err = leftBy(r, info, p.Name); err != nil {
+		if p.left, err = p.leftBy(r, info); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// leftBy finds out what a run left of a profile: nothing, if the run didn't have it.
+// leftBy finds out what a run left of the profile: nothing, if the run didn't have it.
 // If that was resuming another one, and was killed before it knew its tests, it left
 // what the other one did.
-func leftBy(r repo.Queries, info repo.RunInfo, profile string) (*left, error) {
+func (p *profile) leftBy(r repo.Queries, info repo.RunInfo) (*left, error) {
 	if !info.Listed && !unheard(info) {
 		return nil, hint(fmt.Errorf("run %d does not say what it was asked for", info.ID),
 			"only what was begun by testr run, and listed its tests, can be resumed")
 	}
-	if !slices.Contains(info.Profiles, profile) {
+	if !slices.Contains(info.Profiles, p.Name) {
 		return &left{run: info.ID, whole: true}, nil
 	}
-	found, err := r.Left(info.ID, profile)
+	found, err := r.Left(info.ID, p.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func leftBy(r repo.Queries, info repo.RunInfo, profile string) (*left, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the run that run %d resumed: %w", info.ID, err)
 	}
-	earlier, err := leftBy(r, resumed, profile)
+	earlier, err := p.leftBy(r, resumed)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ type worker struct {
 	team        *team         // of those that can run what it can
 	profile     *profile      // of what it was given since it was last lost, or nil
 	to          *profile      // which it is to leave its own for, or nil
-	joined      time.Duration // when it became one of its profile
+	rests       time.Duration // until when it does not leave its profile for the sake of another
 	choice      *profile      // that Choose found last
 	pace
 
@@ -45,6 +45,9 @@ type Limit struct {
 	// them: nothing is left to others that they would not finish sooner by more
 	// than that.
 	Start time.Duration
+	// All has the worker get what it can have of a profile, even if others would
+	// finish it sooner.
+	All bool
 	// Change is what it costs to have a worker of another profile in the place of
 	// this one.
 	Change time.Duration
@@ -76,9 +79,6 @@ func (q *Queue) Next(worker int, now time.Time, limit Limit) ([]Item, State) {
 		if n == none {
 			break
 		}
-		if w.profile == nil {
-			w.joined = at
-		}
 		q.hand(n, w)
 		work += float64(q.entries[n].estimate()) / w.speed
 		items = append(items, q.entries[n].item())
@@ -99,7 +99,9 @@ func (q *Queue) hand(at int32, w *worker) {
 	q.counts.Sent++
 	b.stock.profile.sent++
 	q.link(w, at)
-	w.join(b.stock.profile)
+	if w.profile == nil {
+		w.join(b.stock.profile)
+	}
 	b.visited = q.opts.Order == LongestFirst
 	w.move(e.class)
 	if g := b.group; g != nil {

@@ -16,16 +16,18 @@ type balanced struct {
 	rates   []float64
 	// longest is how long the profile takes that takes longest, in microseconds;
 	// stay is how long each does if every worker stays with its profile for as
-	// long as that has something.
+	// long as that has something; hungry says that this is too long for one.
 	longest float64
 	stay    []float64
+	hungry  bool
 	room    []pressure
 }
 
-// pressure is the work of a profile and the speed that others have for it.
+// pressure is the work of a profile, and the speed that others have for it and that
+// a team had.
 type pressure struct {
-	work, others float64
-	post         *post
+	work, others, had float64
+	post              *post
 }
 
 // at is how long the work takes the others.
@@ -57,36 +59,53 @@ func (q *Queue) rebalance(s *segment) {
 	}
 	const rounds = 8
 	for range rounds {
+		moved := 0.0
 		for _, t := range q.teams {
-			q.spread(t, s)
+			moved += q.spread(t, s)
 		}
-		if len(q.teams) == 1 {
+		if len(q.teams) == 1 || moved < q.speeds/1000 {
 			break // as good as it gets
 		}
 	}
 	b.longest = 0
 	for n, st := range s.stocks {
 		if work := st.work(); work > 0 && b.rates[n] > 0 {
-			b.longest = max(b.longest, work/b.rates[n])
+			b.longest = max(b.longest, work/b.rates[n], q.tallest(st))
 		}
 	}
-	b.stay = b.stay[:0]
+	b.stay, b.hungry = b.stay[:0], false
 	for _, p := range q.profiles {
 		b.stay = append(b.stay, q.staying(s, p))
+		b.hungry = b.hungry || b.starves(p, 0)
 	}
 }
 
+// tallest is how long the longest item takes an ordinary worker.
+func (q *Queue) tallest(s *stock) float64 {
+	if s == nil || s.waiting == 0 {
+		return 0
+	}
+	top := s.top()
+	if top == nil {
+		return 0
+	}
+	return float64(top.length) * float64(q.present) / q.speeds
+}
+
 // spread divides the speed of a team so that the profiles that the others leave
-// longest are all done at one time, and none of the rest later.
-func (q *Queue) spread(t *team, s *segment) {
+// longest are all done at one time, and none of the rest later. It returns how much
+// speed went elsewhere for that.
+func (q *Queue) spread(t *team, s *segment) (moved float64) {
 	b := &q.balanced
 	room := b.room[:0]
 	for n := range t.posts {
 		p := &t.posts[n]
-		others := max(b.rates[n]-p.share, 0)
+		had, others := p.share, max(b.rates[n]-p.share, 0)
 		b.rates[n], p.share = others, 0
 		if n < len(s.stocks) && p.can && s.stocks[n].work() > 0 {
-			room = append(room, pressure{s.stocks[n].work(), others, p})
+			room = append(room, pressure{s.stocks[n].work(), others, had, p})
+		} else {
+			moved += had
 		}
 	}
 	b.room = room
@@ -98,15 +117,16 @@ func (q *Queue) spread(t *team, s *segment) {
 		}
 		work, speed, pressed = work+p.work, speed+p.others, pressed+1
 	}
-	if t.speeds <= 0 || work == 0 {
-		return
-	}
-	for _, p := range room[:pressed] {
-		p.post.share = max(p.work*speed/work-p.others, 0)
+	for i, p := range room {
+		if i < pressed && t.speeds > 0 {
+			p.post.share = max(p.work*speed/work-p.others, 0)
+		}
+		moved += math.Abs(p.post.share - p.had)
 	}
 	for n := range t.posts {
 		b.rates[n] += t.posts[n].share
 	}
+	return moved
 }
 
 // staying is how long the profile's items take if everybody stays where they are
@@ -115,6 +135,9 @@ func (q *Queue) staying(s *segment, p *profile) float64 {
 	type arrival struct{ at, speed float64 }
 	var later []arrival
 	sum, speed := s.of(p).work(), 0.0
+	if sum == 0 {
+		return 0
+	}
 	for _, t := range q.teams {
 		speed += t.posts[p.number].speed
 		if !t.posts[p.number].can {
@@ -132,12 +155,16 @@ func (q *Queue) staying(s *segment, p *profile) float64 {
 			}
 			later = append(later, arrival{at, t.posts[n].speed})
 		}
-		later = append(later, arrival{0, max(free, 0)})
+		if t.free > 0 {
+			later = append(later, arrival{0, free})
+		}
 	}
 	slices.SortFunc(later, func(x, y arrival) int { return cmp.Compare(x.at, y.at) })
-	end := math.Inf(1)
+	end, first := math.Inf(1), 0.0
 	if speed > 0 {
 		end = sum / speed
+	} else if len(later) > 0 {
+		first = later[0].at + q.tallest(s.of(p)) // which nobody has begun before
 	}
 	for _, a := range later {
 		if a.at >= end {
@@ -148,7 +175,7 @@ func (q *Queue) staying(s *segment, p *profile) float64 {
 			end = sum / speed
 		}
 	}
-	return end
+	return max(end, first)
 }
 
 // starves says whether the run gets longer by more than it costs if nobody leaves

@@ -33,6 +33,8 @@ var benchmarkQueues = []struct {
 	name string
 	opts Options
 	id   string // makes the ids, instead of suite's
+
+	profiles int // how many there are, named by number
 }{
 	{name: "known", opts: Options{Estimate: known}},
 	{name: "unknown"},
@@ -43,13 +45,22 @@ var benchmarkQueues = []struct {
 	{name: "groups", opts: Options{Group: classOf}},
 	{name: "one-class", opts: Options{Estimate: known}, id: "test_%d"},
 	{name: "class-each", id: "module.Class%d.test"},
+	{name: "profiles", opts: Options{Estimate: known}, profiles: 4},
+	{name: "profiles-here-and-there", profiles: 4, opts: Options{Estimate: known, Profiles: func(w int) []string {
+		return []string{fmt.Sprint(w % 4), fmt.Sprint(w / 4 % 4)}
+	}}},
 }
 
-func benchmarkItems(id string) []Item {
+func benchmarkItems(id string, profiles int) []Item {
 	items := suite(1_000_000)
 	if id != "" {
 		for i := range items {
 			items[i].Test = fmt.Sprintf(id, i)
+		}
+	}
+	for i := range items {
+		if profiles > 0 {
+			items[i].Profile = fmt.Sprint(i / 200 % profiles)
 		}
 	}
 	return items
@@ -62,7 +73,7 @@ func BenchmarkDecision(b *testing.B) {
 	const workers = 10_000
 	for _, bm := range benchmarkQueues {
 		b.Run(bm.name, func(b *testing.B) {
-			items := benchmarkItems(bm.id)
+			items := benchmarkItems(bm.id, bm.profiles)
 			bm.opts.Workers = workers
 			b.ReportAllocs()
 			var spent time.Duration
@@ -103,7 +114,10 @@ func drain(q *Queue, workers int) {
 			for _, it := range has[w] {
 				q.Finished(w, it, now)
 			}
-			has[w], _ = q.Next(w, now, Limit{Items: 1})
+			var state State
+			if has[w], state = q.Next(w, now, Limit{Items: 1}); state == Change {
+				q.Lost(w, now)
+			}
 			for _, it := range has[w] {
 				q.Started(w, it, now)
 			}
@@ -115,7 +129,7 @@ func drain(q *Queue, workers int) {
 func BenchmarkAdd(b *testing.B) {
 	for _, bm := range benchmarkQueues {
 		b.Run(bm.name, func(b *testing.B) {
-			items := benchmarkItems(bm.id)
+			items := benchmarkItems(bm.id, bm.profiles)
 			b.ReportAllocs()
 			for b.Loop() {
 				New(bm.opts).Add(items...)

@@ -79,9 +79,11 @@ func (q *Queue) Choose(worker int, now time.Time, limit Limit) (profile string, 
 // hear notes that a worker asks at a time, which it returns.
 func (q *Queue) hear(w *worker, now time.Time, limit Limit) time.Duration {
 	q.enter(w)
-	q.rebalance(q.current())
 	at := q.since(now)
-	q.restless(w, at, limit.Change)
+	if len(q.profiles) > 1 {
+		q.rebalance(q.current())
+		q.restless(w, at, limit.Change)
+	}
 	return at
 }
 
@@ -111,7 +113,7 @@ func (q *Queue) elsewhere(w *worker, now time.Duration, limit Limit) bool {
 		if who.coming >= c.stock.waiting || who.speed > 0 && c.stock.work() <= who.speed*float64(lengthOf(limit.Change)) {
 			continue // before it is there others are through
 		}
-		if q.pickOf(w, c.stock, now, limit.Start) != none {
+		if q.pickOf(w, c.stock, now, limit) != none {
 			w.leaveFor(p)
 			return true
 		}
@@ -120,25 +122,25 @@ func (q *Queue) elsewhere(w *worker, now time.Duration, limit Limit) bool {
 }
 
 // restless has a worker leave its profile before that has nothing any more, if
-// another one has too few workers that can run it, and it is one of them.
+// another one that it can run has too few workers, or none for something long.
 func (q *Queue) restless(w *worker, now, change time.Duration) {
-	s := q.current()
-	// It stays for a part of the time that is left, or it would go to and fro where
-	// it is as badly needed in two.
-	const stays = 8
-	if w.profile == nil || w.to != nil || len(q.teams) < 2 || len(q.profiles) < 2 || s == nil || s.seats > 0 {
-		return
-	}
-	if stayed := float64(lengthOf(now - w.joined)); stayed < q.balanced.longest/stays {
+	s, b := q.current(), &q.balanced
+	if w.profile == nil || w.to != nil || s == nil || s.seats > 0 || !b.hungry || now < w.rests {
 		return
 	}
 	if own := w.post(); own.speed-w.speed/2 < own.share {
-		return
+		return // it is needed where it is
 	}
 	for _, c := range q.candidates(w, s) {
-		if c.needed && q.balanced.starves(c.stock.profile, change) && c.stock.waiting > q.staff(c.stock.profile).coming {
-			w.leaveFor(c.stock.profile)
-			return
+		p := c.stock.profile
+		if !c.needed || !b.starves(p, change) || c.stock.waiting <= q.staff(p).coming {
+			continue
 		}
+		w.leaveFor(p)
+		// It stays there for a part of the time that is left, or it would go to and
+		// fro where it is as badly needed in two.
+		const part = 8
+		w.rests = now + time.Duration(min(b.longest/part, float64(lengthOf(longest))))*time.Microsecond
+		return
 	}
 }

@@ -20,12 +20,12 @@ func (q *Queue) pick(w *worker, now time.Duration, limit Limit) int32 {
 	}
 	if w.profile != nil {
 		if st := s.of(w.profile); st != nil {
-			return q.pickOf(w, st, now, limit.Start)
+			return q.pickOf(w, st, now, limit)
 		}
 		return none
 	}
 	for _, c := range q.candidates(w, s) {
-		if at := q.pickOf(w, c.stock, now, limit.Start); at != none {
+		if at := q.pickOf(w, c.stock, now, limit); at != none {
 			return at
 		}
 	}
@@ -35,7 +35,7 @@ func (q *Queue) pick(w *worker, now time.Duration, limit Limit) int32 {
 // pickOf chooses the worker's next item of a stock: a group's that it is in, one
 // of a class that it has set up if there is nothing much longer, else the
 // longest.
-func (q *Queue) pickOf(w *worker, s *stock, now, start time.Duration) int32 {
+func (q *Queue) pickOf(w *worker, s *stock, now time.Duration, limit Limit) int32 {
 	if b := w.owned(s); b != nil {
 		return b.best
 	}
@@ -51,8 +51,8 @@ func (q *Queue) pickOf(w *worker, s *stock, now, start time.Duration) int32 {
 	if w.ran == 0 {
 		sure /= 4
 	}
-	if float64(w.load+top.length) > sure*horizon && q.present > 1 {
-		return q.late(w, s, top, now, start)
+	if float64(w.load+top.length) > sure*horizon && q.present > 1 && !limit.All {
+		return q.late(w, s, top, now, limit.Start)
 	}
 	return q.affine(w, s, top, length(w.speed*horizon/soon)).best
 }

@@ -126,9 +126,6 @@ func (w *worker) post() *post {
 
 // join has the worker be of a profile.
 func (w *worker) join(p *profile) {
-	if w.profile != nil {
-		return
-	}
 	w.profile = p
 	w.team.free--
 	at := w.post()

@@ -62,16 +62,18 @@ const (
 
 // batchLimit is guided self-scheduling: half of a fair share of the work that
 // waits, so that the last batches are small; but in fewer parts, and one in the
-// end, when more would spend their time in starting processes. A single slot
-// gets everything.
+// end, when more would spend their time in starting processes. The only slot that
+// can run a profile gets everything.
 func (l *loop) batchLimit(p *profile) scheduler.Limit {
 	c, parts := l.queue.Counts(), 2*len(l.slots)
 	share := func(parts int) int { return max(1, (c.Waiting+parts-1)/parts) }
 	left := l.queue.EstimatedRemaining()
 	switch {
+	case p.Worker.Whole:
+		return scheduler.Limit{Items: c.Waiting, All: true}
 	case l.cfg.Isolated:
 		return scheduler.Limit{Items: 1}
-	case len(l.slots) == 1:
+	case l.slotsFor(p) == 1:
 		return scheduler.Limit{Items: c.Waiting}
 	case left == 0:
 		return scheduler.Limit{Items: max(share(parts), min(minBatch, share(len(l.slots))))}

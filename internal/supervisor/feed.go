@@ -79,13 +79,7 @@ func (l *loop) plainFor(s *slot) (first *profile) {
 		if !p.plain() || !l.unfinished(p) || !s.can(p) {
 			continue
 		}
-		slots := 0
-		for _, other := range l.slots {
-			if !other.retired && other.can(p) {
-				slots++
-			}
-		}
-		if first == nil || slots < least {
+		if slots := l.slotsFor(p); first == nil || slots < least {
 			first, least = p, slots
 		}
 	}

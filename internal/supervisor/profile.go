@@ -28,6 +28,9 @@ func newProfile(p Profile, cfg Config) *profile {
 	if p.Limits == nil {
 		p.Limits = &Limits{cfg.Timeout, cfg.Slow, cfg.Retries}
 	}
+	if p.Worker.Whole && p.List != nil {
+		p.Tests = nil // a head start would run all
+	}
 	return &profile{Profile: p, batches: p.Worker.Stream == nil,
 		held: map[string][]event.Event{}, gone: map[string]bool{}}
 }
@@ -73,10 +76,18 @@ func (s *slot) can(p *profile) bool {
 	return (s.Profiles == nil || slices.Contains(s.Profiles, p.Name)) && !s.refuses[p]
 }
 
-// usable says whether a slot is left that can run the profile.
-func (l *loop) usable(p *profile) bool {
-	return slices.ContainsFunc(l.slots, func(s *slot) bool { return !s.retired && s.can(p) })
+// slotsFor is how many slots are left that can run the profile.
+func (l *loop) slotsFor(p *profile) (n int) {
+	for _, s := range l.slots {
+		if !s.retired && s.can(p) {
+			n++
+		}
+	}
+	return n
 }
+
+// usable says whether a slot is left that can run the profile.
+func (l *loop) usable(p *profile) bool { return l.slotsFor(p) > 0 }
 
 // unfinished says whether anything is left to be run of the profile.
 func (l *loop) unfinished(p *profile) bool {

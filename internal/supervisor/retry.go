@@ -17,7 +17,8 @@ func (l *loop) failed(it scheduler.Item, died bool) {
 	if died {
 		l.deaths[it]++
 	}
-	if l.stopping() || l.attempts[it] >= l.named(it.Profile).Limits.Retries || l.deaths[it] >= maxDeaths || !l.queue.Again(it) {
+	retries := l.named(it.Profile).Limits.Retries
+	if l.stopping() || l.attempts[it] >= retries || l.deaths[it] >= maxDeaths || !l.queue.Again(it) {
 		return
 	}
 	l.attempts[it]++

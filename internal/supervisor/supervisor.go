@@ -68,6 +68,9 @@ type Worker struct {
 	// it is what the run falls back to when no streaming worker gets as far as
 	// its first test.
 	Batch func(inst instance.Instance, ids []string) (Batch, error)
+	// Whole says that Batch's command runs all tests, whatever it is given. So it
+	// is given all at once, when they are listed.
+	Whole bool
 	// Plain gives a command that is started once, in the first slot, and runs
 	// whatever it finds.
 	Plain func(instance.Instance) (instance.Command, error)

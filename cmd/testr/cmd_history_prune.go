@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+type historyPruneOptions struct {
+	keepRuns, keepDays value[int]
+	compact            bool
+}
+
+func newHistoryPruneCommand(env *environment) *cli.Command {
+	var o historyPruneOptions
+	return &cli.Command{
+		Name:  "prune",
+		Usage: "remove old runs, and give their room back",
+		Description: `Removes the runs that keep_runs and keep_days of the configuration don't keep, or
+those that the options say; the last one always stays. With --compact, writes the
+repository anew without the room that nothing uses.`,
+		Flags: []cli.Flag{
+			o.keepRuns.flag("keep-runs", "keep the last `N` runs", atLeastOne),
+			o.keepDays.flag("keep-days", "keep the runs of the last `N` days", atLeastOne),
+			&cli.BoolFlag{Name: "compact", Destination: &o.compact, Usage: "make the file no larger than it has to be"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return runHistoryPrune(c.Context, env, o)
+		},
+	}
+}
+
+func runHistoryPrune(ctx context.Context, env *environment, o historyPruneOptions) (err error) {
+	runs, days := o.keepRuns.value, o.keepDays.value
+	if !o.keepRuns.set && !o.keepDays.set {
+		cfg, err := env.someConfig()
+		if err != nil {
+			return err
+		}
+		runs, days = cfg.KeepRuns, cfg.KeepDays
+	}
+	if runs == 0 && days == 0 && !o.compact {
+		return usage(errors.New("nothing says what to keep: want --keep-runs or --keep-days, " +
+			"or keep_runs or keep_days in the configuration, or --compact"))
+	}
+	r, err := env.openToEdit(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if runs > 0 || days > 0 {
+		before := time.Time{}
+		if days > 0 {
+			before = time.Now().AddDate(0, 0, -days)
+		}
+		gone, err := r.Prune(runs, before)
+		if err == nil {
+			err = removed(env, len(gone))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if o.compact {
+		return compact(env, r)
+	}
+	return nil
+}
+
+func compact(env *environment, r editor) error {
+	before, after, err := r.Compact()
+	if err != nil || env.quiet {
+		return err
+	}
+	_, err = fmt.Fprintf(env.stdout, "the repository has %s, and had %s\n", bytesOf(after), bytesOf(before))
+	return unlessGone(err)
+}
+
+// bytesOf is a size as people read it.
+func bytesOf(n int64) string {
+	const mib = 1 << 20
+	return fmt.Sprintf("%.1f MiB", float64(n)/mib)
+}

@@ -1,0 +1,648 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"testr/internal/event"
+	"testr/internal/instance"
+	"testr/internal/protocol"
+	"testr/internal/scheduler"
+)
+
+// profileOf is the profile that a fake worker was started for, which the commands
+// of mixed say.
+func profileOf(p *fakeProcess) string { return p.cmd.Env[0] }
+
+// modes are the ways in which a profile's workers are started.
+var modes = map[string]func(name string) Worker{
+	"stream": func(name string) Worker { return Worker{Stream: fixed(instance.Command{Env: []string{name}})} },
+	"batch": func(name string) Worker {
+		return Worker{Batch: func(_ instance.Instance, ids []string) (Batch, error) {
+			return Batch{Command: instance.Command{Args: ids, Env: []string{name}}, Given: ids}, nil
+		}}
+	},
+	"plain": func(name string) Worker { return Worker{Plain: fixed(instance.Command{Env: []string{name}})} },
+}
+
+// mixed is a program for the workers of all modes: what each test comes to is
+// said by do, as for stream. A plain process finds the given tests.
+func mixed(found []string, do func(p *fakeProcess, id string) (protocol.Status, bool)) program {
+	return func(ctx context.Context, p *fakeProcess) int {
+		tests := p.cmd.Args
+		switch {
+		case strings.HasPrefix(profileOf(p), "plain"):
+			tests = found
+		case len(tests) == 0:
+			return stream(do)(ctx, p)
+		}
+		for _, id := range tests {
+			p.send(id, protocol.StatusInProgress)
+			outcome, goOn := do(p, id)
+			if outcome != protocol.StatusNone {
+				p.send(id, outcome)
+			}
+			if !goOn {
+				return 7
+			}
+		}
+		return 0
+	}
+}
+
+// several makes a configuration with profiles, of the mode that is the first
+// word of each one's name; all have the same tests.
+func several(t *testing.T, slots int, program program, tests []string, names ...string) (Config, *recorder) {
+	cfg, rec := setup(t, slots, program)
+	cfg.Profiles = nil
+	for _, name := range names {
+		mode, _, _ := strings.Cut(name, "-")
+		p := Profile{Name: name, Tags: []string{"tag-" + name}, Worker: modes[mode](name)}
+		if mode != "plain" {
+			p.Tests = tests
+		}
+		cfg.Profiles = append(cfg.Profiles, p)
+	}
+	return cfg, rec
+}
+
+// under is statuses by profile and id.
+func under(o *event.Outcomes) map[string]string {
+	out := map[string]string{}
+	for _, p := range o.Tests() {
+		out[p.Profile+" "+p.ID] = status(p)
+	}
+	return out
+}
+
+func status(t *event.Test) string {
+	switch {
+	case t.NotRun != "" && !t.Settled():
+		return "not run: " + t.NotRun
+	case t.Open:
+		return "open"
+	}
+	return t.Status.String()
+}
+
+// each gives the tests of each profile a status.
+func each(status string, tests []string, names ...string) map[string]string {
+	out := map[string]string{}
+	for _, name := range names {
+		for _, id := range tests {
+			out[name+" "+id] = status
+		}
+	}
+	return out
+}
+
+// laws holds a run's events against what is true of every run.
+func laws(t *testing.T, cfg Config, rec *recorder) {
+	t.Helper()
+	running := map[int]string{} // profiles of processes
+	busy := map[int]bool{}
+	for _, e := range rec.events {
+		switch e.Kind {
+		case event.KindWorkerStarted:
+			if s := cfg.Slots[e.Worker]; s.Profiles != nil && !slices.Contains(s.Profiles, e.Profile) {
+				t.Errorf("slot %d, which can run %q, got a worker of %q", e.Worker, s.Profiles, e.Profile)
+			}
+			if busy[e.Worker] {
+				t.Errorf("slot %d got a second worker beside its first", e.Worker)
+			}
+			running[e.Worker], busy[e.Worker] = e.Profile, true
+		case event.KindWorkerExited:
+			busy[e.Worker] = false
+		case event.KindSent, event.KindRequeued, event.KindPacket:
+			if e.Worker != event.NoWorker && running[e.Worker] != e.Profile {
+				t.Errorf("%v %q of profile %q beside a worker of %q", e.Kind, e.Tests, e.Profile, running[e.Worker])
+			}
+			if p := e.Packet; p != nil && e.Profile != "" && !slices.Contains(p.Tags, "tag-"+e.Profile) {
+				t.Errorf("got tags %q of a packet of profile %q", p.Tags, e.Profile)
+			}
+		case event.KindAsked, event.KindNotRun:
+			if len(e.Tests) > 0 && !slices.ContainsFunc(cfg.Profiles, func(p Profile) bool { return p.Name == e.Profile }) {
+				t.Errorf("%v %q of profile %q, which there is not", e.Kind, e.Tests, e.Profile)
+			}
+		default:
+		}
+	}
+}
+
+// checkAll runs a configuration of several profiles and compares outcomes.
+func checkAll(t *testing.T, cfg Config, rec *recorder, want map[string]string) (*event.Outcomes, error) {
+	t.Helper()
+	o, err := Run(t.Context(), cfg)
+	if diff := cmp.Diff(want, under(o)); diff != "" {
+		t.Errorf("outcomes differ (-want +got):\n%s", diff)
+	}
+	laws(t, cfg, rec)
+	return o, err
+}
+
+// starts counts the workers that each profile got.
+func starts(rec *recorder) map[string]int {
+	n := map[string]int{}
+	for _, e := range rec.events {
+		if e.Kind == event.KindWorkerStarted {
+			n[e.Profile]++
+		}
+	}
+	return n
+}
+
+func takes(d time.Duration) func(*fakeProcess, string) (protocol.Status, bool) {
+	return func(*fakeProcess, string) (protocol.Status, bool) {
+		<-time.After(d)
+		return pass, true
+	}
+}
+
+// TestProfiles: a test under two profiles is run in both, in every mode and with
+// any number of slots, and workers are not started more often than there is
+// something to change for.
+func TestProfiles(t *testing.T) {
+	tests := ids(40)
+	for _, names := range [][]string{
+		{"stream", "stream-2"}, {"stream", "batch"}, {"batch", "batch-2", "stream"}, {"plain", "stream"},
+		{"plain", "plain-2"}, {"stream-3", "plain", "batch"},
+	} {
+		for _, slots := range []int{1, 2, 3, 7} {
+			t.Run(fmt.Sprintf("%s in %d", strings.Join(names, ","), slots), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					cfg, rec := several(t, slots, mixed(tests, takes(time.Second)), tests, names...)
+					if _, err := checkAll(t, cfg, rec, each("success", tests, names...)); err != nil {
+						t.Error(err)
+					}
+					for name, n := range starts(rec) {
+						if strings.HasPrefix(name, "plain") && n != 1 || strings.HasPrefix(name, "stream") && n > slots {
+							t.Errorf("got %d workers of %s in %d slots", n, name, slots)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestTheDefaultProfile: the profile without a name beside one that has one.
+func TestTheDefaultProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tests := ids(10)
+		cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), tests, "stream", "stream-2")
+		cfg.Profiles[0].Name, cfg.Profiles[0].Tags = "", nil
+		if _, err := checkAll(t, cfg, rec, each("success", tests, "", "stream-2")); err != nil {
+			t.Error(err)
+		}
+		for _, e := range rec.events {
+			if p := e.Packet; p != nil && e.Profile == "" && slices.Contains(p.Tags, "tag-stream-2") {
+				t.Errorf("got tags %q of a packet of no profile", p.Tags)
+			}
+		}
+	})
+}
+
+// TestTagsOfOthersStay: what tags a worker gives its packets is its business, and
+// its profile is the one that it was started for.
+func TestTagsOfOthersStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := mixed(nil, func(p *fakeProcess, id string) (protocol.Status, bool) {
+			_ = protocol.NewWriter(p.out).WritePacket(&protocol.Packet{Has: protocol.HasTestID | protocol.HasTags,
+				TestID: id, Status: pass, Runnable: true, Tags: []string{"tag-stream-2", "tag-stream"}})
+			return none, true
+		})
+		cfg, rec := several(t, 1, worker, ids(1), "stream")
+		if _, err := checkAll(t, cfg, rec, each("success", ids(1), "stream")); err != nil {
+			t.Error(err)
+		}
+		last := rec.events[len(rec.events)-2].Packet
+		if got, want := last.Tags, []string{"tag-stream-2", "tag-stream", "worker-0"}; !slices.Equal(got, want) {
+			t.Errorf("got tags %q; want %q", got, want)
+		}
+	})
+}
+
+// TestSlotsOfProfiles: nothing is run where it can't be, and nobody is idle who
+// could be of use.
+func TestSlotsOfProfiles(t *testing.T) {
+	for _, mode := range []string{"stream", "batch"} {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tests := ids(30)
+				a, b := mode+"-a", mode+"-b"
+				cfg, rec := several(t, 3, mixed(nil, takes(time.Second)), tests, a, b)
+				cfg.Slots[0].Profiles = []string{a}
+				cfg.Slots[1].Profiles = []string{b}
+				cfg.Slots[2].Profiles = nil
+				began := time.Now()
+				if _, err := checkAll(t, cfg, rec, each("success", tests, a, b)); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > 24*time.Second {
+					t.Errorf("took %v; want about 20 s", took)
+				}
+			})
+		})
+	}
+}
+
+// TestSlotGoesOn: a slot goes on with the next profile when its own has no more,
+// and does not wait for tests that others run.
+func TestSlotGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := mixed(nil, func(p *fakeProcess, _ string) (protocol.Status, bool) {
+			d := time.Second
+			if profileOf(p) == "stream-long" {
+				d = time.Minute
+			}
+			return takes(d)(p, "")
+		})
+		cfg, rec := several(t, 2, worker, nil, "stream-long", "stream-b")
+		cfg.Profiles[0].Tests, cfg.Profiles[1].Tests = ids(1), ids(90)
+		cfg.Slots[0].Profiles = []string{"stream-long"}
+		want := each("success", ids(90), "stream-b")
+		maps.Copy(want, each("success", ids(1), "stream-long"))
+		began := time.Now()
+		if _, err := checkAll(t, cfg, rec, want); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 92*time.Second {
+			t.Errorf("took %v; want about 90 s", took)
+		}
+		if n := starts(rec); n["stream-long"]+n["stream-b"] > 3 {
+			t.Errorf("got starts %v; want no more than one change", n)
+		}
+	})
+}
+
+// TestSlowToEnd: a worker that is to make room for another profile and does not is
+// ended, and its slot goes on.
+func TestSlowToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := func(ctx context.Context, p *fakeProcess) int {
+			code := mixed(nil, takes(time.Second))(ctx, p)
+			if profileOf(p) == "stream-a" {
+				<-ctx.Done() // it does not come to its end
+			}
+			return code
+		}
+		cfg, rec := several(t, 1, worker, ids(3), "stream-a", "stream-b")
+		cfg.EndGrace = 5 * time.Second
+		want := each("success", ids(3), "stream-a", "stream-b")
+		want["stream-a "+event.ReturnCode] = "fail" // for it did not end well
+		if _, err := checkAll(t, cfg, rec, want); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestListingsOfProfiles: each profile's tests begin when they are known, whatever
+// the others' listings take; an id may be gone in one profile and not in another.
+func TestListingsOfProfiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), []string{"both", "gone"},
+			"stream-a", "stream-b", "stream-c")
+		cfg.Profiles[2].Tests = nil
+		lists := map[string][]string{"stream-a": {"both"}, "stream-b": {"new", "both", "gone"}, "stream-c": {"c"}}
+		for i := range cfg.Profiles {
+			p := &cfg.Profiles[i]
+			p.List = func(context.Context) (Listing, error) {
+				<-time.After(time.Duration(20+i) * time.Second)
+				return Listing{Tests: lists[p.Name]}, nil
+			}
+		}
+		want := map[string]string{"stream-a both": "success", "stream-a gone": "success", "stream-b both": "success",
+			"stream-b gone": "success", "stream-b new": "success", "stream-c c": "success"}
+		began := time.Now()
+		o, err := checkAll(t, cfg, rec, want)
+		if err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("took %v; want the listings at the same time", took)
+		}
+		c := o.ByProfile()
+		if c["stream-a"].Asked != 1 || c["stream-b"].Asked != 3 || c["stream-c"].Asked != 1 {
+			t.Errorf("got %+v; want 1, 3 and 1 asked for", c)
+		}
+	})
+}
+
+// TestListingOfAProfileFails: the run ends with an error that names the profile,
+// other listings end too, and what was to be run is accounted for.
+func TestListingOfAProfileFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("no listing")
+		cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), ids(60), "stream-a", "stream-b", "stream-c")
+		cfg.Profiles[1].Tests, cfg.Profiles[2].Tests = nil, nil
+		cfg.Profiles[1].List = func(context.Context) (Listing, error) {
+			<-time.After(3 * time.Second)
+			return Listing{}, broken
+		}
+		cfg.Profiles[2].List = func(ctx context.Context) (Listing, error) {
+			<-ctx.Done()
+			return Listing{}, context.Cause(ctx)
+		}
+		o, err := Run(t.Context(), cfg)
+		if !errors.Is(err, broken) || !strings.Contains(err.Error(), "profile stream-b") {
+			t.Errorf("got %v; want %v, of profile stream-b", err, broken)
+		}
+		if c := o.Counts(); c.Asked != 60 || c.Unaccounted() != 0 || c.NotRun == 0 {
+			t.Errorf("got %+v; want 60 tests accounted for, some not run", c)
+		}
+		laws(t, cfg, rec)
+	})
+}
+
+// TestFallBackOfAProfile: a profile whose workers don't stream goes on in batches,
+// and others stream on.
+func TestFallBackOfAProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := func(ctx context.Context, p *fakeProcess) int {
+			if profileOf(p) == "stream-a" && len(p.cmd.Args) == 0 {
+				return 1
+			}
+			return mixed(nil, takes(time.Second))(ctx, p)
+		}
+		cfg, rec := several(t, 3, worker, ids(30), "stream-a", "stream-b")
+		cfg.Profiles[0].Worker.Batch = modes["batch"]("stream-a").Batch
+		if _, err := checkAll(t, cfg, rec, each("success", ids(30), "stream-a", "stream-b")); err != nil {
+			t.Error(err)
+		}
+		if got := rec.of(event.KindWarning); len(got) != 1 || !strings.Contains(got[0], "profile stream-a") {
+			t.Errorf("got warnings %q; want one, of profile stream-a", got)
+		}
+	})
+}
+
+// TestBrokenProfile: workers of one profile that can't run take nothing from the
+// others, not even their slots, and the error says whose tests were not run.
+func TestBrokenProfile(t *testing.T) {
+	for _, mode := range []string{"stream", "batch"} {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := mode+"-a", mode+"-b"
+				worker := func(ctx context.Context, p *fakeProcess) int {
+					if profileOf(p) == a {
+						return 1
+					}
+					return mixed(nil, takes(time.Second))(ctx, p)
+				}
+				cfg, rec := several(t, 3, worker, ids(30), a, b)
+				want := each("success", ids(30), b)
+				maps.Copy(want, each("not run: "+reasonNoWorker, ids(30), a))
+				_, err := checkAll(t, cfg, rec, want)
+				lack, ok := errors.AsType[*WorkersError](err)
+				if !ok || lack.Outstanding != 30 || !slices.Equal(lack.Profiles, []string{a}) {
+					t.Errorf("got %v; want no workers for 30 tests of profile %s", err, a)
+				}
+			})
+		})
+	}
+}
+
+// TestNobodyCanRun: what no slot can run is not run, holds up nothing, not even
+// the segments behind it, and is named.
+func TestNobodyCanRun(t *testing.T) {
+	for _, mode := range []string{"stream", "batch", "plain"} {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := mode + "-a"
+				cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), ids(10), a, "stream-b")
+				cfg.Slots[0].Profiles = []string{"stream-b"}
+				cfg.Slots[1].Profiles = []string{"stream-b", "stream-c"}
+				cfg.Segment = func(it scheduler.Item) int {
+					if it.Profile == a {
+						return 0
+					}
+					return 1
+				}
+				want := each("success", ids(10), "stream-b")
+				if mode != "plain" {
+					maps.Copy(want, each("not run: "+reasonNoWorker, ids(10), a))
+				}
+				_, err := checkAll(t, cfg, rec, want)
+				lack, ok := errors.AsType[*WorkersError](err)
+				if !ok || !slices.Equal(lack.Profiles, []string{a}) || !strings.Contains(err.Error(), "profile "+a) {
+					t.Errorf("got %v; want no workers for profile %s", err, a)
+				}
+			})
+		})
+	}
+}
+
+// TestLostForAProfile: when the only slot that could run a profile is lost for
+// good, the others go on.
+func TestLostForAProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), ids(20), "stream-a", "stream-b")
+		cfg.Slots[0].Profiles = []string{"stream-b"}
+		cfg.Slots[1].Profiles = []string{"stream-a"}
+		desktop(&cfg, func(context.Context) (Place, error) { return Place{}, &AbsentError{errors.New("it is down")} })
+		want := each("success", ids(20), "stream-b")
+		maps.Copy(want, each("not run: "+reasonNoWorker, ids(20), "stream-a"))
+		_, err := checkAll(t, cfg, rec, want)
+		lack, ok := errors.AsType[*WorkersError](err)
+		if !ok || !slices.Equal(lack.Profiles, []string{"stream-a"}) || !slices.Equal(lack.Lost, []string{"desktop"}) {
+			t.Errorf("got %v; want no workers for profile stream-a, with desktop lost", err)
+		}
+	})
+}
+
+// TestFailuresOfProfiles: retries, deaths, moves and time limits of a test count
+// for the profile that it failed in.
+func TestFailuresOfProfiles(t *testing.T) {
+	odd := ids(6)
+	for _, mode := range []string{"stream", "batch"} {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := mode+"-a", mode+"-b"
+				var mu sync.Mutex
+				runs := map[string]int{}
+				worker := mixed(nil, func(p *fakeProcess, id string) (protocol.Status, bool) {
+					mu.Lock()
+					name := profileOf(p) + " " + id
+					runs[name]++
+					n := runs[name]
+					mu.Unlock()
+					<-time.After(time.Second)
+					switch {
+					case profileOf(p) == b:
+						return pass, true
+					case id == odd[0]: // fails
+						return fail, true
+					case id == odd[1] && n == 1: // flaps
+						return fail, true
+					case id == odd[2]: // takes its worker with it
+						p.died = true
+						return none, false
+					case id == odd[3] && n == 1: // is lost with its machine
+						cut(p)
+						return none, false
+					case id == odd[4]: // hangs
+						<-time.After(time.Hour)
+					}
+					return pass, true
+				})
+				cfg, rec := several(t, 3, worker, ids(20), a, b)
+				cfg.Retries, cfg.Timeout = 1, 30*time.Second
+				cfg.Grace = time.Second
+				want := each("success", ids(20), a, b)
+				for _, n := range []int{0, 2, 4} {
+					want[a+" "+odd[n]] = "fail"
+				}
+				o, err := checkAll(t, cfg, rec, want)
+				if err != nil {
+					t.Error(err)
+				}
+				for n, attempts := range []int{2, 2, 2, 1, 2, 1} {
+					if got := o.Get(a, odd[n]).Attempts; got != attempts {
+						t.Errorf("%s: got %d attempts; want %d", odd[n], got, attempts)
+					}
+					if got := o.Get(b, odd[n]).Attempts; got != 1 || runs[b+" "+odd[n]] != 1 {
+						t.Errorf("%s of the other profile: got %d attempts; want 1", odd[n], got)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestMaxFailOfProfiles: the failures of all profiles count together.
+func TestMaxFailOfProfiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := mixed(nil, func(*fakeProcess, string) (protocol.Status, bool) {
+			<-time.After(time.Second)
+			return fail, true
+		})
+		cfg, rec := several(t, 2, worker, ids(20), "stream-a", "batch-b")
+		cfg.MaxFail = 4
+		o, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		if c := o.Counts(); c.Failed < 4 || c.Failed > 5 || c.NotRun != 40-c.Failed {
+			t.Errorf("got %+v; want 4 or 5 failed and the others not run", c)
+		}
+		laws(t, cfg, rec)
+	})
+}
+
+// TestPlainProfiles: what runs by itself is run at once where there are slots for
+// it, each where it can be.
+func TestPlainProfiles(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		can  [][]string
+		took time.Duration
+	}{
+		{"one slot", [][]string{nil}, 20 * time.Second},
+		{"two", [][]string{nil, nil}, 10 * time.Second},
+		{"each has its own", [][]string{{"plain-b"}, {"plain-a"}}, 10 * time.Second},
+		{"one takes all, one little", [][]string{nil, {"plain-a"}}, 10 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg, rec := several(t, len(tt.can), mixed(ids(10), takes(time.Second)), nil, "plain-a", "plain-b")
+				for i, can := range tt.can {
+					cfg.Slots[i].Profiles = can
+				}
+				began := time.Now()
+				if _, err := checkAll(t, cfg, rec, each("success", ids(10), "plain-a", "plain-b")); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took > tt.took+time.Second {
+					t.Errorf("took %v; want %v", took, tt.took)
+				}
+			})
+		})
+	}
+}
+
+// TestWholeProfile: a command that runs all tests whatever it is given is started
+// once, also where there are slots for more, and not before all tests are listed.
+func TestWholeProfile(t *testing.T) {
+	for _, isolated := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			tests := ids(40)
+			cfg, rec := several(t, 5, mixed(tests, takes(time.Second)), tests, "batch-all", "stream-b")
+			cfg.Isolated = isolated
+			all := &cfg.Profiles[0]
+			all.Worker.Whole, all.Tests = true, tests[:20]
+			all.List = func(context.Context) (Listing, error) {
+				<-time.After(3 * time.Second)
+				return Listing{Tests: tests}, nil
+			}
+			if _, err := checkAll(t, cfg, rec, each("success", tests, "batch-all", "stream-b")); err != nil {
+				t.Error(err)
+			}
+			if n := starts(rec)["batch-all"]; n != 1 {
+				t.Errorf("got %d starts; want one", n)
+			}
+		})
+	}
+}
+
+// TestIsolatedProfiles: each test under each profile has a process of its own.
+func TestIsolatedProfiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 3, mixed(nil, takes(time.Second)), ids(7), "stream-a", "batch-b")
+		cfg.Isolated = true
+		if _, err := checkAll(t, cfg, rec, each("success", ids(7), "stream-a", "batch-b")); err != nil {
+			t.Error(err)
+		}
+		if got, want := starts(rec), map[string]int{"stream-a": 7, "batch-b": 7}; !maps.Equal(got, want) {
+			t.Errorf("got starts %v; want %v", got, want)
+		}
+	})
+}
+
+// TestInterruptedProfiles: an interrupt stops all profiles, and each test is
+// accounted for in its own.
+func TestInterruptedProfiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), ids(30), "stream-a", "batch-b")
+		ctx, stop := context.WithCancel(t.Context())
+		time.AfterFunc(5*time.Second, stop)
+		o, err := Run(ctx, cfg)
+		if err != nil {
+			t.Error(err)
+		}
+		for name, c := range o.ByProfile() {
+			if c.Asked != 30 || c.Passed == 0 || c.NotRun == 0 || c.Unaccounted() != 0 {
+				t.Errorf("%s: got %+v; want 30 accounted for", name, c)
+			}
+		}
+		laws(t, cfg, rec)
+	})
+}
+
+// TestInspectTellsProfiles: people see what runs under which profile.
+func TestInspectTellsProfiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), ids(10), "stream-a", "stream-b")
+		cfg.Slots[0].Profiles, cfg.Slots[1].Profiles = []string{"stream-b"}, []string{"stream-a"}
+		asked := make(chan func([]SlotState))
+		cfg.Inspect = asked
+		var got []SlotState
+		time.AfterFunc(5500*time.Millisecond, func() { asked <- func(s []SlotState) { got = s } })
+		if _, err := checkAll(t, cfg, rec, each("success", ids(10), "stream-a", "stream-b")); err != nil {
+			t.Error(err)
+		}
+		for i, name := range []string{"stream-b", "stream-a"} {
+			if len(got) != 2 || got[i].Profile != name || len(got[i].Running) != 1 || got[i].Running[0].Profile != name {
+				t.Errorf("got %+v; want slot %d at profile %s", got, i, name)
+			}
+		}
+	})
+}
