@@ -148,13 +148,14 @@ func TestJSONVectors(t *testing.T) {
 	}
 	var vectors []struct {
 		Name, Compare string
+		Protocol      int
 		Files         struct{ Stream, Events string }
 	}
 	if err := json.Unmarshal(data, &vectors); err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range vectors {
-		if v.Compare != "exact" {
+		if v.Compare != "exact" || v.Protocol == 1 { // whose packets the reader makes up itself
 			continue
 		}
 		t.Run(v.Name, func(t *testing.T) {
