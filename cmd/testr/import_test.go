@@ -29,7 +29,8 @@ func oldRuns(p *project, dir string, runs, tests int) {
 				at.Add(time.Millisecond).Format(form), outcome, id)
 		}
 		p.write(fmt.Sprintf("%s/%d", dir, run), b.String())
-		p.write(dir+"/failing", fmt.Sprintf("test: pkg.mod_0.Case.test_%d\nfailure: pkg.mod_0.Case.test_%d\n", run%100, run%100))
+		id := fmt.Sprintf("pkg.mod_0.Case.test_%d", run%100)
+		p.write(dir+"/failing", "test: "+id+"\nfailure: "+id+"\n")
 	}
 }
 
