@@ -74,7 +74,7 @@ func (l *loop) batchLimit(p *profile) scheduler.Limit {
 	case l.cfg.Isolated:
 		return scheduler.Limit{Items: 1}
 	case l.slotsFor(p) == 1:
-		return scheduler.Limit{Items: c.Waiting}
+		return scheduler.Limit{Items: c.Waiting, All: true}
 	case left == 0:
 		return scheduler.Limit{Items: max(share(parts), min(minBatch, share(len(l.slots))))}
 	}

@@ -121,7 +121,7 @@ func (l *loop) strand(now time.Time) {
 		return
 	}
 	for _, p := range l.profiles {
-		if p.listing || l.usable(p) || l.running(p) || !l.unfinished(p) {
+		if p.listing || l.usable(p) || !l.unfinished(p) {
 			continue
 		}
 		p.stranded = true
@@ -139,11 +139,6 @@ func (l *loop) strand(now time.Time) {
 		}
 		l.changed = true
 	}
-}
-
-// running says whether there is a process of the profile.
-func (l *loop) running(p *profile) bool {
-	return slices.ContainsFunc(l.slots, func(s *slot) bool { return s.proc != nil && s.proc.profile == p })
 }
 
 // begin asks for the tests of all profiles.

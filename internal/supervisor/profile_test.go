@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,6 +286,24 @@ func TestSlotGoesOn(t *testing.T) {
 	})
 }
 
+// TestOnlySlotOfAProfile: where one slot alone can run a profile, it gets all of it
+// in one batch, whatever the number of others.
+func TestOnlySlotOfAProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 4, mixed(nil, takes(time.Second)), ids(40), "batch-a", "stream-b")
+		for i := range cfg.Slots {
+			cfg.Slots[i].Profiles = []string{"stream-b"}
+		}
+		cfg.Slots[2].Profiles = []string{"batch-a"}
+		if _, err := checkAll(t, cfg, rec, each("success", ids(40), "batch-a", "stream-b")); err != nil {
+			t.Error(err)
+		}
+		if n := starts(rec)["batch-a"]; n != 1 {
+			t.Errorf("got %d batches; want one", n)
+		}
+	})
+}
+
 // TestSlowToEnd: a worker that is to make room for another profile and does not is
 // ended, and its slot goes on.
 func TestSlowToEnd(t *testing.T) {
@@ -318,11 +337,13 @@ func TestListingsOfProfiles(t *testing.T) {
 			p := &cfg.Profiles[i]
 			p.List = func(context.Context) (Listing, error) {
 				<-time.After(time.Duration(20+i) * time.Second)
-				return Listing{Tests: lists[p.Name]}, nil
+				return Listing{Tests: lists[p.Name], Packets: []*protocol.Packet{
+					{Has: protocol.HasTestID, TestID: "module", Status: fail}}}, nil
 			}
 		}
-		want := map[string]string{"stream-a both": "success", "stream-a gone": "success", "stream-b both": "success",
-			"stream-b gone": "success", "stream-b new": "success", "stream-c c": "success"}
+		want := map[string]string{"stream-a module": "fail", "stream-b module": "fail", "stream-c module": "fail",
+			"stream-a both": "success", "stream-a gone": "success",
+			"stream-b both": "success", "stream-b gone": "success", "stream-b new": "success", "stream-c c": "success"}
 		began := time.Now()
 		o, err := checkAll(t, cfg, rec, want)
 		if err != nil {
@@ -362,6 +383,90 @@ func TestListingOfAProfileFails(t *testing.T) {
 		}
 		laws(t, cfg, rec)
 	})
+}
+
+// TestListedForNobody: ids that were remembered of a profile that nobody can run
+// are not asked for before they are listed.
+func TestListedForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, rec := several(t, 1, mixed(nil, takes(time.Second)), []string{"a", "gone"}, "stream-a", "stream-b")
+		cfg.Slots[0].Profiles = []string{"stream-b"}
+		cfg.Profiles[0].List = func(context.Context) (Listing, error) {
+			<-time.After(5 * time.Second)
+			return Listing{Tests: []string{"a"}}, nil
+		}
+		want := each("success", []string{"a", "gone"}, "stream-b")
+		want["stream-a a"] = "not run: " + reasonNoWorker
+		if _, err := checkAll(t, cfg, rec, want); !errors.Is(err, ErrNoWorkers) {
+			t.Errorf("got %v; want no workers", err)
+		}
+	})
+}
+
+// TestEndsBeforeOthersAreListed: a worker whose profile is over does not stay for
+// what may be listed of profiles that its slot can't run.
+func TestEndsBeforeOthersAreListed(t *testing.T) {
+	for _, listed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), ids(3), "stream-a", "stream-b")
+			cfg.Slots[0].Profiles, cfg.Slots[1].Profiles = []string{"stream-a"}, []string{"stream-b"}
+			cfg.Profiles[1].List = func(context.Context) (Listing, error) {
+				<-time.After(time.Hour)
+				return Listing{Tests: ids(3)}, nil
+			}
+			if listed {
+				cfg.Profiles[0].List = func(context.Context) (Listing, error) { return Listing{Tests: ids(3)}, nil }
+			}
+			if _, err := checkAll(t, cfg, rec, each("success", ids(3), "stream-a", "stream-b")); err != nil {
+				t.Error(err)
+			}
+			for _, e := range rec.events {
+				if took := e.Time.Sub(rec.events[0].Time); e.Kind == event.KindWorkerExited && e.Worker == 0 && took > time.Minute {
+					t.Errorf("the worker of stream-a ended after %v; want some seconds", took)
+				}
+			}
+		})
+	}
+}
+
+// reluctant is an instance that can't start anything at first, and then as often as
+// it is asked.
+type reluctant struct {
+	*fakeInstance
+	errs []error // of the first starts; those of the loop alone
+}
+
+func (i *reluctant) Start(ctx context.Context, cmd instance.Command) (instance.Process, error) {
+	if len(i.errs) > 0 {
+		err := i.errs[0]
+		i.errs = i.errs[1:]
+		return nil, err
+	}
+	return i.fakeInstance.Start(ctx, cmd)
+}
+
+// TestPlainIsStartedAgain: a process that runs whatever it finds is started again
+// if it was not the command that kept it from starting.
+func TestPlainIsStartedAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+	}{
+		{"lost", &instance.LostError{Instance: "desktop", Err: errCut}},
+		{"scarce", syscall.EMFILE},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				program := mixed(ids(3), takes(time.Second))
+				cfg, rec := several(t, 2, program, ids(3), "stream-b", "plain")
+				cfg.Slots[0].Profiles, cfg.Slots[1].Profiles = []string{"stream-b"}, []string{"plain"}
+				cfg.Slots[1].Instance = &reluctant{&fakeInstance{program: program}, []error{tt.err}}
+				if _, err := checkAll(t, cfg, rec, each("success", ids(3), "stream-b", "plain")); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // TestFallBackOfAProfile: a profile whose workers don't stream goes on in batches,
