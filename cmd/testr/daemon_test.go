@@ -283,3 +283,24 @@ func TestDaemonSignals(t *testing.T) {
 		}
 	}
 }
+
+// TestDaemonHurry: a second signal has the daemon's run end at once.
+func TestDaemonHurry(t *testing.T) {
+	t.Parallel()
+	p := newDaemonProject(t, streaming, "m.C.test_waits")
+	d := p.daemon()
+	client := p.start("run")
+	p.awaitFile("begun")
+	begun := time.Now()
+	d.signal(syscall.SIGTERM)
+	await(t, "the first signal to be heard", func() bool { return strings.Contains(d.err.String(), "the daemon ends: ") })
+	d.signal(syscall.SIGTERM)
+	p.stopped(d)
+	if took := time.Since(begun); took > 9*time.Second {
+		t.Errorf("got the end after %v; want it before the time of grace is over", took)
+	}
+	if res := client.wait(); res.status != 3 {
+		t.Errorf("got exit status %d of the client; want 3\n%s%s", res.status, res.out, res.err)
+	}
+	p.wantNobodyLeft(1)
+}
