@@ -107,36 +107,76 @@ func each(status string, tests []string, names ...string) map[string]string {
 	return out
 }
 
-// laws holds a run's events against what is true of every run.
+// laws holds a run's events against what is true of every run: slots run only what
+// they can, one worker at a time; what a worker says is of its profile; and a test
+// under a profile is with one worker at a time.
 func laws(t *testing.T, cfg Config, rec *recorder) {
 	t.Helper()
-	running := map[int]string{} // profiles of processes
-	busy := map[int]bool{}
+	l := lawful{t: t, cfg: cfg, profiles: map[int]string{}, busy: map[int]bool{}, owner: map[scheduler.Item]int{}}
 	for _, e := range rec.events {
-		switch e.Kind {
-		case event.KindWorkerStarted:
-			if s := cfg.Slots[e.Worker]; s.Profiles != nil && !slices.Contains(s.Profiles, e.Profile) {
-				t.Errorf("slot %d, which can run %q, got a worker of %q", e.Worker, s.Profiles, e.Profile)
-			}
-			if busy[e.Worker] {
-				t.Errorf("slot %d got a second worker beside its first", e.Worker)
-			}
-			running[e.Worker], busy[e.Worker] = e.Profile, true
-		case event.KindWorkerExited:
-			busy[e.Worker] = false
-		case event.KindSent, event.KindRequeued, event.KindPacket:
-			if e.Worker != event.NoWorker && running[e.Worker] != e.Profile {
-				t.Errorf("%v %q of profile %q beside a worker of %q", e.Kind, e.Tests, e.Profile, running[e.Worker])
-			}
-			if p := e.Packet; p != nil && e.Profile != "" && !slices.Contains(p.Tags, "tag-"+e.Profile) {
-				t.Errorf("got tags %q of a packet of profile %q", p.Tags, e.Profile)
-			}
-		case event.KindAsked, event.KindNotRun:
-			if len(e.Tests) > 0 && !slices.ContainsFunc(cfg.Profiles, func(p Profile) bool { return p.Name == e.Profile }) {
-				t.Errorf("%v %q of profile %q, which there is not", e.Kind, e.Tests, e.Profile)
-			}
-		default:
+		l.event(e)
+	}
+}
+
+type lawful struct {
+	t        *testing.T
+	cfg      Config
+	profiles map[int]string // of each slot's worker
+	busy     map[int]bool   // it has one
+	owner    map[scheduler.Item]int
+}
+
+func (l *lawful) event(e event.Event) {
+	l.t.Helper()
+	switch e.Kind {
+	case event.KindWorkerStarted:
+		if s := l.cfg.Slots[e.Worker]; s.Profiles != nil && !slices.Contains(s.Profiles, e.Profile) {
+			l.t.Errorf("slot %d, which can run %q, got a worker of %q", e.Worker, s.Profiles, e.Profile)
 		}
+		if l.busy[e.Worker] {
+			l.t.Errorf("slot %d got a second worker beside its first", e.Worker)
+		}
+		l.profiles[e.Worker], l.busy[e.Worker] = e.Profile, true
+	case event.KindWorkerExited:
+		l.busy[e.Worker] = false
+		maps.DeleteFunc(l.owner, func(_ scheduler.Item, worker int) bool { return worker == e.Worker })
+	case event.KindSent, event.KindRequeued, event.KindPacket:
+		if e.Worker != event.NoWorker && l.profiles[e.Worker] != e.Profile {
+			l.t.Errorf("%v %q of profile %q beside a worker of %q", e.Kind, e.Tests, e.Profile, l.profiles[e.Worker])
+		}
+		l.settle(e)
+	case event.KindAsked, event.KindNotRun:
+		known := func(p Profile) bool { return p.Name == e.Profile }
+		if len(e.Tests) > 0 && !slices.ContainsFunc(l.cfg.Profiles, known) {
+			l.t.Errorf("%v %q of profile %q, which there is not", e.Kind, e.Tests, e.Profile)
+		}
+	default:
+	}
+}
+
+// settle follows who has which test.
+func (l *lawful) settle(e event.Event) {
+	l.t.Helper()
+	for _, id := range e.Tests {
+		it := scheduler.Item{Test: id, Profile: e.Profile}
+		if owner, ok := l.owner[it]; ok && e.Kind == event.KindSent {
+			l.t.Errorf("%q was sent to worker %d, while worker %d has it", it, e.Worker, owner)
+		}
+		delete(l.owner, it)
+		if e.Kind == event.KindSent {
+			l.owner[it] = e.Worker
+		}
+	}
+	p := e.Packet
+	if p == nil {
+		return
+	}
+	if e.Profile != "" && !slices.Contains(p.Tags, "tag-"+e.Profile) {
+		l.t.Errorf("got tags %q of a packet of profile %q", p.Tags, e.Profile)
+	}
+	if it := (scheduler.Item{Test: p.TestID, Profile: e.Profile}); l.owner[it] == e.Worker &&
+		(p.Status.Final() || p.Status == protocol.StatusExists) {
+		delete(l.owner, it)
 	}
 }
 
