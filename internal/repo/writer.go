@@ -183,6 +183,7 @@ func (w *RunWriter) Event(e event.Event) error {
 	}
 	for _, part := range parts {
 		part.Seq = w.next
+		part.Time = part.Time.Round(0) // what is stored has no other clock's reading: a fold must not see one
 		w.next++
 		w.pending = append(w.pending, part)
 		w.size += sizeOf(part)

@@ -18,7 +18,7 @@ func (l *loop) emit(e event.Event, now time.Time) {
 	if l.sinkErr != nil {
 		return
 	}
-	e.Seq, e.Time = l.seq, now
+	e.Seq, e.Time = l.seq, l.stored(now)
 	if err := l.cfg.Sink.Event(e); err != nil {
 		l.sinkErr = err
 		l.killAll(err)
@@ -26,6 +26,16 @@ func (l *loop) emit(e event.Event, now time.Time) {
 	}
 	l.seq++
 	_ = l.outcomes.Event(e)
+}
+
+// stored is a time as it is stored: without a reading of the monotonic clock, and yet
+// as far from the run's beginning as that one says, so that whoever folds the events
+// later comes to the same durations, whatever was done to the wall clock.
+func (l *loop) stored(now time.Time) time.Time {
+	if l.epoch.IsZero() {
+		l.epoch = now
+	}
+	return l.epoch.Round(0).Add(now.Sub(l.epoch))
 }
 
 // note emits an event of no worker and no profile.

@@ -37,8 +37,9 @@ type loop struct {
 	outstanding int                     // tests of these
 	changed     bool                    // there may be something for workers that have nothing
 	seq         uint64
-	err         error // our own trouble: the run stops
-	sinkErr     error // the sink takes nothing any more
+	epoch       time.Time // when the first event was emitted
+	err         error     // our own trouble: the run stops
+	sinkErr     error     // the sink takes nothing any more
 	interrupted bool
 	live        int                     // processes whose exit has not been seen
 	startup     time.Duration           // how long the last process took to its first test
