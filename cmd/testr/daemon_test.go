@@ -44,6 +44,11 @@ var varying = regexp.MustCompile(`[-+]?\d+\.\d{3}s|seed \d+|--seed \d+|/tmp/\S+`
 // TestDaemonSame: a run shows the same, whether a daemon makes it or not.
 func TestDaemonSame(t *testing.T) {
 	t.Parallel()
+	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
+		sameWithDaemon(t, "[DEFAULT]\ntest_command=test-double\n", []string{"m.C.test_fail", "m.C.test_forks"},
+			"run --parallel", "run --failing", "run --retries 2", "run --timeout soon", "run --list nothing")
+	})
 	tests := []string{"m.C.test_fail", "m.C.test_pass", "m.C.test_skip", "m.C.test_prints", "m.C.test_exits"}
 	lines := []string{"run", "run", "run --parallel --concurrency 1", "run --failing", "run -q",
 		"run --random m.C.test_fail",
@@ -51,8 +56,18 @@ func TestDaemonSame(t *testing.T) {
 		"run --plan plan", "run --load-list list", "run --resume", "load stream", "load stream empty", "load nowhere",
 		"run --detach --subunit", "run --isolated -- --exit 3", "run --partition 1/2", "run --timeout 100 test_pass",
 		"last", "failing --list"}
+	t.Run("streaming", func(t *testing.T) {
+		t.Parallel()
+		sameWithDaemon(t, streaming, tests, lines...)
+	})
+}
+
+// sameWithDaemon wants these command lines to show the same without and with a
+// daemon.
+func sameWithDaemon(t *testing.T, conf string, tests []string, lines ...string) {
+	t.Helper()
 	shown := func(with bool) (all []string) {
-		p := newDaemonProject(t, streaming, tests...)
+		p := newDaemonProject(t, conf, tests...)
 		p.write("plan", `{"version": 1, "segments": [{"match": "fail"}, {"rest": true}]}`)
 		p.write("list", "m.C.test_pass\n")
 		p.write("stream", passing(t))
@@ -267,4 +282,25 @@ func TestDaemonSignals(t *testing.T) {
 			t.Errorf("%v: got the end after %v; want it at once", sig, took)
 		}
 	}
+}
+
+// TestDaemonHurry: a second signal has the daemon's run end at once.
+func TestDaemonHurry(t *testing.T) {
+	t.Parallel()
+	p := newDaemonProject(t, streaming, "m.C.test_waits")
+	d := p.daemon()
+	client := p.start("run")
+	p.awaitFile("begun")
+	begun := time.Now()
+	d.signal(syscall.SIGTERM)
+	await(t, "the first signal to be heard", func() bool { return strings.Contains(d.err.String(), "the daemon ends: ") })
+	d.signal(syscall.SIGTERM)
+	p.stopped(d)
+	if took := time.Since(begun); took > 9*time.Second {
+		t.Errorf("got the end after %v; want it before the time of grace is over", took)
+	}
+	if res := client.wait(); res.status != 3 {
+		t.Errorf("got exit status %d of the client; want 3\n%s%s", res.status, res.out, res.err)
+	}
+	p.wantNobodyLeft(1)
 }

@@ -108,7 +108,8 @@ func TestUnique(t *testing.T) {
 	},
 	"legacy": {
 		".testrepository/format": "1\n",
-		".testrepository/0":      "test: shop.tests.TestCart.test_remove\nfailure: shop.tests.TestCart.test_remove [\nnothing\n]\n",
+		".testrepository/0": "test: shop.tests.TestCart.test_remove\n" +
+			"failure: shop.tests.TestCart.test_remove [\nnothing\n]\n",
 		".testrepository/failing": "test: shop.tests.TestCart.test_remove\n" +
 			"failure: shop.tests.TestCart.test_remove [\nnothing\n]\n",
 	},

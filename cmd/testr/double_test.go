@@ -133,7 +133,7 @@ func (d *double) run(id string) {
 		round = times(id)
 	}
 	switch {
-	case has("only_") && !has("only_"+os.Getenv("PROFILE")):
+	case has("only_") && !strings.HasSuffix(id, "only_"+os.Getenv("PROFILE")):
 		p.Status, p.FileName = protocol.StatusFail, "traceback"
 		p.Content = []byte("it doesn't go with " + os.Getenv("PROFILE") + "\n")
 	case has("fixed"):

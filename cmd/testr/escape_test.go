@@ -227,6 +227,9 @@ func TestTerminal(t *testing.T) {
 		{"failing --subunit", 2, ""},
 		{"subunit to-json", 0, hostileStream(t)},
 		{"import " + hostile, 3, ""},
+		{"daemon " + hostile, 2, ""},
+		{"daemon status", 3, ""},
+		{"daemon --idle " + hostile, 2, ""},
 		{"doctor", 0, ""},
 		{"doctor " + hostile, 2, ""},
 		{"relay", 2, ""}, // nor does it come from one

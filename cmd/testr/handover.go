@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -86,8 +87,7 @@ func (e *environment) daemonOrFile(ctx context.Context, force bool) (d *daemon.C
 		return d, nil, err
 	}
 	r, err = e.openToWrite(force)
-	var busy *repo.BusyError
-	if !errors.As(err, &busy) {
+	if _, busy := errors.AsType[*repo.BusyError](err); !busy {
 		return nil, r, err
 	}
 	// Opening it has taken a while: it may be a daemon that was about to begin.
@@ -117,6 +117,7 @@ func (e *environment) listener(d *daemon.Client) daemon.Listener {
 				plural(ahead, "run"), d.PID())
 		},
 		Seed: e.tellSeed, Warn: e.warn, Progress: e.progress, Announce: e.announce,
+		Log: func(lines string) { _, _ = io.WriteString(logWriter{e}, lines) },
 	}
 }
 

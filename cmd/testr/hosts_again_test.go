@@ -100,7 +100,7 @@ instance_dispose=echo $INSTANCE_IDS >>disposing; test -e quick || exec sleep 600
 `})
 	p.want(0, "init")
 	b := p.start("run")
-	p.awaitFile("disposing")
+	await(t, "the hook", func() bool { return p.exists("disposing") && p.read("disposing") == "one\n" })
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} { // equal ones may become one
 		b.signal(sig)
 	}

@@ -86,9 +86,12 @@ worker_command=touch pwned
 `)
 	executing := []string{"run", "list-tests", "daemon", "doctor", "worker", "relay"}
 	commands := map[string][]string{
-		"last":       {"last", "last --subunit"},
-		"failing":    {"failing", "failing --list", "failing --subunit"},
+		"last":       {"last", "last --subunit", "last --json"},
+		"failing":    {"failing", "failing --list", "failing --subunit", "failing --json"},
 		"slowest":    {"slowest", "slowest --all"},
+		"flaky":      {"flaky", "flaky m.C.test_a"},
+		"history":    {"history list", "history show 0", "history prune --keep-runs 9 --compact", "history remove 99"},
+		"profiles":   {"profiles"},
 		"stats":      {"stats"},
 		"help":       {"help", "help run", "--help", "run --help"},
 		"commands":   {"commands"},

@@ -91,8 +91,8 @@ func TestInspect(t *testing.T) {
 	p.want(0, "init")
 	b := p.start("run")
 	p.awaitFile("begun")
-	b.signal(syscall.SIGUSR1)
 	await(t, "an answer", func() bool {
+		b.signal(syscall.SIGUSR1) // the first may come before testr has heard of the test
 		return strings.Contains(b.err.String(), ": m.C.test_2_waits\n  | chatter on std")
 	})
 	wantText(t, b.err.String(), "worker 0, process ", "1 running, 1 waiting")

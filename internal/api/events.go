@@ -49,7 +49,7 @@ func AppendEvent(dst []byte, e event.Event) ([]byte, error) {
 }
 
 // appendRaw is AppendEvent with the packet as it is in a subunit stream, in base64:
-// a fifth of the work for both ends.
+// a third of the work for both ends.
 func appendRaw(dst []byte, e event.Event) ([]byte, error) {
 	return appendEvent(dst, e, func(dst []byte, p *protocol.Packet) ([]byte, error) {
 		packet, err := protocol.AppendPacket(nil, p)
@@ -59,7 +59,8 @@ func appendRaw(dst []byte, e event.Event) ([]byte, error) {
 	})
 }
 
-func appendEvent(to []byte, e event.Event, appendPacket func([]byte, *protocol.Packet) ([]byte, error)) ([]byte, error) {
+func appendEvent(to []byte, e event.Event,
+	appendPacket func([]byte, *protocol.Packet) ([]byte, error)) ([]byte, error) {
 	dst := strconv.AppendUint(append(to, `{"seq":`...), e.Seq, 10)
 	if !e.Time.IsZero() {
 		dst = append(e.Time.UTC().AppendFormat(append(dst, `,"time":"`...), time.RFC3339Nano), '"')

@@ -229,14 +229,23 @@ func TestPlanted(t *testing.T) {
 				t.Error(err)
 			}
 			r := openRepo(t, dir)
+			w, err := r.Begin(repo.RunInfo{})
+			if err != nil {
+				t.Fatal(err)
+			}
 			_, err = Open(t.Context(), dir)
 			_, busy := errors.AsType[*repo.BusyError](err)
 			if _, ok := errors.AsType[*ForeignError](err); !ok || !busy {
 				t.Errorf("got %v; want that it is in use, and who isn't ours", err)
 			}
 			serve(t, dir, r) // it has the lock
-			wantAnswer(t, dir)
+			if info, err := dial(t, dir).Current(); err != nil || info.ID != 0 {
+				t.Errorf("got %+v, %v; want run 0", info, err)
+			}
 			wantAnswer(t, foreign)
+			if _, err := w.Close(repo.End{State: repo.Finished}); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	// What stands where the socket is made goes, and nothing that it leads to.
@@ -253,7 +262,11 @@ func TestPlanted(t *testing.T) {
 func TestBusy(t *testing.T) {
 	dir := t.TempDir()
 	r := newRepo(t, dir)
-	_, err := Open(t.Context(), dir)
+	w, err := r.Begin(repo.RunInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), dir)
 	if busy, ok := errors.AsType[*repo.BusyError](err); !ok || busy.PID != os.Getpid() {
 		t.Errorf("got %v; want that this process has it", err)
 	}
@@ -281,6 +294,9 @@ func TestBusy(t *testing.T) {
 	}()
 	serve(t, dir, r)
 	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+	if _, err := w.Close(repo.End{State: repo.Finished}); err != nil {
 		t.Error(err)
 	}
 }

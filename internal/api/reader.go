@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -13,11 +14,15 @@ import (
 )
 
 const (
-	// settling is how long it may take until somebody who has just opened the file
-	// answers, or until who has just closed it is gone.
-	settling = time.Second
-	// retryAfter is how long a Reader waits before it looks again.
-	retryAfter = 10 * time.Millisecond
+	// unanswered is how long somebody who writes a run may not answer, and settling
+	// anybody else: they have just come, are about to go, or close a run that was cut
+	// short, one after the other where many want to.
+	unanswered = time.Second
+	settling   = 10 * time.Second
+	// retryAfter is how long a Reader waits at most before it looks again, the first
+	// time; then twice as long each time, up to retryAtMost.
+	retryAfter  = 10 * time.Millisecond
+	retryAtMost = 200 * time.Millisecond
 	// maxMoves is how often a question is asked again because who was asked has
 	// ended.
 	maxMoves = 20
@@ -46,9 +51,9 @@ type source interface {
 var _ repo.Queries = (*Reader)(nil)
 
 // Open finds out who answers questions about the repository in dir. When ctx ends,
-// what is asked then and later ends with its cause. A process that
-// has it open and doesn't answer within about a second is a *repo.BusyError, a
-// socket of somebody else's a *ForeignError besides; other errors are those of
+// what is asked then and later ends with its cause. A process that writes a run and
+// doesn't answer within about a second is a *repo.BusyError, as is another one after
+// ten; a socket of somebody else's a *ForeignError besides; other errors are those of
 // repo.OpenReadOnly.
 func Open(ctx context.Context, dir string) (*Reader, error) {
 	r := &Reader{dir: dir, done: make(chan struct{})}
@@ -62,9 +67,8 @@ func Open(ctx context.Context, dir string) (*Reader, error) {
 
 // find finds out who answers now.
 func (r *Reader) find(ctx context.Context) (source, error) {
-	over := time.NewTimer(settling)
-	defer over.Stop()
-	for {
+	begin := time.Now()
+	for wait := retryAfter; ; wait = min(2*wait, retryAtMost) {
 		c, dialErr := Dial(ctx, r.dir)
 		if dialErr == nil {
 			return c, nil
@@ -73,17 +77,22 @@ func (r *Reader) find(ctx context.Context) (source, error) {
 		if err == nil {
 			return file, nil
 		}
-		if _, ok := errors.AsType[*repo.BusyError](err); !ok {
+		busy, ok := errors.AsType[*repo.BusyError](err)
+		if !ok {
 			return nil, err
 		}
 		if !Gone(dialErr) { // else that nobody answers says no more than that it is busy
 			err = errors.Join(err, dialErr)
 		}
-		again := time.NewTimer(retryAfter)
+		if waited := time.Since(begin); waited > settling || waited > unanswered && busy.Run >= 0 {
+			return nil, err
+		}
+		// Who looks into a file with a run that was cut short keeps others from closing
+		// that: so they don't all look at the same times.
+		again := time.NewTimer(rand.N(wait))
 		select {
 		case <-again.C:
 			continue
-		case <-over.C:
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-r.done:

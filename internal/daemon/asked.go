@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
+	"testr/internal/api"
 	"testr/internal/event"
 	"testr/internal/runner"
 )
@@ -24,6 +28,7 @@ type Asked struct {
 // AskedRun is the part of a runner.Request that goes over the socket.
 type AskedRun struct {
 	Environ      []string         `json:"environ,omitempty"`
+	Log          string           `json:"log,omitempty"` // how much the client wants of the run's log
 	Select       runner.Selection `json:"select"`
 	Profiles     []string         `json:"profiles,omitempty"` // nil for those that run by default
 	Parallel     bool             `json:"parallel,omitempty"`
@@ -71,10 +76,44 @@ func ask(req runner.Request) Asked {
 	for _, p := range req.Profiles {
 		profiles = append(profiles, p.Name)
 	}
+	level := ""
+	if req.Log != nil {
+		level = req.Log.GetLevel().String()
+	}
 	return Asked{Root: req.Config.Root, Command: req.Command, Partial: req.Partial, Run: &AskedRun{
-		Environ: req.Environ, Select: req.Select, Profiles: profiles, Parallel: req.Parallel,
+		Environ: req.Environ, Log: level, Select: req.Select, Profiles: profiles, Parallel: req.Parallel,
 		Concurrency: req.Concurrency, Isolated: req.Isolated, Random: req.Random,
 		Timeout: req.Timeout, Slow: req.Slow, Retries: req.Retries, MaxFail: req.MaxFail}}
+}
+
+// check refuses what no client of ours asks for, and what nobody could do.
+func (a *Asked) check() error {
+	switch {
+	case (a.Run == nil) == (a.Load == nil):
+		return api.BadRequest(errors.New("a job is either a run or a load"))
+	case a.Load != nil && (a.Detach || len(a.Load.Streams) == 0 || len(a.Load.Streams) > maxStreams):
+		return api.BadRequest(fmt.Errorf("to load takes from 1 to %d streams, and a client that sends them", maxStreams))
+	case a.Load != nil:
+		return nil
+	}
+	r := a.Run
+	part := r.Select.Partition
+	for _, bad := range []struct {
+		is   bool
+		what string
+	}{
+		{slices.Contains(r.Select.Filters, nil), "a filter"},
+		{part != runner.Partition{} && (part.K < 1 || part.K > part.N), "the partition"},
+		{r.Concurrency < 0, "the number of workers"},
+		{r.MaxFail < 0, "how many tests may fail"},
+		{r.Retries != nil && *r.Retries < 0, "the number of retries"},
+		{r.Timeout != nil && *r.Timeout < 0 || r.Slow != nil && *r.Slow < 0, "a time limit"},
+	} {
+		if bad.is {
+			return api.BadRequest(fmt.Errorf("%s that is asked for makes no sense", bad.what))
+		}
+	}
+	return nil
 }
 
 // request makes a request of what came over the socket, as far as that goes. The

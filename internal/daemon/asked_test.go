@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -28,7 +29,7 @@ var notAsked = map[string]string{
 	"Profiles": "their names go over, and the daemon's configuration has them",
 	"Segments": "Plan",
 	"Self":     "the daemon's",
-	"Log":      "the daemon's",
+	"Log":      "its level goes over, and lines come back",
 	"Warn":     "messages", "Progress": "messages", "Announce": "messages",
 	"Passphrase": "nobody is there to be asked",
 	"Kill":       "a request", "Inspect": "a request",
@@ -127,4 +128,30 @@ func TestAskedPlan(t *testing.T) {
 	if _, err := a.request(); err == nil {
 		t.Error("got no error of half a plan")
 	}
+}
+
+// TestAskedNonsense: what no client of ours asks for is refused, and does nobody any
+// harm.
+func TestAskedNonsense(t *testing.T) {
+	h := newHouse(t, batches)
+	c := h.client()
+	for _, body := range []string{
+		`null`, `{}`, `[]`, `{"run": 1}`, `{"run": {}, "load": {}}`, `{"load": {}}`, `{"load": {"streams": []}}`,
+		`{"load": {"streams": ["x"]}, "detach": true}`,
+		`{"run": {"select": {"Filters": [null]}}}`, `{"run": {"select": {"Filters": ["("]}}}`,
+		`{"run": {"select": {"Partition": {"K": 3, "N": 2}}}}`, `{"run": {"select": {"Partition": {"K": 1, "N": -1}}}}`,
+		`{"run": {"concurrency": -1}}`, `{"run": {"max_fail": -1}}`, `{"run": {"retries": -1}}`, `{"run": {"timeout": -1}}`,
+	} {
+		values, err := c.api.Values(t.Context(), http.MethodPost, pathJobs, json.RawMessage(body))
+		if err == nil {
+			t.Errorf("%s: got a job; want to be refused", body)
+			_ = values.Close()
+		}
+	}
+	for _, path := range []string{"x/cancel", "0/cancel", "99/cancel", "-1/cancel", "1/streams/0", "1/streams/x"} {
+		if err := c.api.Call(t.Context(), http.MethodPost, pathJobs+"/"+path, cancelling{}, nil); err == nil {
+			t.Errorf("%s: got no error", path)
+		}
+	}
+	h.want(h.run(c, h.wanted("ann", "a"), Listener{}), "run 0: 1 passed, 0 failed, 0 not run, interrupted false, <nil>")
 }

@@ -111,6 +111,7 @@ type Listener struct {
 	Warn     func(error)
 	Progress func(instance, text string, over bool)
 	Announce func(command string)
+	Log      func(lines string)
 	Status   func(supervisor.Status)
 }
 

@@ -138,9 +138,10 @@ func (d *Daemon) answerAsk(w http.ResponseWriter, req *http.Request) {
 	j := &job{daemon: d, feed: newFeed(), known: make(chan struct{}), inspect: make(chan func([]supervisor.SlotState), 1)}
 	err := api.Body(w, req, &j.asked)
 	if err == nil {
-		err = j.check()
+		err = j.asked.check()
 	}
 	if err == nil {
+		j.prepare()
 		err = d.add(j)
 	}
 	if err != nil {

@@ -39,7 +39,7 @@ func (f *feed) put(m Message) {
 		about = kindStatus
 	case kindProgress:
 		about = kindProgress + " " + m.Instance
-	case kindWarning, kindAnnounce:
+	case kindWarning, kindAnnounce, kindLog:
 		if len(f.held) >= maxHeld {
 			f.omitted++
 			return

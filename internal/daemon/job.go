@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"testr/internal/api"
 	"testr/internal/config"
 	"testr/internal/event"
@@ -29,21 +31,15 @@ type job struct {
 	streams []*stream // set before the job is told to be ready
 }
 
-// check refuses what no client of ours asks for.
-func (j *job) check() error {
-	a := &j.asked
-	switch {
-	case (a.Run == nil) == (a.Load == nil):
-		return api.BadRequest(errors.New("a job is either a run or a load"))
-	case a.Load != nil && (a.Detach || len(a.Load.Streams) == 0 || len(a.Load.Streams) > maxStreams):
-		return api.BadRequest(errors.New("to load takes from 1 to 1000 streams, and a client that sends them"))
-	case a.Load != nil:
-		for _, name := range a.Load.Streams {
-			r, w := io.Pipe()
-			j.streams = append(j.streams, &stream{name: name, r: r, w: w})
-		}
+// prepare makes the streams that are to be loaded.
+func (j *job) prepare() {
+	if j.asked.Load == nil {
+		return
 	}
-	return nil
+	for _, name := range j.asked.Load.Streams {
+		r, w := io.Pipe()
+		j.streams = append(j.streams, &stream{name: name, r: r, w: w})
+	}
 }
 
 // do does the job; see runner.Task.
@@ -106,7 +102,9 @@ func (j *job) request(kill <-chan struct{}) (runner.Request, error) {
 			return req, err
 		}
 	}
-	req.Repo, req.Self, req.Log = d.cfg.Repo, d.cfg.Self, d.cfg.Log
+	req.Repo, req.Self = d.cfg.Repo, d.cfg.Self
+	req.Log = hclog.New(&hclog.LoggerOptions{Name: "testr", Level: hclog.LevelFromString(j.asked.Run.Log),
+		Output: logged{j.feed}, DisableTime: true})
 	req.Kill, req.Abandon, req.Inspect = kill, d.cfg.Abandon, j.inspect
 	req.Warn = func(err error) {
 		f := d.cfg.Explain(err)
@@ -117,6 +115,15 @@ func (j *job) request(kill <-chan struct{}) (runner.Request, error) {
 	}
 	req.Announce = func(shell string) { j.feed.put(Message{Kind: kindAnnounce, Text: shell}) }
 	return req, req.TakeProfiles()
+}
+
+// logged has what is written to a run's log told to its client.
+type logged struct{ feed *feed }
+
+// Write never fails: nobody could be told.
+func (l logged) Write(b []byte) (int, error) {
+	l.feed.put(Message{Kind: kindLog, Text: string(b)})
+	return len(b), nil
 }
 
 // once makes a run, and reports whether there is to be another one.

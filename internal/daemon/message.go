@@ -32,6 +32,7 @@ const (
 	kindWarning  = "warning"  // Text and Hints; see runner.Request.Warn
 	kindProgress = "progress" // Instance, Text, Over; see runner.Request.Progress
 	kindAnnounce = "announce" // Text; see runner.Request.Announce
+	kindLog      = "log"      // Text is lines of the run's log
 	kindStatus   = "status"   // Status; see runner.Turn
 	kindResult   = "result"   // a run is over, or there is none
 )

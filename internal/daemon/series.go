@@ -159,6 +159,8 @@ func (s *Series) tell(m Message) {
 		l.Progress(m.Instance, m.Text, m.Over)
 	case m.Kind == kindAnnounce && l.Announce != nil:
 		l.Announce(m.Text)
+	case m.Kind == kindLog && l.Log != nil:
+		l.Log(m.Text)
 	case m.Kind == kindStatus && m.Status != nil && l.Status != nil:
 		l.Status(*m.Status)
 	}

@@ -91,7 +91,8 @@ func TestStreamLimit(t *testing.T) {
 	write(t, path, "3", stream)
 	d := open(t, path)
 	for limit, want := range map[int64]error{
-		int64(len(stream)): io.EOF, int64(len(stream)) + 1: io.EOF, int64(len(stream)) - 1: errTooLarge, 5: errTooLarge, 0: errTooLarge,
+		int64(len(stream)): io.EOF, int64(len(stream)) + 1: io.EOF,
+		int64(len(stream)) - 1: errTooLarge, 5: errTooLarge, 0: errTooLarge,
 	} {
 		s, err := d.openStream(t.Context(), "3", limit)
 		if err != nil {

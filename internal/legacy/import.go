@@ -18,7 +18,7 @@ var ErrOwnRuns = errors.New("the repository has runs that come from elsewhere")
 // Result is what Import did.
 type Result struct {
 	Runs    int // that were imported
-	Known   int // that were there already
+	Known   int // that were there already, or stood before one that is
 	LeftOut int // that could not be read, or not as a whole
 	Failing int // tests that fail now, by the directory's own record
 }
@@ -72,14 +72,11 @@ func (im *importer) runs(ctx context.Context) error {
 	}
 	for _, n := range runs {
 		switch {
-		case im.there[n]:
+		case im.there[n] || n < im.highest: // or it was left out, or removed here since
 			im.result.Known++
 			continue
 		case im.foreign:
 			return ErrOwnRuns
-		case n < im.highest:
-			im.leaveOut(n, errors.New("runs that came after it are there already"))
-			continue
 		}
 		if err := im.run(ctx, n); err != nil {
 			return err
@@ -89,7 +86,7 @@ func (im *importer) runs(ctx context.Context) error {
 }
 
 // recall finds out which runs of the directory the repository has. If the last run is
-// one of them that was cut short, it is dropped.
+// one of them that was cut short, it is removed.
 func (im *importer) recall() error {
 	infos, err := im.repo.Runs()
 	if err != nil {
@@ -103,7 +100,7 @@ func (im *importer) recall() error {
 			im.foreign = true
 			continue
 		case info.State == repo.Interrupted && i == len(infos)-1:
-			if err := im.repo.DropLast(info.ID); err != nil {
+			if err := im.repo.Remove(info.ID); err != nil {
 				return err //nolint:wrapcheck // likewise
 			}
 			continue

@@ -231,6 +231,13 @@ func TestImportResumes(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
+	// One that was removed here doesn't come again.
+	if err := r.Remove(0); err != nil {
+		t.Fatal(err)
+	}
+	res, warnings = imported(t, r, d)
+	wantResult(t, res, Result{Known: 3, Failing: 1}, warnings)
+
 	// Runs that were made there since come, too.
 	write(t, path, "7", "test: new\nfailure: new\n")
 	write(t, path, "failing", "test: new\nfailure: new\ntest: old\nfailure: old\n")

@@ -3,7 +3,9 @@ package repo
 import (
 	"fmt"
 	"io"
+	"slices"
 	"testing"
+	"time"
 
 	"testr/internal/event"
 	"testr/internal/protocol"
@@ -94,6 +96,33 @@ func BenchmarkClose(b *testing.B) {
 		if _, err := w.Close(End{State: Finished, Profiles: listed(ids)}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkVisible is how long an event takes to be on disk and delivered to a
+// cursor, when few others are under way: the 99th percentile is a figure of its own.
+func BenchmarkVisible(b *testing.B) {
+	r := newRepo(b)
+	w, err := r.Begin(RunInfo{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := w.Follow()
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		from := time.Now()
+		if err := w.Event(status("a", protocol.StatusSuccess, i)); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Next(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(from))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	if _, err := w.Close(End{State: Finished}); err != nil {
+		b.Fatal(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,17 +84,24 @@ func (r *Repository) checkKeys(tx *bolt.Tx) error {
 	if _, err := r.numbers(tx, c); err != nil {
 		return err
 	}
-	blocks, err := r.countKeys(tx, bucketIDs, func(key []byte) bool {
-		first, ids, err := r.idBlock(tx, c.tests)
-		return err == nil && bytes.Compare(key, be64(first)) <= 0 && first+uint64(len(ids)) == c.tests+1
-	})
-	if err == nil && blocks == 0 && c.tests > 0 {
-		err = r.damaged("there are no ids")
+	last, ids := uint64(0), []string(nil)
+	if c.tests > 0 {
+		if last, ids, err = r.idBlock(tx, c.tests); err != nil {
+			return err
+		}
+	}
+	_, err = r.countKeys(tx, bucketIDs, func(key []byte) bool { return bytes.Compare(key, be64(last)) <= 0 })
+	if err == nil && last+uint64(len(ids)) != c.tests+1 && c.tests > 0 {
+		err = r.damaged("there are more ids than %d", c.tests)
 	}
 	runs := 0
 	if err == nil {
 		runs, err = r.countKeys(tx, bucketRuns, func(key []byte) bool {
-			return slices.ContainsFunc(c.runs, func(r runRef) bool { return bytes.Equal(key, be64(uint64(r.id))) })
+			if len(key) != 8 {
+				return false
+			}
+			_, ok := c.run(int(binary.BigEndian.Uint64(key)))
+			return ok
 		})
 	}
 	infos := 0

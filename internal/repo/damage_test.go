@@ -341,7 +341,7 @@ func (a *asker) close() {
 func TestMutants(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("TESTR_MUTANTS"))
 	if err != nil {
-		n = 300
+		n = 200
 	}
 	files := layouts(t)
 	a := newAsker(t)

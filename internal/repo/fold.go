@@ -105,7 +105,7 @@ func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
 	}
 	short := info.State != Finished && info.Host != ""
 	said := slices.DeleteFunc(slices.Clone(all), func(s share) bool {
-		return s.tests == nil && s.listing == nil && !(short && slices.Contains(info.Profiles, s.Name))
+		return s.tests == nil && s.listing == nil && (!short || !slices.Contains(info.Profiles, s.Name))
 	})
 	if len(said) == 0 {
 		return all

@@ -160,7 +160,7 @@ func childLimits(string) int {
 		return 1
 	}
 	for _, persistent := range []bool{true, false} {
-		for limit := uint64(0); ; limit += 9 * 4096 {
+		for limit := uint64(0); ; limit += max(3*4096, limit/8&^4095) {
 			failed, err := liveWithin(good, limit, persistent)
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "limit of %d bytes, persistent %v: %v\n", limit, persistent, err)

@@ -33,54 +33,6 @@ func wantFailing(t *testing.T, r *Repository, want map[string]string) {
 	}
 }
 
-func TestDropLast(t *testing.T) {
-	r := newRepo(t)
-	part := RunInfo{Partial: true}
-	store(t, r, part, End{}, results([]string{"a"}, []string{"b", "c"})...)
-	store(t, r, part, End{State: Interrupted}, results([]string{"b"}, []string{"c", "d"})...)
-	wantFailing(t, r, map[string]string{"c": "1", "d": "1"})
-
-	for _, id := range []int{0, 2, -1} {
-		if err := r.DropLast(id); err == nil {
-			t.Errorf("DropLast(%d): got no error; want one, 1 being the last", id)
-		}
-	}
-	if err := r.DropLast(1); err != nil {
-		t.Fatal(err)
-	}
-	wantFailing(t, r, map[string]string{})
-	if _, err := r.Run(1); !errors.Is(err, ErrNoRun) {
-		t.Errorf("got %v; want %v", err, ErrNoRun)
-	}
-	if info := store(t, r, part, End{}, results(nil, []string{"c"})...); info.ID != 2 {
-		t.Errorf("the next run has the number %d; want 2", info.ID)
-	}
-	wantFailing(t, r, map[string]string{"c": "2"})
-	for _, id := range []int{2, 0} {
-		if err := r.DropLast(id); err != nil {
-			t.Fatal(err)
-		}
-		wantFailing(t, r, map[string]string{})
-	}
-	if err := r.DropLast(0); !errors.Is(err, ErrNoRun) {
-		t.Errorf("got %v; want %v", err, ErrNoRun)
-	}
-}
-
-func TestDropLastGoesOn(t *testing.T) {
-	r := newRepo(t)
-	w, err := r.Begin(RunInfo{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.DropLast(w.ID()); err == nil {
-		t.Error("got no error for a run that goes on; want one")
-	}
-	if _, err := w.Close(End{State: Finished}); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestAdopt(t *testing.T) {
 	r := newRepo(t)
 	if err := r.Adopt(DefaultProfile, nil, "gone", nil); !errors.Is(err, ErrNoRuns) {

@@ -18,22 +18,26 @@ import (
 // several threads each may have one that fails.
 func TestFailingCalls(t *testing.T) {
 	crashed := sample(t, true)
-	for _, fault := range []string{"pwrite64:error=ENOSPC", "pwrite64:error=EIO", "fdatasync:error=EIO",
-		"fdatasync:error=ENOSPC", "ftruncate:error=ENOSPC"} {
-		for _, persistent := range []string{"", "+"} {
-			t.Run(fault+persistent, func(t *testing.T) {
-				n, step := 1, 1
-				if strings.HasPrefix(fault, "pwrite64") && os.Getenv("TESTR_KILLS") == "" {
-					step = 6 // the long form has them all
-				}
-				for failingCall(t, crashed, fmt.Sprintf("inject=%s:when=%d%s", fault, n, persistent)) {
-					n += step
-				}
-				if t.Logf("the first %d calls failed", n-step); n == 1 {
-					t.Error("none failed, or this shows nothing")
-				}
-			})
-		}
+	faults := []string{"pwrite64:error=ENOSPC:when=%d", "pwrite64:error=ENOSPC:when=%d+",
+		"fdatasync:error=EIO:when=%d", "fdatasync:error=EIO:when=%d+", "ftruncate:error=ENOSPC:when=%d"}
+	long := os.Getenv("TESTR_KILLS") != ""
+	if long {
+		faults = append(faults, "pwrite64:error=EIO:when=%d", "pwrite64:error=EIO:when=%d+",
+			"fdatasync:error=ENOSPC:when=%d", "fdatasync:error=ENOSPC:when=%d+")
+	}
+	for _, fault := range faults {
+		t.Run(fault, func(t *testing.T) {
+			n, step := 1, 1
+			if strings.HasPrefix(fault, "pwrite64") && !long {
+				step = 8 // the long form has them all
+			}
+			for failingCall(t, crashed, fmt.Sprintf("inject="+fault, n)) {
+				n += step
+			}
+			if t.Logf("the first %d calls failed", n-step); n == 1 {
+				t.Error("none failed, or this shows nothing")
+			}
+		})
 	}
 }
 

@@ -276,10 +276,10 @@ func TestModel(t *testing.T) {
 		r := openRepo(t, dir)
 		m := &model{profiles: map[string]*modelProfile{}}
 		for range 15 {
-			what := rnd.IntN(10)
+			what := rnd.IntN(9)
 			switch {
-			case len(m.runs) > 3 && what == 0:
-				at := rnd.IntN(len(m.runs))
+			case len(m.runs) > 3 && (what == 0 || what == 4):
+				at := len(m.runs) - 1 - rnd.IntN(len(m.runs))*rnd.IntN(2) // often the last one
 				if err := r.Remove(m.runs[at].info.ID); err != nil {
 					t.Fatal(err)
 				}

@@ -41,6 +41,7 @@ type Fleet struct {
 	cfg     FleetConfig
 	begun   time.Time
 	machine *instance.Local // this machine, where hooks run
+	stays   bool            // for more than one request
 	shared  sshdial.Shared  // by all connections to hosts
 	session atomic.Pointer[session]
 
@@ -77,6 +78,7 @@ func fleetOf(req Request) *Fleet {
 // sections that the request's configuration doesn't have any more, or has
 // otherwise, is given back with the first run, and source trees are brought again.
 func (f *Fleet) Runs(req Request) (*Runs, error) {
+	f.stays = true
 	s, err := newSession(req, f)
 	if err != nil {
 		return nil, err

@@ -17,8 +17,8 @@ import (
 )
 
 // twoProfiles has two profiles, one of which keeps classes together.
-const twoProfiles = "test_command=x $LISTOPT\ntest_list_option=--list\n[profile py27]\nparallel_class=true\ntimeout=1\n" +
-	"[profile py34]\nretries=2\n"
+const twoProfiles = "test_command=x $LISTOPT\ntest_list_option=--list\n" +
+	"[profile py27]\nparallel_class=true\ntimeout=1\n[profile py34]\nretries=2\n"
 
 // TestArrangeProfiles: what goes together, and in which part of a plan, is a matter of
 // each profile; a plan may name what only one of them has.
@@ -191,5 +191,28 @@ func TestSettleProfiles(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%+v: profiles differ (-want +got):\n%s", test.sel, diff)
 		}
+	}
+}
+
+// TestPartialByProfile: what didn't run under one profile doesn't make the run partial
+// for another one.
+func TestPartialByProfile(t *testing.T) {
+	s := sessionOf(t, newRequest(t, twoProfiles, Selection{}))
+	o := event.NewOutcomes()
+	for _, e := range []event.Event{
+		{Kind: event.KindAsked, Profile: "py27", Tests: []string{"a"}},
+		{Kind: event.KindAsked, Profile: "py34", Tests: []string{"a"}},
+		{Kind: event.KindPacket, Profile: "py34", Packet: packet("a", protocol.StatusFail)},
+		{Kind: event.KindNotRun, Profile: "py27", Tests: []string{"a"}, Detail: "gone"},
+	} {
+		_ = o.Event(e)
+	}
+	o.Finish()
+	if got := []bool{s.profiles[0].partial(o, nil), s.profiles[1].partial(o, nil)}; !cmp.Equal(got, []bool{true, false}) {
+		t.Errorf("got partial %v; want py27 alone to be", got)
+	}
+	s.profiles[1].torn = true
+	if !s.profiles[1].partial(o, nil) {
+		t.Error("got a full run of a profile whose listing lacks tests; want a partial one")
 	}
 }

@@ -246,23 +246,26 @@ func (q *Queue) Add(t Task) (number, ahead int, err error) {
 // Cancel has a job end: one that waits at once, with cause for its error, and one
 // that is being done by the end of its context. The error is ErrNoJob.
 func (q *Queue) Cancel(number int, cause error) error {
-	return q.withJob(number, func(j *job) {
-		if j.State == JobRunning {
-			j.cancel(cause)
-			return
-		}
-		q.waiting = slices.DeleteFunc(q.waiting, func(other *job) bool { return other == j })
-		q.finish(j, Ending{Err: cause})
-	})
+	return q.withJob(number, func(j *job) { q.cancel(j, cause) })
+}
+
+// cancel is Cancel of a job that is not over.
+func (q *Queue) cancel(j *job, cause error) {
+	if j.State == JobRunning {
+		j.cancel(cause)
+		return
+	}
+	q.waiting = slices.DeleteFunc(q.waiting, func(other *job) bool { return other == j })
+	q.finish(j, Ending{Err: cause})
 }
 
 // Kill is Cancel for who has no patience: of a job that is being done everything
 // is ended at once.
 func (q *Queue) Kill(number int, cause error) error {
-	if err := q.withJob(number, (*job).die); err != nil {
-		return err
-	}
-	return q.Cancel(number, cause)
+	return q.withJob(number, func(j *job) {
+		j.die()
+		q.cancel(j, cause)
+	})
 }
 
 // Hurry has Close wait no longer than it has to: of the job that is being done

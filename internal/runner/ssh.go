@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"runtime"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ type visit struct {
 	looked  bool // the host was looked up
 	synced  bool // the tree is there
 	related bool // the client is of use to the session
+	reached bool // there were places on the host
 }
 
 // sshGroup is a host that is reached by SSH.
@@ -111,6 +113,10 @@ func (r *visit) reach(ctx context.Context, count int) (places []supervisor.Place
 	}
 	if err != nil {
 		return nil, err
+	}
+	if !r.reached {
+		r.reached = true
+		r.session.atEnd(r.tidy)
 	}
 	for _, m := range r.made[:count] {
 		places = append(places, supervisor.Place{Instance: place{Instance: m}, Host: r.conf.Host})
@@ -302,5 +308,33 @@ func (r *remote) startRelay(ctx context.Context) error {
 		end()
 	})
 	r.client = client
+	return nil
+}
+
+// tidyPatience is how long a host may take to remove what a session brought there.
+const tidyPatience = 10 * time.Second
+
+// tidying leaves nothing in the directory $1 but $2.
+const tidying = `cd -- "$1" || exit 0
+for d in *; do [ "$d" = "$2" ] || rm -rf -- "$d"; done`
+
+// tidy removes what was brought to the host for the session that ends, and built
+// there, if the host is kept for others: they bring what they need. testr itself
+// stays. What can't be removed the host removes in the end.
+func (r *visit) tidy() error {
+	if !r.fleet.stays {
+		return nil
+	}
+	self := path.Dir(r.host.Path(r.fleet.cfg.Self))
+	ctx, cancel := context.WithTimeout(context.Background(), tidyPatience)
+	defer cancel()
+	made, err := r.host.Provision(ctx, 1)
+	if err == nil {
+		_, err = output(ctx, made[0], instance.Command{
+			Args: []string{"/bin/sh", "-c", tidying, "testr", path.Dir(self), path.Base(self)}})
+	}
+	if err != nil {
+		r.fleet.cfg.Log.Debug("what was brought is not removed", "instance", r.conf.Name, "error", err)
+	}
 	return nil
 }

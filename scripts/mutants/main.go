@@ -106,8 +106,8 @@ func (m *mutant) try(temp string, check bool) (verdict string, ok bool) {
 	text := string(out)
 	var noticed []string
 	for test := range strings.SplitSeq(m.tests, "|") {
-		// A test that ends its process says so in its own way.
-		if strings.Contains(text, "--- FAIL: "+test) || strings.Contains(text, "running tests:\n\t"+test) {
+		// A test that its process died of is in the stack that was printed.
+		if strings.Contains(text, "--- FAIL: "+test) || strings.Contains(text, "."+test+"(") {
 			noticed = append(noticed, test)
 		}
 	}

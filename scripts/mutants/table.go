@@ -76,8 +76,8 @@ func keeping() []mutant {
 			{"fold.go", "s.Partial = s.Partial || t.Asked && !t.Settled()", "s.Partial = s.Partial || t.Asked && !t.Asked"},
 		}, tests: "TestFailingSet"},
 		{name: "lock-ignored", pkg: "repo", edits: []edit{
-			{"open.go", "r.db.AllocSize = growBy",
-				"r.db.AllocSize = growBy\n_ = syscall.Flock(int(r.file.Fd()), syscall.LOCK_UN)"},
+			{"open.go", "db.AllocSize = growBy",
+				"db.AllocSize = growBy\n_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)"},
 		}, tests: "TestBusy|TestBusyItself"},
 		{name: "newer-format-accepted", pkg: "repo", edits: []edit{
 			{"open.go", "case r.format == formatVersion:", "case r.format >= formatVersion:"},
