@@ -130,7 +130,7 @@ func (l *loop) ignored(p *process, now time.Time) {
 
 // judge decides whether a slot gets another worker after this one.
 func (l *loop) judge(s *slot, p *process, how string, now time.Time) {
-	if p.begun+p.settled > 0 || p.ending || l.stopping() {
+	if p.begun+p.settled > 0 || p.ending && len(p.sent) == 0 || l.stopping() {
 		return
 	}
 	s.fruitless[p.profile]++

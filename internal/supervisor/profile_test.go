@@ -752,6 +752,31 @@ func TestIsolatedProfiles(t *testing.T) {
 	})
 }
 
+// TestIsolatedBrokenProfile: a worker that is told at once that there is no more, and
+// ends before it begins what it has, is of no use either.
+func TestIsolatedBrokenProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := func(ctx context.Context, p *fakeProcess) int {
+			if profileOf(p) == "stream-a" {
+				<-time.After(time.Second)
+				return 1
+			}
+			return mixed(nil, takes(time.Second))(ctx, p)
+		}
+		cfg, rec := several(t, 2, worker, ids(5), "stream-a", "stream-b")
+		cfg.Isolated = true
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		o, err := Run(ctx, cfg)
+		want := each("success", ids(5), "stream-b")
+		maps.Copy(want, each("not run: "+reasonNoWorker, ids(5), "stream-a"))
+		if diff := cmp.Diff(want, under(o)); diff != "" || !errors.Is(err, ErrNoWorkers) {
+			t.Errorf("got %v; want no workers; outcomes differ (-want +got):\n%s", err, diff)
+		}
+		laws(t, cfg, rec)
+	})
+}
+
 // TestInterruptedProfiles: an interrupt stops all profiles, and each test is
 // accounted for in its own.
 func TestInterruptedProfiles(t *testing.T) {
