@@ -48,6 +48,5 @@ func runHistoryShow(ctx context.Context, env *environment, run int, o viewOption
 	case info.State == repo.Running:
 		return errors.New("that run goes on: testr last --follow shows it")
 	}
-	info.Counts.Interrupted = info.State == repo.Interrupted
 	return showRun(ctx, env, r, info, o)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -81,16 +82,31 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 	case err != nil && !errors.Is(err, repo.ErrNoRun):
 		return err
 	}
-	info, err := r.Latest()
+	info, err := o.last(r)
 	if err != nil {
 		return err
 	}
-	info.Counts.Interrupted = info.State == repo.Interrupted
 	err = showRun(ctx, env, r, info, o.viewOptions)
 	if err == nil && o.follow {
+		info.Counts.Interrupted = info.State == repo.Interrupted
 		err = judge(info.Counts)
 	}
 	return err
+}
+
+// last is the last run that is over, or, where profiles were named, the last that has
+// one of them.
+func (o *lastOptions) last(r repo.Queries) (repo.RunInfo, error) {
+	if len(o.profiles.names) > 0 {
+		stored, err := r.Profiles()
+		if err != nil {
+			return repo.RunInfo{}, err
+		}
+		if run := lastWith(stored, o.profiles.names...); run >= 0 {
+			return r.Run(run)
+		}
+	}
+	return r.Latest()
 }
 
 // showRun shows a run that is over. People are told what it came to by the exit
@@ -103,6 +119,7 @@ func showRun(ctx context.Context, env *environment, r repo.Queries, info repo.Ru
 	if info, err = o.of(cfg, info); err != nil {
 		return err
 	}
+	info.Counts.Interrupted = info.State == repo.Interrupted
 	switch {
 	case o.json:
 		return writeRun(env, r, info)
@@ -127,11 +144,12 @@ func (o *viewOptions) of(cfg *config.Config, info repo.RunInfo) (repo.RunInfo, e
 	}
 	info.Profiles, info.Counts = nil, event.Counts{}
 	for _, name := range profiles {
-		p, ok := info.Profile(name)
-		if !ok {
-			return info, fmt.Errorf("run %d has nothing of profile %s", info.ID, name)
+		if p, ok := info.Profile(name); ok {
+			info.Profiles, info.Counts = append(info.Profiles, name), info.Counts.Plus(p.Counts)
 		}
-		info.Profiles, info.Counts = append(info.Profiles, name), info.Counts.Plus(p.Counts)
+	}
+	if info.Profiles == nil {
+		return info, fmt.Errorf("run %d has nothing of profile %s", info.ID, strings.Join(profiles, ", "))
 	}
 	return info, nil
 }

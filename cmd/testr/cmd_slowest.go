@@ -49,27 +49,30 @@ func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	info, err := r.Latest()
+	stored, err := r.Profiles()
+	if err == nil && len(stored) == 0 {
+		_, err = r.Latest() // which says that there is no run
+	}
 	if err != nil {
 		return err
 	}
-	profiles, err := o.profiles.among(cfg, info.Profiles)
+	profiles, err := o.profiles.among(cfg, namesOf(stored))
 	if err != nil {
 		return err
 	}
-	if len(profiles) > 1 && !o.json && !o.profiles.all && len(o.profiles.names) == 0 {
+	if len(profiles) > 1 && !o.json && !o.profiles.chosen() {
 		return chooseOne(profiles)
 	}
 	limit := slowestShown
 	if o.all {
 		limit = -1
 	}
-	timings, err := slowest(r, info.ID, profiles, limit)
+	timings, err := slowest(r, stored, profiles, limit)
 	if err != nil {
 		return err
 	}
 	if o.json {
-		return writeSlowest(env, info.ID, timings)
+		return writeSlowest(env, timings)
 	}
 	if len(profiles) == 1 {
 		for i := range timings {
@@ -80,9 +83,13 @@ func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err er
 	return unlessGone(report.WriteSlowest(env.stdout, timings, isTerminal))
 }
 
-// slowest are the slowest tests of a run under some profiles.
-func slowest(r repo.Queries, run int, profiles []string, limit int) (timings []report.Timing, err error) {
+// slowest are the slowest tests of some profiles, each in the last run that had it.
+func slowest(r repo.Queries, stored []repo.Profile, profiles []string, limit int) (timings []report.Timing, err error) {
 	for _, profile := range profiles {
+		run := lastWith(stored, profile)
+		if run < 0 {
+			continue
+		}
 		tests, err := r.Slowest(run, profile, limit)
 		if err != nil {
 			return nil, err
@@ -98,7 +105,7 @@ func slowest(r repo.Queries, run int, profiles []string, limit int) (timings []r
 	return timings, nil
 }
 
-func writeSlowest(env *environment, run int, timings []report.Timing) error {
+func writeSlowest(env *environment, timings []report.Timing) error {
 	type slow struct {
 		ID      string  `json:"id"`
 		Profile string  `json:"profile"`
@@ -106,9 +113,8 @@ func writeSlowest(env *environment, run int, timings []report.Timing) error {
 	}
 	document := struct {
 		Version int    `json:"version"`
-		Run     int    `json:"run"`
 		Tests   []slow `json:"tests"`
-	}{documentVersion, run, []slow{}}
+	}{documentVersion, []slow{}}
 	for _, t := range timings {
 		document.Tests = append(document.Tests, slow{t.ID, t.Profile, t.Duration.Seconds()})
 	}

@@ -135,11 +135,27 @@ func (o *profileOptions) among(cfg *config.Config, stored []string) ([]string, e
 // storedProfiles are the names of the profiles that the repository has results of.
 func storedProfiles(r repo.Queries) ([]string, error) {
 	profiles, err := r.Profiles()
+	return namesOf(profiles), err
+}
+
+func namesOf(profiles []repo.Profile) []string {
 	names := make([]string, len(profiles))
 	for i, p := range profiles {
 		names[i] = p.Name
 	}
-	return names, err
+	return names
+}
+
+// lastWith is the last run that is over and has one of the profiles; -1 if there is
+// none.
+func lastWith(stored []repo.Profile, names ...string) int {
+	last := -1
+	for _, p := range stored {
+		if slices.Contains(names, p.Name) {
+			last = max(last, p.LastRun)
+		}
+	}
+	return last
 }
 
 // chooseOne is the error of a command that is about one profile, where there are
