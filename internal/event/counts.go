@@ -80,7 +80,7 @@ func (o *Outcomes) ByProfile() map[string]Counts {
 		if all[t.Profile] == nil {
 			all[t.Profile] = &Counts{Interrupted: o.interrupted}
 		}
-		all[t.Profile].add(t, +1, o.listed)
+		all[t.Profile].add(t, +1, o.asking(t))
 	}
 	counts := make(map[string]Counts, len(all))
 	for profile, c := range all {
@@ -93,14 +93,33 @@ func (o *Outcomes) ByProfile() map[string]Counts {
 }
 
 // count adds a test to the counts (n is 1), or takes it out again (-1).
-func (o *Outcomes) count(t *Test, n int) { o.counts.add(t, n, o.listed) }
+func (o *Outcomes) count(t *Test, n int) { o.counts.add(t, n, o.asking(t)) }
 
-// add adds a test n times; listed says whether the run says what it was asked for.
-func (c *Counts) add(t *Test, n int, listed bool) {
+// asking is how it is known what was asked for.
+type asking uint8
+
+const (
+	unlisted asking = iota // the run doesn't say anything of it
+	listed                 // the test's profile does
+	mixed                  // others do: what runs under the test's profile counts as asked for
+)
+
+func (o *Outcomes) asking(t *Test) asking {
+	switch {
+	case len(o.listed) == 0:
+		return unlisted
+	case o.listed[t.Profile]:
+		return listed
+	}
+	return mixed
+}
+
+// add adds a test n times.
+func (c *Counts) add(t *Test, n int, by asking) {
 	if t.Open {
 		c.InProgress += n
 	}
-	if t.Asked {
+	if t.Asked || by == mixed && t.Runnable && (t.Open || t.Settled()) {
 		c.Asked += n
 	}
 	if t.DidNotRun() {
@@ -115,7 +134,7 @@ func (c *Counts) add(t *Test, n int, listed bool) {
 	if t.Status == protocol.StatusUxSuccess {
 		c.UxSuccess += n
 	}
-	if !t.Asked && listed {
+	if !t.Asked && by == listed {
 		if t.Runnable {
 			c.NotAsked += n
 		}

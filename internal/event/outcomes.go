@@ -18,8 +18,8 @@ type Outcomes struct {
 	first  time.Time
 	last   time.Time
 
-	listed      bool // the run says what it was asked for
-	sends       bool // the run says which test was sent to whom
+	listed      map[string]bool // profiles of which the run says what it was asked for
+	sends       bool            // the run says which test was sent to whom
 	interrupted bool
 }
 
@@ -28,7 +28,7 @@ type name struct{ profile, id string }
 
 // NewOutcomes returns an empty fold.
 func NewOutcomes() *Outcomes {
-	return &Outcomes{tests: map[name]*Test{}, parts: map[name][]*Test{}}
+	return &Outcomes{tests: map[name]*Test{}, parts: map[name][]*Test{}, listed: map[string]bool{}}
 }
 
 // Tests returns the tests in the order in which their ids first appeared. The
@@ -69,7 +69,7 @@ func (o *Outcomes) Event(e Event) error {
 	case KindPacket:
 		o.packet(e)
 	case KindAsked: // without Tests: the listing is still to come
-		o.list()
+		o.list(e.Profile)
 		for _, id := range e.Tests {
 			o.change(name{e.Profile, id}, func(t *Test) {
 				if o.sends {
@@ -125,13 +125,16 @@ func (o *Outcomes) change(test name, f func(*Test)) {
 	o.count(t, +1)
 }
 
-// list notes that this run says what it was asked for. That changes what the
-// tests seen so far count as.
-func (o *Outcomes) list() {
-	if o.listed {
+// Listed reports whether the run says what it was asked for under a profile.
+func (o *Outcomes) Listed(profile string) bool { return o.listed[profile] }
+
+// list notes that this run says what it was asked for under a profile. That changes
+// what the tests seen so far count as.
+func (o *Outcomes) list(profile string) {
+	if o.listed[profile] {
 		return
 	}
-	o.listed = true
+	o.listed[profile] = true
 	o.counts = Counts{}
 	for _, t := range o.order {
 		o.count(t, +1)
@@ -194,7 +197,7 @@ func (o *Outcomes) plausible(e Event) time.Time {
 // passes: that would hide that it never ran.
 func (o *Outcomes) stray(e Event) bool {
 	t, s := o.tests[name{e.Profile, e.Packet.TestID}], e.Packet.Status
-	if t == nil || !o.listed || !o.sends || Fails(s) || !s.Final() && s != protocol.StatusInProgress {
+	if t == nil || !o.listed[e.Profile] || !o.sends || Fails(s) || !s.Final() && s != protocol.StatusInProgress {
 		return false
 	}
 	return (t.Asked || t.worker != 0) && t.worker != e.Worker+1

@@ -82,3 +82,31 @@ func TestTwoProfiles(t *testing.T) {
 		t.Errorf("got counts %+v; want the sum of the profiles'", all)
 	}
 }
+
+// TestPlainBesideListed: a profile whose command lists nothing has its tests counted
+// as asked for, and they hide nothing that another profile owes.
+func TestPlainBesideListed(t *testing.T) {
+	t.Parallel()
+	o := event.NewOutcomes()
+	packet := func(profile, id string, s protocol.Status) {
+		_ = o.Event(event.Event{Kind: event.KindPacket, Profile: profile, Worker: event.NoWorker, Packet: &protocol.Packet{
+			Has: protocol.HasTestID, TestID: id, Status: s, Runnable: true}})
+	}
+	packet("plain", "before", protocol.StatusSuccess)
+	_ = o.Event(event.Event{Kind: event.KindAsked, Profile: "listed", Tests: []string{"a", "b"}, Worker: event.NoWorker})
+	packet("plain", "x", protocol.StatusSuccess)
+	packet("plain", "y", protocol.StatusInProgress)
+	packet("listed", "a", protocol.StatusSuccess)
+	packet("listed", "stranger", protocol.StatusSuccess)
+
+	c := o.Counts()
+	if want := (event.Counts{Asked: 5, Tests: 3, Passed: 3, InProgress: 1, NotAsked: 1}); c != want {
+		t.Errorf("got %+v; want %+v", c, want)
+	}
+	if got := c.Unaccounted(); got != 1 {
+		t.Errorf("got %d unaccounted for; want b", got)
+	}
+	if got := o.ByProfile()["plain"]; got.Tests != 2 || got.NotAsked != 0 {
+		t.Errorf("plain: got %+v; want two tests that count", got)
+	}
+}

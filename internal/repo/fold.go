@@ -162,7 +162,7 @@ func (f *fold) says(t *event.Test) verdict {
 // it, is worth nothing.
 func (f *fold) teaches(t *event.Test, known bool) bool {
 	switch {
-	case !t.Timed || !t.Runnable || !t.Settled() || t.Status == protocol.StatusSkip || f.listed && !t.Asked:
+	case !t.Timed || !t.Runnable || !t.Settled() || t.Status == protocol.StatusSkip || f.Listed(t.Profile) && !t.Asked:
 		return false
 	case t.Status == protocol.StatusFail:
 		return !known && !f.madeUp[testName{t.Profile, t.ID}]
