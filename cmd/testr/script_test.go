@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,12 +19,26 @@ import (
 
 // The test binary serves as testr, and as the test command of the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	commands := map[string]func(){
 		"testr":        main,
 		"test-double":  func() { os.Exit(testDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 		"idle-double":  func() { os.Exit(idleDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 		"sleep-double": func() { os.Exit(sleepDouble(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
-	})
+	}
+	if commands[filepath.Base(os.Args[0])] == nil {
+		heedSignals()
+	}
+	testscript.Main(m, commands)
+}
+
+// heedSignals has what the tests start get signals that these themselves are not to
+// get, as when nohup started them: what is ignored is inherited, what is caught isn't.
+func heedSignals() {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 }
 
 // TestScript runs the end-to-end scripts, a behaviour each.
