@@ -86,7 +86,10 @@ func historyRow(info repo.RunInfo) []string {
 	if v := verdictOf(info); v != nil {
 		verdict, took = *v, fmt.Sprintf("%.3f", info.Duration().Seconds())
 	}
-	if info.State == repo.Interrupted {
+	switch {
+	case info.Why != "":
+		verdict += ": " + info.Why
+	case info.State == repo.Interrupted:
 		verdict += " (interrupted)"
 	}
 	row := []string{strconv.Itoa(info.ID), info.Start.Local().Format(time.DateTime), took, verdict,

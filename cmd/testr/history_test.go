@@ -1,0 +1,39 @@
+package main
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestHistoryDuringARun: what changes the history has the testr do it that holds the
+// repository; and how a run ended stands in it.
+func TestHistoryDuringARun(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, map[string]string{".testr.conf": streaming, "go": "",
+		"tests": "m.C.test_1\nm.C.test_2_waits\nm.C.test_3\n"})
+	p.want(0, "init")
+	for range 3 {
+		p.want(0, "run")
+	}
+	p.remove("go", "begun")
+	b := p.start("run")
+	p.awaitFile("begun")
+	wantText(t, p.want(0, "history", "list").out, "\n2 ", "\n3 ", "goes on")
+	wantText(t, p.want(0, "history", "remove", "0").out, "removed 1 run\n")
+	wantText(t, p.want(3, "history", "remove", "3").err, "run 3", "going on")
+	wantText(t, p.want(3, "history", "remove", "0").err, "run 0: no such run")
+	wantText(t, p.want(0, "history", "prune", "--keep-runs", "1").out, "removed 1 run\n")
+	wantText(t, p.want(3, "history", "prune", "--compact").err, "going on")
+	wantText(t, p.want(3, "history", "show", "3").err, "testr last --follow")
+	b.signal(syscall.SIGINT)
+	p.write("go", "")
+	b.wait()
+	if out := p.want(0, "history", "list").out; strings.Contains(out, "\n1 ") {
+		t.Errorf("got the run that was removed in\n%s", out)
+	}
+	wantText(t, p.want(0, "history", "list").out, "\n2 ", "\n3 ", "incomplete: interrupted by SIGINT")
+	wantText(t, p.want(3, "history", "show", "3").out, "ended: interrupted by SIGINT\n", "Ran 2 ")
+	wantText(t, p.want(0, "history", "show", "3", "--json").out, `"why": "interrupted by SIGINT"`, `"not_run": `)
+	wantText(t, p.want(0, "history", "prune", "--keep-runs", "1", "--compact").out, "removed 1 run\n", "the repository has ")
+}
