@@ -107,6 +107,11 @@ func (l *lane) receive() {
 		if err != nil {
 			return // closed
 		}
+		if buffer[0]>>4 != 4 {
+			// The kernel says something over IPv6 now and then, by itself. Nothing is drawn
+			// for it: the same seed has the same losses.
+			continue
+		}
 		lost := l.opts.Loss > 0 && l.random.Float64() < l.opts.Loss
 		delay := l.opts.Delay
 		if l.opts.Jitter > 0 {
