@@ -35,5 +35,6 @@ func TestHistoryDuringARun(t *testing.T) {
 	wantText(t, p.want(0, "history", "list").out, "\n2 ", "\n3 ", "incomplete: interrupted by SIGINT")
 	wantText(t, p.want(3, "history", "show", "3").out, "ended: interrupted by SIGINT\n", "Ran 2 ")
 	wantText(t, p.want(0, "history", "show", "3", "--json").out, `"why": "interrupted by SIGINT"`, `"not_run": `)
-	wantText(t, p.want(0, "history", "prune", "--keep-runs", "1", "--compact").out, "removed 1 run\n", "the repository has ")
+	wantText(t, p.want(0, "history", "prune", "--keep-runs", "1", "--compact").out,
+		"removed 1 run\n", "the repository has ")
 }

@@ -29,7 +29,8 @@ func TestMeasuredDurations(t *testing.T) {
 		id := fmt.Sprintf("m.C.test_%d", i)
 		send(event.Event{Kind: event.KindSent, Time: time.Now(), Tests: []string{id}})
 		send(event.Event{Kind: event.KindPacket, Time: time.Now(), Packet: &protocol.Packet{
-			Has: protocol.HasTestID | protocol.HasTime, TestID: id, Status: protocol.StatusSuccess, Runnable: true, Time: at(i)}})
+			Has: protocol.HasTestID | protocol.HasTime, TestID: id, Status: protocol.StatusSuccess, Runnable: true,
+			Time: at(i)}})
 	}
 	if _, err := w.Close(End{State: Finished}); err != nil {
 		t.Fatal(err)
