@@ -50,6 +50,9 @@ func mixed(found []string, do func(p *fakeProcess, id string) (protocol.Status, 
 		for _, id := range tests {
 			p.send(id, protocol.StatusInProgress)
 			outcome, goOn := do(p, id)
+			if ctx.Err() != nil {
+				return 143 // it was ended meanwhile
+			}
 			if outcome != protocol.StatusNone {
 				p.send(id, outcome)
 			}
@@ -676,8 +679,9 @@ func TestMaxFailOfProfiles(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if c := o.Counts(); c.Failed < 4 || c.Failed > 5 || c.NotRun != 40-c.Failed {
-			t.Errorf("got %+v; want 4 or 5 failed and the others not run", c)
+		// What each of the two workers has begun by then may end.
+		if c := o.Counts(); c.Failed < 4 || c.Failed > 6 || c.NotRun != 40-c.Failed {
+			t.Errorf("got %+v; want 4 to 6 failed and the others not run", c)
 		}
 		laws(t, cfg, rec)
 	})
