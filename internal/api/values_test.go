@@ -34,7 +34,7 @@ func serveHandlers(t *testing.T, handlers map[string]http.Handler) (*Client, *Se
 func TestValues(t *testing.T) {
 	type value struct{ Text string }
 	want := []value{{"a"}, {"\xff\n"}, {string(bytes.Repeat([]byte("long"), 50_000))}}
-	sent := make(chan value, len(want))
+	sent := map[string]chan value{"well": make(chan value), "ill": make(chan value), "cut": make(chan value)}
 	c, _ := serveHandlers(t, map[string]http.Handler{
 		"POST /v1/values": http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			var end string
@@ -42,7 +42,7 @@ func TestValues(t *testing.T) {
 				t.Error(err)
 			}
 			StreamValues(w, req, func(context.Context) (any, error) {
-				if v, ok := <-sent; ok {
+				if v, ok := <-sent[end]; ok {
 					return v, nil
 				}
 				switch end {
@@ -59,13 +59,12 @@ func TestValues(t *testing.T) {
 		"ill":  func(err error) bool { return errors.Is(err, repo.ErrNoRun) && !Gone(err) },
 		"cut":  Gone,
 	} {
-		sent = make(chan value)
 		values, err := c.Values(t.Context(), http.MethodPost, "/v1/values", end)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, v := range want {
-			sent <- v // and not before the one before was asked for
+			sent[end] <- v // and not before the one before was asked for
 			var got value
 			if err := values.Next(&got); err != nil {
 				t.Fatal(err)
@@ -74,7 +73,7 @@ func TestValues(t *testing.T) {
 				t.Errorf("a value (-want +got):\n%s", diff)
 			}
 		}
-		close(sent)
+		close(sent[end])
 		if err := values.Next(&value{}); !check(err) {
 			t.Errorf("%s: got %v at the end", end, err)
 		}
