@@ -27,13 +27,13 @@ func TestHistoryDuringARun(t *testing.T) {
 	wantText(t, p.want(3, "history", "prune", "--compact").err, "going on")
 	wantText(t, p.want(3, "history", "show", "3").err, "testr last --follow")
 	b.signal(syscall.SIGINT)
-	p.write("go", "")
+	b.signal(syscall.SIGTERM) // ends the worker at once
 	b.wait()
 	if out := p.want(0, "history", "list").out; strings.Contains(out, "\n1 ") {
 		t.Errorf("got the run that was removed in\n%s", out)
 	}
 	wantText(t, p.want(0, "history", "list").out, "\n2 ", "\n3 ", "incomplete: interrupted by SIGINT")
-	wantText(t, p.want(3, "history", "show", "3").out, "ended: interrupted by SIGINT\n", "Ran 2 ")
+	wantText(t, p.want(3, "history", "show", "3").out, "ended: interrupted by SIGINT\n", "Ran 1 ")
 	wantText(t, p.want(0, "history", "show", "3", "--json").out, `"why": "interrupted by SIGINT"`, `"not_run": `)
 	wantText(t, p.want(0, "history", "prune", "--keep-runs", "1", "--compact").out,
 		"removed 1 run\n", "the repository has ")
