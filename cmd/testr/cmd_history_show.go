@@ -53,11 +53,7 @@ func runHistoryShow(ctx context.Context, env *environment, run int, o viewOption
 	case info.State == repo.Running:
 		return errors.New("that run goes on: testr last --follow shows it")
 	}
-	if !o.json && !o.stream.subunit && !env.quiet {
-		if err := introduce(env, info); err != nil {
-			return unlessGone(err)
-		}
-	}
+	o.introduced = !env.quiet
 	return showRun(ctx, env, r, info, o)
 }
 

@@ -20,6 +20,8 @@ type viewOptions struct {
 	stream   streamOptions
 	profiles profileOptions
 	json     bool
+
+	introduced bool // people are told first which run it is
 }
 
 func (o *viewOptions) flags() []cli.Flag {
@@ -129,6 +131,11 @@ func showRun(ctx context.Context, env *environment, r repo.Queries, info repo.Ru
 			out = ofProfiles{out, info.Profiles}
 		}
 		return unlessGone(replay(ctx, r, info.ID, out))
+	}
+	if o.introduced {
+		if err := introduce(env, info); err != nil {
+			return unlessGone(err)
+		}
 	}
 	return explainRun(env, r, info, cfg.FilterTags)
 }
