@@ -106,9 +106,9 @@ const (
 
 func (o *Outcomes) asking(t *Test) asking {
 	switch {
-	case len(o.listed) == 0:
+	case !o.listed:
 		return unlisted
-	case o.listed[t.Profile]:
+	case o.of(t.Profile).listed:
 		return listed
 	}
 	return mixed

@@ -9,34 +9,56 @@ import (
 // Outcomes folds a run's events into tests, of which an id is a different one under
 // each profile. It is a Sink; like every Sink it belongs to one goroutine.
 type Outcomes struct {
-	tests  map[name]*Test
-	order  []*Test
-	parts  map[name][]*Test // tests that name another one as their parent, by the latter
-	counts Counts
-	over   bool
-	begun  time.Time // of the first event that has a time
-	first  time.Time
-	last   time.Time
+	profiles map[string]*ofProfile
+	current  *ofProfile // that of the last event, since the next one's is often the same
+	order    []*Test
+	counts   Counts
+	over     bool
+	begun    time.Time // of the first event that has a time
+	first    time.Time
+	last     time.Time
 
-	listed      map[string]bool // profiles of which the run says what it was asked for
-	sends       bool            // the run says which test was sent to whom
+	listed      bool // the run says of some profile what it was asked for
+	sends       bool // the run says which test was sent to whom
 	interrupted bool
 }
 
-// name is what tells tests apart.
-type name struct{ profile, id string }
+// ofProfile is what an Outcomes knows of one profile.
+type ofProfile struct {
+	name   string
+	tests  map[string]*Test
+	parts  map[string][]*Test // tests that name another one as their parent, by the latter
+	listed bool               // the run says what it was asked for
+}
 
 // NewOutcomes returns an empty fold.
-func NewOutcomes() *Outcomes {
-	return &Outcomes{tests: map[name]*Test{}, parts: map[name][]*Test{}, listed: map[string]bool{}}
-}
+func NewOutcomes() *Outcomes { return &Outcomes{profiles: map[string]*ofProfile{}} }
 
 // Tests returns the tests in the order in which their ids first appeared. The
 // slice and the tests belong to the fold: they change with its next event.
 func (o *Outcomes) Tests() []*Test { return o.order }
 
 // Get returns the test of that id under a profile, or nil.
-func (o *Outcomes) Get(profile, id string) *Test { return o.tests[name{profile, id}] }
+func (o *Outcomes) Get(profile, id string) *Test {
+	if p := o.profiles[profile]; p != nil {
+		return p.tests[id]
+	}
+	return nil
+}
+
+// of returns what is known of a profile.
+func (o *Outcomes) of(profile string) *ofProfile {
+	if o.current != nil && o.current.name == profile {
+		return o.current
+	}
+	p := o.profiles[profile]
+	if p == nil {
+		p = &ofProfile{name: profile, tests: map[string]*Test{}, parts: map[string][]*Test{}}
+		o.profiles[profile] = p
+	}
+	o.current = p
+	return p
+}
 
 // Counts returns the numbers of all profiles together as of the last event, in
 // constant time.
@@ -69,9 +91,9 @@ func (o *Outcomes) Event(e Event) error {
 	case KindPacket:
 		o.packet(e)
 	case KindAsked: // without Tests: the listing is still to come
-		o.list(e.Profile)
+		p := o.list(e.Profile)
 		for _, id := range e.Tests {
-			o.change(name{e.Profile, id}, func(t *Test) {
+			o.change(o.test(p, id), func(t *Test) {
 				if o.sends {
 					t.disown()
 				}
@@ -81,19 +103,20 @@ func (o *Outcomes) Event(e Event) error {
 	case KindNotRun:
 		reason := kept(e.Detail, maxReason)
 		for _, id := range e.Tests {
-			o.change(name{e.Profile, id}, func(t *Test) { t.NotRun, t.Open = reason, false })
+			o.change(o.test(o.of(e.Profile), id), func(t *Test) { t.NotRun, t.Open = reason, false })
 		}
 	case KindSent:
 		o.sends = true
 		for _, id := range e.Tests {
-			o.change(name{e.Profile, id}, func(t *Test) {
+			o.change(o.test(o.of(e.Profile), id), func(t *Test) {
 				t.disown()
 				t.sent, t.worker = e.Time, e.Worker+1
 			})
 		}
 	case KindRequeued:
+		p := o.of(e.Profile)
 		for _, id := range e.Tests {
-			o.leave(name{e.Profile, id})
+			o.leave(p, o.test(p, id))
 		}
 	case KindInterrupted:
 		o.interrupted = true
@@ -102,43 +125,53 @@ func (o *Outcomes) Event(e Event) error {
 	return nil
 }
 
+// test returns the test of that id, which from now on there is.
+func (o *Outcomes) test(p *ofProfile, id string) *Test {
+	t := p.tests[id]
+	if t == nil {
+		t = &Test{ID: id, Profile: p.name}
+		p.tests[id] = t
+		o.order = append(o.order, t)
+	}
+	return t
+}
+
 // leave notes that nobody runs a test any more, nor what parts of it have begun.
-func (o *Outcomes) leave(test name) {
-	o.change(test, func(t *Test) { t.Open = false })
-	for _, part := range o.parts[test] {
-		if part.Open && part.ParentID == test.id {
-			o.leave(name{test.profile, part.ID})
+func (o *Outcomes) leave(p *ofProfile, t *Test) {
+	o.change(t, func(t *Test) { t.Open = false })
+	for _, part := range p.parts[t.ID] {
+		if part.Open && part.ParentID == t.ID {
+			o.leave(p, part)
 		}
 	}
 }
 
 // change applies f to a test and keeps the counts right.
-func (o *Outcomes) change(test name, f func(*Test)) {
-	t := o.tests[test]
-	if t == nil {
-		t = &Test{ID: test.id, Profile: test.profile}
-		o.tests[test] = t
-		o.order = append(o.order, t)
-	}
+func (o *Outcomes) change(t *Test, f func(*Test)) {
 	o.count(t, -1)
 	f(t)
 	o.count(t, +1)
 }
 
 // Listed reports whether the run says what it was asked for under a profile.
-func (o *Outcomes) Listed(profile string) bool { return o.listed[profile] }
+func (o *Outcomes) Listed(profile string) bool {
+	p := o.profiles[profile]
+	return p != nil && p.listed
+}
 
-// list notes that this run says what it was asked for under a profile. That changes
-// what the tests seen so far count as.
-func (o *Outcomes) list(profile string) {
-	if o.listed[profile] {
-		return
+// list notes that this run says what it was asked for under a profile, and returns
+// that. It changes what the tests seen so far count as.
+func (o *Outcomes) list(profile string) *ofProfile {
+	p := o.of(profile)
+	if p.listed {
+		return p
 	}
-	o.listed[profile] = true
+	p.listed, o.listed = true, true
 	o.counts = Counts{}
 	for _, t := range o.order {
 		o.count(t, +1)
 	}
+	return p
 }
 
 func (o *Outcomes) packet(e Event) {
@@ -149,26 +182,23 @@ func (o *Outcomes) packet(e Event) {
 	if p.Has&protocol.HasTestID == 0 {
 		return
 	}
-	test := name{e.Profile, p.TestID}
-	if o.stray(e) {
-		o.change(test, func(t *Test) { t.mention(e.Seq) })
+	profile := o.of(e.Profile)
+	t := o.test(profile, p.TestID)
+	if o.stray(profile, t, e) {
+		o.change(t, func(t *Test) { t.mention(e.Seq) })
 		return
 	}
 	attempt := 0
 	if p.Status == protocol.StatusInProgress || p.Status.Final() {
 		attempt = AttemptOf(p)
 	}
-	if t := o.tests[test]; t != nil && t.Attempts > 0 && attempt > t.Attempts {
-		o.again(t, attempt)
+	if t.Attempts > 0 && attempt > t.Attempts {
+		o.again(profile, t, attempt)
 	}
-	o.change(test, func(t *Test) { t.packet(e, attempt) })
-	if p.Has&protocol.HasParent == 0 {
-		return
-	}
-	if t := o.tests[test]; !t.part {
+	o.change(t, func(t *Test) { t.packet(e, attempt) })
+	if p.Has&protocol.HasParent != 0 && !t.part {
 		t.part = true
-		parent := name{e.Profile, p.ParentID}
-		o.parts[parent] = append(o.parts[parent], t)
+		profile.parts[p.ParentID] = append(profile.parts[p.ParentID], t)
 	}
 }
 
@@ -195,9 +225,9 @@ func (o *Outcomes) plausible(e Event) time.Time {
 // stray says whether a packet is a word on a test that was asked for from a
 // worker that the test was not sent to. It may say that the test fails, and not that it
 // passes: that would hide that it never ran.
-func (o *Outcomes) stray(e Event) bool {
-	t, s := o.tests[name{e.Profile, e.Packet.TestID}], e.Packet.Status
-	if t == nil || !o.listed[e.Profile] || !o.sends || Fails(s) || !s.Final() && s != protocol.StatusInProgress {
+func (o *Outcomes) stray(p *ofProfile, t *Test, e Event) bool {
+	s := e.Packet.Status
+	if !p.listed || !o.sends || Fails(s) || !s.Final() && s != protocol.StatusInProgress {
 		return false
 	}
 	return (t.Asked || t.worker != 0) && t.worker != e.Worker+1
@@ -206,7 +236,7 @@ func (o *Outcomes) stray(e Event) bool {
 // again takes back what the attempts before this one made of a test, and of
 // parts of it that nobody asked for: those that pass now may not be heard of
 // again.
-func (o *Outcomes) again(t *Test, attempt int) {
+func (o *Outcomes) again(p *ofProfile, t *Test, attempt int) {
 	for rest := []*Test{t}; len(rest) > 0; {
 		t, rest = rest[len(rest)-1], rest[:len(rest)-1]
 		o.count(t, -1)
@@ -214,8 +244,7 @@ func (o *Outcomes) again(t *Test, attempt int) {
 		t.Start, t.End, t.Duration, t.Timed, t.Measured = time.Time{}, time.Time{}, 0, false, false
 		o.count(t, +1)
 		var current []*Test // parts that came before the test itself
-		parent := name{t.Profile, t.ID}
-		for _, part := range o.parts[parent] {
+		for _, part := range p.parts[t.ID] {
 			switch {
 			case part.Attempts == attempt:
 				current = append(current, part)
@@ -225,9 +254,9 @@ func (o *Outcomes) again(t *Test, attempt int) {
 			}
 			part.part = false // until it is heard of again
 		}
-		delete(o.parts, parent)
+		delete(p.parts, t.ID)
 		if current != nil {
-			o.parts[parent] = current
+			p.parts[t.ID] = current
 		}
 	}
 }

@@ -162,7 +162,7 @@ func TestCountsAgree(t *testing.T) {
 			e.Packet.ParentID = string(rune('a' + rng.IntN(20)))
 		}
 		_ = o.Event(e)
-		again := &Outcomes{listed: o.listed}
+		again := &Outcomes{profiles: o.profiles, listed: o.listed}
 		for _, test := range o.order {
 			again.count(test, +1)
 		}

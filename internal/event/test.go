@@ -123,7 +123,7 @@ func (t *Test) settle(e Event) {
 }
 
 // severity orders outcomes: of two for one request the worse holds.
-var severity = map[protocol.Status]int{
+var severity = [...]uint8{
 	protocol.StatusSuccess:   1,
 	protocol.StatusSkip:      2,
 	protocol.StatusXFail:     3,
