@@ -173,7 +173,8 @@ func (x *checker) run(ctx context.Context, info RunInfo) error {
 	if len(shares) != len(info.ByProfile) || len(shares) != len(info.Profiles) {
 		return r.damaged("run %d: its profiles and its events don't agree", info.ID)
 	}
-	for i, s := range shares {
+	for i := range shares {
+		s := &shares[i]
 		if s.ProfileRun != info.ByProfile[i] || s.Name != info.Profiles[i] {
 			return r.damaged("run %d: what it says of profile %s and its events don't agree", info.ID, s.Name)
 		}
@@ -214,27 +215,27 @@ func (r *Repository) checkChunks(tx *bolt.Tx, info *RunInfo) error {
 
 // share checks what is stored of a run and a profile, and brings what the runs come
 // to up to date.
-func (x *checker) share(info *RunInfo, f *fold, s share) error {
+func (x *checker) share(info *RunInfo, f *fold, s *share) error {
 	blocks, err := x.r.blocks(info.ID, s.Name)
 	if err != nil {
 		return err
 	}
-	want := slices.Collect(slices.Chunk(s.tests, blockTests))
-	if len(blocks) != len(want) {
-		return x.r.damaged("run %d: %d blocks of tests instead of %d", info.ID, len(blocks), len(want))
+	if want := (len(s.tests) + blockTests - 1) / blockTests; len(blocks) != want {
+		return x.r.damaged("run %d: %d blocks of tests instead of %d", info.ID, len(blocks), want)
 	}
 	return x.r.view(func(tx *bolt.Tx) error {
 		c, err := x.r.catalog(tx)
 		if err != nil {
 			return err
 		}
-		num, err := x.r.number(tx, c, idsOf(s.tests, nil))
+		numbers, err := x.r.number(tx, c, s.ids())
 		if err != nil {
 			return err
 		}
+		s.number(numbers)
 		for i, block := range blocks {
 			raw, err := x.r.codec.unpack(block, nil)
-			if err != nil || !bytes.Equal(raw, encodeTests(want[i], num)) {
+			if err != nil || !bytes.Equal(raw, s.block(i*blockTests)) {
 				return x.r.damaged("run %d: its tests and its events don't agree", info.ID)
 			}
 		}
@@ -243,16 +244,16 @@ func (x *checker) share(info *RunInfo, f *fold, s share) error {
 		if _, err = x.r.history(tx, c, info.ID, s.Name, nil, func(s said) { history = append(history, s) }); err != nil {
 			return err
 		}
-		if !slices.Equal(history, historyOf(s.tests, num)) {
+		if !slices.Equal(history, s.history()) {
 			return x.r.damaged("run %d: its history and its events don't agree", info.ID)
 		}
-		x.take(info, f, s, num, c.profile(s.Name))
+		x.take(info, f, s, c.profile(s.Name))
 		return nil
 	})
 }
 
 // take brings what the runs come to up to date; known is what the catalog says.
-func (x *checker) take(info *RunInfo, f *fold, s share, num numbers, known *profileRef) {
+func (x *checker) take(info *RunInfo, f *fold, s *share, known *profileRef) {
 	p := x.profiles[s.Name]
 	if p == nil {
 		p = &checkedProfile{profileRef: profileRef{name: s.Name}, set: map[uint64]*failingEntry{}}
@@ -266,13 +267,13 @@ func (x *checker) take(info *RunInfo, f *fold, s share, num numbers, known *prof
 		p.explained = true
 		clear(p.set)
 	}
-	for _, t := range s.tests {
+	for i, t := range s.tests {
 		switch f.says(t) {
 		case saysFailing:
-			e := newEntry(num[t.ID], info.ID, t)
+			e := newEntry(s.numbers[i], info.ID, t)
 			p.set[e.number] = &e
 		case saysPassing:
-			p.set[num[t.ID]] = nil
+			p.set[s.numbers[i]] = nil
 		case saysNothing:
 		}
 	}
@@ -346,7 +347,7 @@ func (x *checker) checkProfile(tx *bolt.Tx, p *profileRef) error {
 	}
 	timing, err := r.timing(tx, p)
 	if err == nil {
-		_, err = r.names(tx, slices.Sorted(maps.Keys(timing)))
+		_, err = r.names(tx, timing.numbers)
 	}
 	if err != nil {
 		return err

@@ -23,22 +23,29 @@ const (
 	testAll = 1<<iota - 1
 )
 
-// encodeTests returns tests as columns. num has the numbers of their ids and of
-// their parents'.
-func encodeTests(tests []*event.Test, num numbers) []byte {
+// block returns the columns of the block of tests that begins with the place first.
+func (s *share) block(first int) []byte {
+	end := min(first+blockTests, len(s.tests))
+	return encodeTests(s.tests[first:end], s.numbers[first:end], s.parents[first:end])
+}
+
+// encodeTests returns tests as columns, with the numbers of their ids and of their
+// parents' instead of these.
+func encodeTests(tests []*event.Test, ids, parents []uint64) []byte {
 	dst := binary.AppendUvarint(nil, uint64(len(tests)))
 	column := func(put func(t *event.Test)) {
 		for _, t := range tests {
 			put(t)
 		}
 	}
-	number := int64(0)
-	column(func(t *event.Test) {
-		n := int64(num[t.ID])
-		dst = binary.AppendVarint(dst, n-number)
+	number := uint64(0)
+	for _, n := range ids {
+		dst = binary.AppendVarint(dst, int64(n-number))
 		number = n
-	})
-	column(func(t *event.Test) { dst = binary.AppendUvarint(dst, num[t.ParentID]) })
+	}
+	for _, n := range parents {
+		dst = binary.AppendUvarint(dst, n)
+	}
 	column(func(t *event.Test) { dst = append(dst, byte(t.Status)) })
 	column(func(t *event.Test) { dst = append(dst, testFlags(t)) })
 	column(func(t *event.Test) { dst = binary.AppendUvarint(dst, uint64(t.Attempts)) })

@@ -1,10 +1,8 @@
 package repo
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
-	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -120,30 +118,26 @@ func (r *Repository) putFailing(tx *bolt.Tx, p *profileRef, set []failingEntry) 
 }
 
 // updateFailing brings a profile's failing set up to date.
-func (r *Repository) updateFailing(tx *bolt.Tx, p *profileRef, run int, f *fold, s share, num numbers) error {
-	var set []failingEntry
+func (r *Repository) updateFailing(tx *bolt.Tx, p *profileRef, run int, f *fold, s *share) error {
+	var old, set []failingEntry
 	if s.Partial {
 		var err error
-		if set, err = r.failing(tx, p); err != nil {
+		if old, err = r.failing(tx, p); err != nil {
 			return err
 		}
 	}
-	said := map[uint64]bool{}
-	added := []failingEntry{}
-	for _, t := range s.tests {
-		switch f.says(t) {
-		case saysFailing:
-			said[num[t.ID]] = true
-			added = append(added, newEntry(num[t.ID], run, t))
-		case saysPassing:
-			if len(set) > 0 { // else it means nothing, which spares most runs the work
-				said[num[t.ID]] = true
-			}
-		case saysNothing:
+	for _, i := range s.byNumber {
+		t, number := s.tests[i], s.numbers[i]
+		for len(old) > 0 && old[0].number < number {
+			set, old = append(set, old[0]), old[1:]
+		}
+		says := f.says(t)
+		if len(old) > 0 && old[0].number == number && says != saysNothing {
+			old = old[1:]
+		}
+		if says == saysFailing {
+			set = append(set, newEntry(number, run, t))
 		}
 	}
-	set = slices.DeleteFunc(set, func(e failingEntry) bool { return said[e.number] })
-	set = append(set, added...)
-	slices.SortFunc(set, func(a, b failingEntry) int { return cmp.Compare(a.number, b.number) })
-	return r.putFailing(tx, p, set)
+	return r.putFailing(tx, p, append(set, old...))
 }

@@ -5,11 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	bolt "go.etcd.io/bbolt"
-
-	"testr/internal/event"
 )
 
 // finish closes a run whose events are all on disk, in those chunks: in one
@@ -31,11 +28,11 @@ func (r *Repository) finish(info *RunInfo, f *fold, chunks []chunkRef, ends map[
 		info.Profiles = append(info.Profiles, s.Name)
 		info.ByProfile = append(info.ByProfile, s.ProfileRun)
 		info.Partial = info.Partial || s.Partial
-		ids = append(ids, idsOf(s.tests, s.listing)...)
+		ids = append(ids, s.ids()...)
 	}
 	return r.update(func(tx *bolt.Tx) error {
 		return r.changeCatalog(tx, func(c *catalog) error {
-			num, err := r.number(tx, c, ids)
+			numbers, err := r.number(tx, c, ids)
 			if err != nil {
 				return err
 			}
@@ -44,11 +41,13 @@ func (r *Repository) finish(info *RunInfo, f *fold, chunks []chunkRef, ends map[
 				return err
 			}
 			p := parts{chunks, map[string][]uint32{}}
-			for _, s := range shares {
-				if err := r.putShare(tx, c, info, f, s, num); err != nil {
+			for i := range shares {
+				s := &shares[i]
+				numbers = s.number(numbers)
+				if err := r.putShare(tx, c, info, f, s); err != nil {
 					return fmt.Errorf("profile %s: %w", s.Name, err)
 				}
-				if p.columns[s.Name], err = r.putTests(run, info.ID, s, num); err != nil {
+				if p.columns[s.Name], err = r.putTests(run, info.ID, s); err != nil {
 					return fmt.Errorf("profile %s: %w", s.Name, err)
 				}
 			}
@@ -67,27 +66,15 @@ func closeTail(run *bolt.Bucket) error {
 	return errors.Join(run.Bucket(bucketEvents).Put(be64(first), tail), run.Delete(keyTail))
 }
 
-// idsOf returns all ids that a run has to do with.
-func idsOf(tests []*event.Test, listing []string) []string {
-	ids := make([]string, 0, len(tests)+len(listing))
-	for _, t := range tests {
-		ids = append(ids, t.ID)
-		if t.ParentID != "" {
-			ids = append(ids, t.ParentID)
-		}
-	}
-	return append(ids, listing...)
-}
-
 // putShare brings what is known of a profile up to date.
-func (r *Repository) putShare(tx *bolt.Tx, c *catalog, info *RunInfo, f *fold, s share, num numbers) error {
+func (r *Repository) putShare(tx *bolt.Tx, c *catalog, info *RunInfo, f *fold, s *share) error {
 	p := c.addProfile(s.Name)
 	p.noteRun(info.ID, s.ProfileRun)
 	return errors.Join(
-		r.updateFailing(tx, p, info.ID, f, s, num),
-		r.updateTiming(tx, p, f, s, num),
-		r.putListing(tx, p, s.listing, num),
-		r.putHistory(tx, info.ID, s.Name, historyOf(s.tests, num)))
+		r.updateFailing(tx, p, info.ID, f, s),
+		r.updateTiming(tx, p, f, s),
+		r.putListing(tx, p, s),
+		r.putHistory(tx, info.ID, s.Name, s.history()))
 }
 
 // noteRun counts a run of the profile, the last one.
@@ -101,15 +88,15 @@ func (p *profileRef) noteRun(id int, run ProfileRun) {
 
 // putTests stores the columns of a run's tests and returns the checksums of their
 // blocks.
-func (r *Repository) putTests(run *bolt.Bucket, id int, s share, num numbers) ([]uint32, error) {
+func (r *Repository) putTests(run *bolt.Bucket, id int, s *share) ([]uint32, error) {
 	b, err := run.Bucket(bucketTests).CreateBucket([]byte(s.Name))
 	if err != nil {
 		return nil, fmt.Errorf("columns of tests: %w", err)
 	}
 	b.FillPercent = 1
 	sums := []uint32{}
-	for block := range slices.Chunk(s.tests, blockTests) {
-		value := r.codec.pack(nil, encodeTests(block, num))
+	for first := 0; first < len(s.tests); first += blockTests {
+		value := r.codec.pack(nil, s.block(first))
 		n := len(sums)
 		if err := b.Put(be64(uint64(n)), value); err != nil {
 			return nil, fmt.Errorf("columns of tests: %w", err)
@@ -120,15 +107,11 @@ func (r *Repository) putTests(run *bolt.Bucket, id int, s share, num numbers) ([
 }
 
 // putListing remembers a profile's listing, if there is one.
-func (r *Repository) putListing(tx *bolt.Tx, p *profileRef, listing []string, num numbers) (err error) {
-	if listing == nil {
+func (r *Repository) putListing(tx *bolt.Tx, p *profileRef, s *share) (err error) {
+	if s.listing == nil {
 		return nil
 	}
-	order := make([]uint64, len(listing))
-	for i, id := range listing {
-		order[i] = num[id]
-	}
-	p.listing, err = r.putState(tx, bucketListing, p.name, appendNumbers(nil, order))
+	p.listing, err = r.putState(tx, bucketListing, p.name, appendNumbers(nil, s.order))
 	return err
 }
 

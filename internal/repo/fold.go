@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -66,6 +67,48 @@ type share struct {
 	ProfileRun
 	tests   []*event.Test // in the order in which they first appeared
 	listing []string      // nil if the run didn't get to know
+
+	// What number was given: the numbers of tests, in their order, of their parents (0 for
+	// none), and of listing. byNumber has the places of tests in the order of their numbers.
+	numbers, parents, order []uint64
+	byNumber                []int
+}
+
+// ids returns all ids that it has to do with.
+func (s *share) ids() []string {
+	ids := make([]string, 0, len(s.tests)+len(s.listing))
+	for _, t := range s.tests {
+		ids = append(ids, t.ID)
+	}
+	for _, t := range s.tests {
+		if t.ParentID != "" {
+			ids = append(ids, t.ParentID)
+		}
+	}
+	return append(ids, s.listing...)
+}
+
+// number takes the numbers of its ids, which stand at the beginning of numbers, in
+// the order of ids, and returns the others.
+func (s *share) number(numbers []uint64) (rest []uint64) {
+	s.numbers, rest = numbers[:len(s.tests)], numbers[len(s.tests):]
+	s.parents, s.byNumber = make([]uint64, len(s.tests)), make([]int, len(s.tests))
+	none := uint64(0)
+	for i, t := range s.tests {
+		s.byNumber[i] = i
+		if t.ID == "" {
+			none = s.numbers[i] // it is its own parent's id, and that of all that have none
+		}
+	}
+	for i, t := range s.tests {
+		s.parents[i] = none
+		if t.ParentID != "" {
+			s.parents[i], rest = rest[0], rest[1:]
+		}
+	}
+	slices.SortFunc(s.byNumber, func(a, b int) int { return cmp.Compare(s.numbers[a], s.numbers[b]) })
+	s.order, rest = rest[:len(s.listing)], rest[len(s.listing):]
+	return rest
 }
 
 // shares returns what a run that is over says about each of its profiles: those
@@ -82,8 +125,8 @@ func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
 			i = len(all)
 			at[name] = i
 			end := ends[name]
-			all = append(all, share{ProfileRun{name, info.Partial || end.Partial || info.State != Finished,
-				event.Counts{Interrupted: f.Interrupted()}}, nil, end.Listing})
+			all = append(all, share{ProfileRun: ProfileRun{name, info.Partial || end.Partial || info.State != Finished,
+				event.Counts{Interrupted: f.Interrupted()}}, listing: end.Listing})
 		}
 		return i
 	}

@@ -1,11 +1,9 @@
 package repo
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -68,21 +66,16 @@ func passedBits(bits byte) bool {
 	return bits&saidOpen == 0 && (s == protocol.StatusSuccess || s == protocol.StatusXFail)
 }
 
-// historyOf returns what is kept of a run's tests, in the order of their numbers:
-// those that can be asked for, or were.
-func historyOf(tests []*event.Test, num numbers) []said {
+// history returns what is kept of the tests, in the order of their numbers: of those
+// that can be asked for, or were.
+func (s *share) history() []said {
 	var all []said
-	for _, t := range tests {
-		if t.Runnable || t.Asked {
-			all = append(all, newSaid(num[t.ID], t))
+	for _, i := range s.byNumber {
+		if t := s.tests[i]; t.Runnable || t.Asked {
+			all = append(all, newSaid(s.numbers[i], t))
 		}
 	}
-	sortHistory(all)
 	return all
-}
-
-func sortHistory(all []said) {
-	slices.SortFunc(all, func(a, b said) int { return cmp.Compare(a.number, b.number) })
 }
 
 func placeOfHistory(run int, profile string) string {

@@ -12,35 +12,31 @@ import (
 )
 
 // Adopt makes the failing set of a profile the tests of ids, all of them and no
-// others, and replaces what is known of the durations of the tests in timing: for
+// others, and replaces what is known of the durations of the tests in durations: for
 // runs that come from elsewhere, of which only their keeper knew which were
 // partial. A test of ids that no run left in the set gets into it with that
 // reason, as one that did not run in the last run. Either all of it is on disk when
 // Adopt returns, or nothing is and there is an error, which wraps ErrNoRuns if there is no run.
-func (r *Repository) Adopt(profile string, ids []string, reason string, timing map[string]time.Duration) error {
+func (r *Repository) Adopt(profile string, ids []string, reason string, durations map[string]time.Duration) error {
+	timed := slices.Collect(maps.Keys(durations))
 	err := r.update(func(tx *bolt.Tx) error {
 		return r.changeCatalog(tx, func(c *catalog) error {
 			last, err := r.latest(tx)
 			if err != nil {
 				return err
 			}
-			num, err := r.number(tx, c, slices.AppendSeq(slices.Clone(ids), maps.Keys(timing)))
+			numbers, err := r.number(tx, c, slices.Concat(ids, timed))
 			if err != nil {
 				return err
 			}
 			p := c.addProfile(profile)
 			p.since = c.next
-			known, err := r.timing(tx, p)
-			if err != nil {
-				return err
+			learned := map[uint64]time.Duration{}
+			for i, id := range timed {
+				learned[numbers[len(ids)+i]] = durations[id]
 			}
-			for id, d := range timing {
-				known[num[id]] = d
-			}
-			if len(timing) > 0 {
-				p.timing, err = r.putState(tx, bucketTiming, p.name, encodeTiming(known))
-			}
-			return errors.Join(err, r.adoptFailing(tx, p, ids, num, Failing{Run: last.ID, NotRun: reason}))
+			return errors.Join(r.adoptTiming(tx, p, learned),
+				r.adoptFailing(tx, p, numbers[:len(ids)], Failing{Run: last.ID, NotRun: reason}))
 		})
 	})
 	if err != nil {
@@ -49,16 +45,34 @@ func (r *Repository) Adopt(profile string, ids []string, reason string, timing m
 	return nil
 }
 
-// adoptFailing makes a failing set that of ids; without is the entry of those that
-// have none.
-func (r *Repository) adoptFailing(tx *bolt.Tx, p *profileRef, ids []string, num numbers, without Failing) error {
+// adoptTiming replaces what is known of the durations of some tests.
+func (r *Repository) adoptTiming(tx *bolt.Tx, p *profileRef, learned map[uint64]time.Duration) error {
+	old, err := r.timing(tx, p)
+	if err != nil || len(learned) == 0 {
+		return err
+	}
+	for i, number := range old.numbers {
+		if _, ok := learned[number]; !ok {
+			learned[number] = old.durations[i]
+		}
+	}
+	var known timing
+	for _, number := range slices.Sorted(maps.Keys(learned)) {
+		known.add(number, learned[number])
+	}
+	return r.putTiming(tx, p, known)
+}
+
+// adoptFailing makes a failing set that of the tests with these numbers; without is
+// the entry of those that have none.
+func (r *Repository) adoptFailing(tx *bolt.Tx, p *profileRef, numbers []uint64, without Failing) error {
 	old, err := r.failing(tx, p)
 	if err != nil {
 		return err
 	}
 	entries := map[uint64]failingEntry{}
-	for _, id := range ids {
-		entries[num[id]] = failingEntry{num[id], without}
+	for _, number := range numbers {
+		entries[number] = failingEntry{number, without}
 	}
 	for _, e := range old {
 		if _, ok := entries[e.number]; ok {

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,16 +21,14 @@ const (
 // numbers are the numbers of test ids. No test has the number 0.
 type numbers map[string]uint64
 
-// idCache is what was read of ids, and what the transaction that is going on adds
-// to them: if that comes to nothing the cache is forgotten. It may be used by
-// several goroutines.
+// idCache is what was read of ids. It may be used by several goroutines.
 type idCache struct {
 	mu     sync.Mutex
 	blocks map[uint64][]string // by the number of the first; guarded by mu
 	known  numbers             // of all ids, or nil; guarded by mu, what it has is never changed
 }
 
-// forget has everything read again: nobody knows what is in the file.
+// forget has everything read again: ids were added, or nobody knows whether.
 func (c *idCache) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,36 +58,35 @@ func (c *idCache) keep(first uint64, ids []string) {
 	c.blocks[first] = ids
 }
 
-// number returns the numbers of ids, and gives new ones to those that have none,
-// if the transaction can write; c is the catalog that it will store.
-func (r *Repository) number(tx *bolt.Tx, c *catalog, ids []string) (numbers, error) {
+// number returns the numbers of ids, in the order of these, and gives new ones to
+// those that have none, if the transaction can write: else they are 0. c is the
+// catalog that it will store.
+func (r *Repository) number(tx *bolt.Tx, c *catalog, ids []string) ([]uint64, error) {
 	known, err := r.numbers(tx, c)
 	if err != nil {
 		return nil, err
 	}
-	found := make(numbers, len(ids))
-	var missing []string
-	for _, id := range ids {
-		if n := known[id]; n != 0 {
-			found[id] = n
-		} else {
-			missing = append(missing, id)
+	all := make([]uint64, len(ids))
+	var missing []int // their places
+	for i, id := range ids {
+		if all[i] = known[id]; all[i] == 0 {
+			missing = append(missing, i)
 		}
 	}
 	if len(missing) == 0 || !tx.Writable() {
-		return found, nil
+		return all, nil
 	}
-	slices.Sort(missing) // neighbours in the order have much in common
-	missing = slices.Compact(missing)
-	if err := r.addIDs(tx, c, missing, found); err != nil {
-		return nil, err
+	// Neighbours in the order of the ids have much in common.
+	slices.SortFunc(missing, func(a, b int) int { return strings.Compare(ids[a], ids[b]) })
+	var added []string
+	for n, i := range missing {
+		if n == 0 || ids[i] != ids[missing[n-1]] {
+			added = append(added, ids[i])
+		}
+		all[i] = c.tests + uint64(len(added))
 	}
-	known = maps.Clone(known)
-	for _, id := range missing {
-		known[id] = found[id]
-	}
-	r.ids.know(known)
-	return found, nil
+	r.ids.forget()
+	return all, r.addIDs(tx, c, added)
 }
 
 // numbers returns the numbers of all ids; nobody may change them.
@@ -118,8 +115,8 @@ func (r *Repository) numbers(tx *bolt.Tx, c *catalog) (numbers, error) {
 	return known, nil
 }
 
-// addIDs numbers new ids, which are in order.
-func (r *Repository) addIDs(tx *bolt.Tx, c *catalog, missing []string, found numbers) error {
+// addIDs gives the next numbers to ids that have none, which are in order.
+func (r *Repository) addIDs(tx *bolt.Tx, c *catalog, added []string) error {
 	first, block, size := c.tests+1, []string(nil), 0
 	if c.tests > 0 {
 		last, ids, err := r.idBlock(tx, c.tests)
@@ -143,7 +140,7 @@ func (r *Repository) addIDs(tx *bolt.Tx, c *catalog, missing []string, found num
 		}
 		return nil
 	}
-	for _, id := range missing {
+	for _, id := range added {
 		if len(block) >= blockIDs || size >= blockBytes {
 			if err := put(); err != nil {
 				return err
@@ -151,7 +148,6 @@ func (r *Repository) addIDs(tx *bolt.Tx, c *catalog, missing []string, found num
 			first, block, size = first+uint64(len(block)), block[:0], 0
 		}
 		c.tests++
-		found[id] = c.tests
 		block, size = append(block, id), size+len(id)
 	}
 	return put()
@@ -178,8 +174,11 @@ func (r *Repository) decodeIDs(first uint64, value []byte) ([]string, error) {
 	}
 	d := decoder{b: raw}
 	ids := make([]string, min(d.length(), blockIDs+1))
+	text := string(raw) // one for all: who keeps an id keeps the block
 	for i := range ids {
-		ids[i] = d.string()
+		id := d.bytes()
+		end := len(raw) - len(d.b)
+		ids[i] = text[end-len(id) : end]
 	}
 	if d.bad || len(d.b) > 0 || len(ids) == 0 || len(ids) > blockIDs {
 		return nil, r.damaged("%s: can't be read", placeOfIDs(first))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -286,21 +285,20 @@ func (r *Repository) viewProfile(profile string, fn func(*bolt.Tx, *catalog, *pr
 // their durations, of which the last counts half, the one before it a quarter,
 // and so on.
 func (r *Repository) Timing(profile string) (map[string]time.Duration, error) {
-	timing := map[string]time.Duration{}
+	durations := map[string]time.Duration{}
 	err := r.viewProfile(profile, func(tx *bolt.Tx, _ *catalog, p *profileRef) error {
 		known, err := r.timing(tx, p)
 		if err != nil {
 			return err
 		}
-		order := slices.Sorted(maps.Keys(known))
-		ids, err := r.names(tx, order)
-		timing = make(map[string]time.Duration, len(ids))
+		ids, err := r.names(tx, known.numbers)
+		durations = make(map[string]time.Duration, len(ids))
 		for i, id := range ids {
-			timing[id] = known[order[i]]
+			durations[id] = known.durations[i]
 		}
 		return err
 	})
-	return timing, err
+	return durations, err
 }
 
 // Listing returns the ids that a run last listed for a profile, in their order;

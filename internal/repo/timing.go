@@ -2,71 +2,86 @@ package repo
 
 import (
 	"encoding/binary"
-	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// updateTiming adds what a run teaches to a profile's durations. A new duration
-// counts as much as all before it: what was measured long ago fades.
-func (r *Repository) updateTiming(tx *bolt.Tx, p *profileRef, f *fold, s share, num numbers) error {
-	known, err := r.timing(tx, p)
-	if err != nil {
-		return err
-	}
-	learned := false
-	for _, t := range s.tests {
-		n := num[t.ID]
-		old, ok := known[n]
+// timing is the durations that are known of tests, in the order of the tests' numbers.
+type timing struct {
+	numbers   []uint64
+	durations []time.Duration
+}
+
+func (x *timing) add(number uint64, d time.Duration) {
+	x.numbers, x.durations = append(x.numbers, number), append(x.durations, d)
+}
+
+// learn returns what is known once a run has taught what it can, and whether that
+// is any different. A new duration counts as much as all before it: what was measured
+// long ago fades.
+func (x *timing) learn(f *fold, s *share) (known timing, learned bool) {
+	at := 0
+	for _, i := range s.byNumber {
+		t, number := s.tests[i], s.numbers[i]
+		for ; at < len(x.numbers) && x.numbers[at] < number; at++ {
+			known.add(x.numbers[at], x.durations[at])
+		}
+		again := at < len(x.numbers) && x.numbers[at] == number
 		switch {
-		case !f.teaches(t, ok):
+		case !f.teaches(t, again):
 			continue
-		case ok:
-			known[n] = old + (t.Duration-old)/2
+		case again:
+			old := x.durations[at]
+			known.add(number, old+(t.Duration-old)/2)
+			at++
 		default:
-			known[n] = t.Duration
+			known.add(number, t.Duration)
 		}
 		learned = true
 	}
-	if !learned {
-		return nil
+	known.numbers = append(known.numbers, x.numbers[at:]...)
+	known.durations = append(known.durations, x.durations[at:]...)
+	return known, learned
+}
+
+// updateTiming adds what a run teaches to a profile's durations.
+func (r *Repository) updateTiming(tx *bolt.Tx, p *profileRef, f *fold, s *share) error {
+	old, err := r.timing(tx, p)
+	if err != nil {
+		return err
 	}
-	p.timing, err = r.putState(tx, bucketTiming, p.name, encodeTiming(known))
+	if known, learned := old.learn(f, s); learned {
+		return r.putTiming(tx, p, known)
+	}
+	return nil
+}
+
+// putTiming stores a profile's durations.
+func (r *Repository) putTiming(tx *bolt.Tx, p *profileRef, known timing) (err error) {
+	raw := appendNumbers(nil, known.numbers)
+	for _, d := range known.durations {
+		raw = binary.AppendVarint(raw, int64(d))
+	}
+	p.timing, err = r.putState(tx, bucketTiming, p.name, raw)
 	return err
 }
 
-func encodeTiming(known map[uint64]time.Duration) []byte {
-	order := make([]uint64, 0, len(known))
-	for n := range known {
-		order = append(order, n)
-	}
-	slices.Sort(order)
-	raw := appendNumbers(nil, order)
-	for _, n := range order {
-		raw = binary.AppendVarint(raw, int64(known[n]))
-	}
-	return raw
-}
-
-// timing returns durations by the tests' numbers, which are the caller's; none, if
-// none are known.
-func (r *Repository) timing(tx *bolt.Tx, p *profileRef) (map[uint64]time.Duration, error) {
+// timing returns a profile's durations.
+func (r *Repository) timing(tx *bolt.Tx, p *profileRef) (timing, error) {
 	raw, err := r.state(tx, bucketTiming, p.name, p.timing)
-	if err != nil {
-		return nil, err
-	}
-	if raw == nil {
-		return map[uint64]time.Duration{}, nil
+	if raw == nil || err != nil {
+		return timing{}, err
 	}
 	d := decoder{b: raw}
 	order := d.numbers()
-	known := make(map[uint64]time.Duration, len(order))
-	for _, n := range order {
-		known[n] = time.Duration(d.varint())
+	known := timing{order, make([]time.Duration, len(order))}
+	for i, number := range order {
+		known.durations[i] = time.Duration(d.varint())
+		d.bad = d.bad || i > 0 && number <= order[i-1]
 	}
 	if d.bad || len(d.b) > 0 {
-		return nil, r.damaged("timing of %s: can't be read", p.name)
+		return timing{}, r.damaged("timing of %s: can't be read", p.name)
 	}
 	return known, nil
 }

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -259,7 +260,7 @@ func (u *upgrade) readTests(run *bolt.Bucket, old *oldRun) error {
 	if err == nil && asked != old.info.Counts.Asked {
 		err = u.r.damaged("run %d asked for %d tests, and has %d of them", id, old.info.Counts.Asked, asked)
 	}
-	sortHistory(old.history)
+	slices.SortFunc(old.history, func(a, b said) int { return cmp.Compare(a.number, b.number) })
 	old.history = slices.CompactFunc(old.history, func(a, b said) bool { return a.number == b.number })
 	old.parts.columns[profile] = sums
 	return err
@@ -332,7 +333,7 @@ func (u *upgrade) write() error {
 	}
 	if len(u.ids) > 0 {
 		// In the order of their numbers, which they keep.
-		if err := u.r.addIDs(u.tx, u.c, u.ids, numbers{}); err != nil {
+		if err := u.r.addIDs(u.tx, u.c, u.ids); err != nil {
 			return err
 		}
 	}
