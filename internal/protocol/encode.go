@@ -179,23 +179,31 @@ func check(p *Packet) error {
 	}
 	for _, tag := range p.Tags {
 		if !isText(tag) {
-			return fmt.Errorf("packet's tag %.100q: %w", tag, ErrText)
+			return textError("tag", tag)
 		}
 	}
-	for _, f := range [...]struct{ name, value string }{
-		{"test id", p.TestID}, {"MIME type", p.MIMEType}, {"file name", p.FileName},
-		{"route code", p.Route}, {"parent test id", p.ParentID},
-	} {
-		if !isText(f.value) {
-			return fmt.Errorf("packet's %s %.100q: %w", f.name, f.value, ErrText)
-		}
+	switch {
+	case !isText(p.TestID):
+		return textError("test id", p.TestID)
+	case !isText(p.MIMEType):
+		return textError("MIME type", p.MIMEType)
+	case !isText(p.FileName):
+		return textError("file name", p.FileName)
+	case !isText(p.Route):
+		return textError("route code", p.Route)
+	case !isText(p.ParentID):
+		return textError("parent test id", p.ParentID)
 	}
 	return nil
 }
 
+func textError(field, value string) error {
+	return fmt.Errorf("packet's %s %.100q: %w", field, value, ErrText)
+}
+
 // isText reports whether s can be on the wire.
 func isText(s string) bool {
-	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+	return s == "" || utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }
 
 // values are the fields of p that have a value.
