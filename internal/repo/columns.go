@@ -32,7 +32,8 @@ func (s *share) block(first int) []byte {
 // encodeTests returns tests as columns, with the numbers of their ids and of their
 // parents' instead of these.
 func encodeTests(tests []*event.Test, ids, parents []uint64) []byte {
-	dst := binary.AppendUvarint(nil, uint64(len(tests)))
+	const most = 32 // octets that a test takes, as a rule
+	dst := binary.AppendUvarint(make([]byte, 0, most*(1+len(tests))), uint64(len(tests)))
 	column := func(put func(t *event.Test)) {
 		for _, t := range tests {
 			put(t)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -130,7 +131,7 @@ func (r *Repository) decodeListing(raw []byte) ([]uint64, error) {
 // appendNumbers appends a list of tests' numbers, each as the difference to the
 // one before.
 func appendNumbers(dst []byte, list []uint64) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	dst = binary.AppendUvarint(slices.Grow(dst, 2*(1+len(list))), uint64(len(list)))
 	last := uint64(0)
 	for _, n := range list {
 		dst = binary.AppendVarint(dst, int64(n-last))

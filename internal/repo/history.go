@@ -69,7 +69,7 @@ func passedBits(bits byte) bool {
 // history returns what is kept of the tests, in the order of their numbers: of those
 // that can be asked for, or were.
 func (s *share) history() []said {
-	var all []said
+	all := make([]said, 0, len(s.tests))
 	for _, i := range s.byNumber {
 		if t := s.tests[i]; t.Runnable || t.Asked {
 			all = append(all, newSaid(s.numbers[i], t))
@@ -98,7 +98,8 @@ func (r *Repository) putHistory(tx *bolt.Tx, run int, profile string, all []said
 // encodeHistory returns columns: how far each number is from the one before, the
 // bits, and the attempts of those with more than one.
 func encodeHistory(all []said) []byte {
-	dst := binary.AppendUvarint(nil, uint64(len(all)))
+	const most = 3 // octets that a test takes, as a rule
+	dst := binary.AppendUvarint(make([]byte, 0, most*(1+len(all))), uint64(len(all)))
 	last := uint64(0)
 	for _, s := range all {
 		dst = binary.AppendUvarint(dst, s.number-last)

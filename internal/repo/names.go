@@ -89,6 +89,23 @@ func (r *Repository) number(tx *bolt.Tx, c *catalog, ids []string) ([]uint64, er
 	return all, r.addIDs(tx, c, added)
 }
 
+// warmIDs reads the numbers of all ids, in a goroutine of its own, for the end of the
+// run: then everybody waits. It is over when the channel is closed. What goes wrong shows then.
+func (r *Repository) warmIDs() (done <-chan struct{}) {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_ = r.view(func(tx *bolt.Tx) error {
+			c, err := r.catalog(tx)
+			if err == nil {
+				_, err = r.numbers(tx, c)
+			}
+			return err
+		})
+	}()
+	return read
+}
+
 // numbers returns the numbers of all ids; nobody may change them.
 func (r *Repository) numbers(tx *bolt.Tx, c *catalog) (numbers, error) {
 	r.ids.mu.Lock()

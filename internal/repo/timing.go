@@ -21,7 +21,8 @@ func (x *timing) add(number uint64, d time.Duration) {
 // is any different. A new duration counts as much as all before it: what was measured
 // long ago fades.
 func (x *timing) learn(f *fold, s *share) (known timing, learned bool) {
-	at := 0
+	at, most := 0, len(x.numbers)+len(s.tests)
+	known = timing{make([]uint64, 0, most), make([]time.Duration, 0, most)}
 	for _, i := range s.byNumber {
 		t, number := s.tests[i], s.numbers[i]
 		for ; at < len(x.numbers) && x.numbers[at] < number; at++ {

@@ -3,6 +3,7 @@ package repo
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 	"sync"
@@ -29,6 +30,10 @@ const (
 
 	// maxRecent is how much of what was committed stays in memory for cursors.
 	maxRecent = 4 << 20
+
+	// maxSlab is how many events stand in one piece of memory: of larger pieces, what
+	// was outgrown costs more than all else that is done with an event.
+	maxSlab = 256
 )
 
 // RunWriter stores the events of one run. It is an event.Sink, and like every
@@ -38,7 +43,7 @@ const (
 type RunWriter struct {
 	r    *Repository
 	info RunInfo // the committing goroutine's until that has ended, then Close's
-	fold *fold   // likewise
+	fold *fold   // likewise, but for what take says
 	tail chunk   // likewise: the events of the last chunk, which isn't full
 
 	chunks   []chunkRef // likewise: those that are full
@@ -51,21 +56,21 @@ type RunWriter struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, when anything below changes; guarded by mu
 	next    uint64        // guarded by mu, as all that follows
-	pending []event.Event
+	pending []slab
 	size    int       // of pending
 	waiting time.Time // since when pending has something
 	stored  uint64
-	recent  []group
+	recent  []slab
 	held    int // size of recent
 	err     error
 	closing bool
 	closed  bool // nothing will be stored any more, and everything is
 }
 
-// group is what one transaction stored.
-type group struct {
+// slab is some events that follow each other, of one transaction.
+type slab struct {
 	events []event.Event
-	size   int
+	size   int // about how much memory they take
 }
 
 // Begin starts a run and returns the writer for its events. When it returns,
@@ -162,10 +167,6 @@ func (w *RunWriter) Event(e event.Event) error {
 	if len(e.Profile) > maxProfile {
 		return fmt.Errorf("the profile of an event has %d bytes: %w", len(e.Profile), errors.ErrUnsupported)
 	}
-	parts := []event.Event{e}
-	if len(e.Tests) > 0 {
-		parts = splitTests(e)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.size > maxPending && w.err == nil && !w.closing {
@@ -181,17 +182,37 @@ func (w *RunWriter) Event(e event.Event) error {
 		w.waiting = time.Now()
 		signal(w.wake)
 	}
-	for _, part := range parts {
-		part.Seq = w.next
-		part.Time = part.Time.Round(0) // what is stored has no other clock's reading: a fold must not see one
-		w.next++
-		w.pending = append(w.pending, part)
-		w.size += sizeOf(part)
+	if len(e.Tests) == 0 {
+		w.append(e)
+	} else {
+		for _, part := range splitTests(e) {
+			w.append(part)
+		}
 	}
 	if w.size >= groupSize {
 		signal(w.full)
 	}
 	return nil
+}
+
+// append puts an event to those that wait for their commit; w.mu is held.
+func (w *RunWriter) append(e event.Event) {
+	e.Seq = w.next
+	e.Time = e.Time.Round(0) // what is stored has no other clock's reading: a fold must not see one
+	w.next++
+	n := len(w.pending)
+	if n == 0 || len(w.pending[n-1].events) == maxSlab {
+		var s slab
+		if n > 0 {
+			s.events = make([]event.Event, 0, maxSlab)
+		}
+		w.pending = append(w.pending, s)
+		n++
+	}
+	last, size := &w.pending[n-1], sizeOf(e)
+	last.events = append(last.events, e)
+	last.size += size
+	w.size += size
 }
 
 // sizeOf returns about how much memory an event takes.
@@ -247,6 +268,8 @@ func (w *RunWriter) Sync() error {
 // closing and nothing is left, or until something goes wrong.
 func (w *RunWriter) commitGroups() {
 	defer close(w.over)
+	known := w.r.warmIDs()
+	defer func() { <-known }()
 	timer := time.NewTimer(groupDelay)
 	defer timer.Stop()
 	for range w.wake {
@@ -256,17 +279,15 @@ func (w *RunWriter) commitGroups() {
 		case <-timer.C:
 		}
 		w.mu.Lock()
-		events, size := w.pending, w.size
+		group := w.pending
 		w.pending, w.size = nil, 0
 		last := w.closing
 		w.mu.Unlock()
 
-		good, err := w.commit(events)
+		good, err := w.commit(group)
 
 		w.mu.Lock()
-		if good > 0 {
-			w.remember(group{events[:good], size})
-		}
+		w.remember(group, good)
 		if w.err == nil {
 			w.err = err
 		}
@@ -287,22 +308,28 @@ func (w *RunWriter) patience() time.Duration {
 	return max(0, groupDelay-time.Since(w.waiting))
 }
 
-// remember notes that a group is on disk, and keeps it for cursors instead of
-// what they have had for longest; w.mu is held.
-func (w *RunWriter) remember(g group) {
-	w.stored += uint64(len(g.events))
-	w.recent = append(w.recent, g)
-	w.held += g.size
+// remember notes that the first events of a group are on disk, so many, and keeps
+// them for cursors instead of what they have had for longest; w.mu is held.
+func (w *RunWriter) remember(group []slab, stored int) {
+	w.stored += uint64(stored)
+	for _, s := range group {
+		if s.events = s.events[:min(stored, len(s.events))]; len(s.events) == 0 {
+			break
+		}
+		stored -= len(s.events)
+		w.recent = append(w.recent, s)
+		w.held += s.size
+	}
 	for w.held > maxRecent && len(w.recent) > 1 {
 		w.held -= w.recent[0].size
-		w.recent[0] = group{} // the array behind recent lives on
+		w.recent[0] = slab{} // the array behind recent lives on
 		w.recent = w.recent[1:]
 	}
 }
 
 // commit stores a group of events in one transaction and returns how many of
 // them are on disk: all, those before one that can't be stored, or none.
-func (w *RunWriter) commit(events []event.Event) (stored int, err error) {
+func (w *RunWriter) commit(group []slab) (stored int, err error) {
 	var full [][]byte
 	p, before := w.progress, len(w.chunks)
 	shut := func() {
@@ -312,14 +339,13 @@ func (w *RunWriter) commit(events []event.Event) (stored int, err error) {
 		p.add(ref)
 		w.tail.reset()
 	}
-	for _, e := range events {
+	for e := range eventsOf(group) {
 		if w.tail.count > 0 && len(w.tail.raw)+sizeOnDisk(e) > chunkSize {
 			shut()
 		}
-		if err = w.tail.add(e); err != nil {
+		if err = w.tail.add(*e); err != nil {
 			break
 		}
-		w.fold.take(e)
 		stored++
 		if len(w.tail.raw) >= chunkSize {
 			shut()
@@ -335,6 +361,8 @@ func (w *RunWriter) commit(events []event.Event) (stored int, err error) {
 		p.tail = reference{true, referChunk(w.info.ID, w.tail.first, tail).sum}
 	}
 	w.progress = p
+	folded := w.take(group, stored) // while the disk works
+	defer func() { <-folded }()
 	failed := w.r.update(func(tx *bolt.Tx) error {
 		run := tx.Bucket(bucketRuns).Bucket(be64(uint64(w.info.ID)))
 		chunks := run.Bucket(bucketEvents)
@@ -358,8 +386,37 @@ func (w *RunWriter) commit(events []event.Event) (stored int, err error) {
 	return stored, err
 }
 
+// take brings the fold up to date with the first events of a group, so many, in a
+// goroutine of its own. The fold is that one's until the channel is closed.
+func (w *RunWriter) take(group []slab, n int) (done <-chan struct{}) {
+	folded := make(chan struct{})
+	go func() {
+		defer close(folded)
+		for e := range eventsOf(group) {
+			if n--; n < 0 {
+				return
+			}
+			w.fold.take(*e)
+		}
+	}()
+	return folded
+}
+
+// eventsOf goes through the events of a group.
+func eventsOf(group []slab) iter.Seq[*event.Event] {
+	return func(yield func(*event.Event) bool) {
+		for _, s := range group {
+			for i := range s.events {
+				if !yield(&s.events[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // sizeOnDisk returns about how long an event is in a chunk.
-func sizeOnDisk(e event.Event) int {
+func sizeOnDisk(e *event.Event) int {
 	n := 16 + len(e.Detail)
 	if e.Packet != nil {
 		n += sizeOf(event.Event{Packet: e.Packet}) - 360
