@@ -158,7 +158,11 @@ func (x *checker) run(ctx context.Context, info RunInfo) error {
 	if f.Counts() != info.Counts || f.listed != info.Listed || f.events != info.Events || f.Span() != info.Span {
 		return r.damaged("run %d: its description and its events don't agree", info.ID)
 	}
-	if err := r.view(func(tx *bolt.Tx) error { return r.checkChunks(tx, &info) }); err != nil {
+	events := int64(0)
+	if err := r.view(func(tx *bolt.Tx) (err error) {
+		events, err = r.checkChunks(tx, &info)
+		return err
+	}); err != nil {
 		return err
 	}
 	ends := map[string]ProfileEnd{}
@@ -173,28 +177,32 @@ func (x *checker) run(ctx context.Context, info RunInfo) error {
 	if len(shares) != len(info.ByProfile) || len(shares) != len(info.Profiles) {
 		return r.damaged("run %d: its profiles and its events don't agree", info.ID)
 	}
+	addEvents(shares, events)
 	for i := range shares {
 		s := &shares[i]
-		if s.ProfileRun != info.ByProfile[i] || s.Name != info.Profiles[i] {
-			return r.damaged("run %d: what it says of profile %s and its events don't agree", info.ID, s.Name)
-		}
 		if err := x.share(&info, f, s); err != nil {
 			return err
+		}
+		if info.Bytes() == 0 {
+			s.Bytes = 0 // nobody counted
+		}
+		if s.ProfileRun != info.ByProfile[i] || s.Name != info.Profiles[i] {
+			return r.damaged("run %d: what it says of profile %s and its events don't agree", info.ID, s.Name)
 		}
 	}
 	return nil
 }
 
 // checkChunks checks that there are no chunks but those that are named, and that
-// they follow each other.
-func (r *Repository) checkChunks(tx *bolt.Tx, info *RunInfo) error {
+// they follow each other. It returns how much they take.
+func (r *Repository) checkChunks(tx *bolt.Tx, info *RunInfo) (size int64, err error) {
 	parts, err := r.parts(tx, info)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	part, err := r.part(tx, info.ID, bucketEvents)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	n, next := 0, uint64(0)
 	err = part.ForEach(func(key, value []byte) error {
@@ -204,13 +212,14 @@ func (r *Repository) checkChunks(tx *bolt.Tx, info *RunInfo) error {
 		}
 		next += d.uvarint()
 		n++
+		size += int64(len(value))
 		return nil
 	})
 	if err == nil && (next != info.Events || n != len(parts.chunks)) {
 		err = r.damaged("run %d: %d events in %d chunks instead of %d in %d", info.ID, next, n, info.Events,
 			len(parts.chunks))
 	}
-	return err
+	return size, err
 }
 
 // share checks what is stored of a run and a profile, and brings what the runs come
@@ -234,6 +243,7 @@ func (x *checker) share(info *RunInfo, f *fold, s *share) error {
 		}
 		s.number(numbers)
 		for i, block := range blocks {
+			s.Bytes += int64(len(block))
 			raw, err := x.r.codec.unpack(block, nil)
 			if err != nil || !bytes.Equal(raw, s.block(i*blockTests)) {
 				return x.r.damaged("run %d: its tests and its events don't agree", info.ID)

@@ -129,7 +129,7 @@ func FuzzValues(f *testing.F) {
 	c := catalog{next: 9, tests: 5, leases: reference{true, 7}, runs: []runRef{{0, 1}, {3, 2}},
 		profiles: []profileRef{{name: "a", since: 2, runs: 2, last: 3, tests: 5, full: true, failed: 1,
 			failing: reference{true, 3}}, {name: "b", last: -1}}}
-	p := parts{[]chunkRef{{0, 1}, {7, 2}}, map[string][]uint32{"a": {1, 2}, "b": {}}}
+	p := parts{[]chunkRef{{first: 0, sum: 1}, {first: 7, sum: 2}}, map[string][]uint32{"a": {1, 2}, "b": {}}}
 	g := progress{8, 2, 77, reference{true, 5}}
 	set := []failingEntry{{1, Failing{Run: 2, Status: protocol.StatusFail, LastSeq: 4}}, {4, Failing{NotRun: "lost"}}}
 	history := []said{{1, 3, 0}, {2, saidAgain | 6, 3}, {9, saidOpen, 0}}

@@ -24,10 +24,14 @@ func (r *Repository) finish(info *RunInfo, f *fold, chunks []chunkRef, ends map[
 	shares := f.shares(info, ends)
 	info.Partial = info.Partial || info.State != Finished
 	info.Profiles, info.ByProfile = nil, nil
+	events := int64(0)
+	for _, c := range chunks {
+		events += int64(c.size)
+	}
+	addEvents(shares, events)
 	var ids []string
 	for _, s := range shares {
 		info.Profiles = append(info.Profiles, s.Name)
-		info.ByProfile = append(info.ByProfile, s.ProfileRun)
 		info.Partial = info.Partial || s.Partial
 		ids = append(ids, s.ids()...)
 	}
@@ -51,6 +55,7 @@ func (r *Repository) finish(info *RunInfo, f *fold, chunks []chunkRef, ends map[
 				if p.columns[s.Name], err = r.putTests(run, info.ID, s); err != nil {
 					return fmt.Errorf("profile %s: %w", s.Name, err)
 				}
+				info.ByProfile = append(info.ByProfile, s.ProfileRun)
 			}
 			return errors.Join(run.Put(keyParts, p.encode(info.ID)), run.Delete(keyProgress), r.putInfo(tx, c, info))
 		})
@@ -99,6 +104,7 @@ func (r *Repository) putTests(run *bolt.Bucket, id int, s *share) ([]uint32, err
 	for first := 0; first < len(s.tests); first += blockTests {
 		value := r.codec.pack(nil, s.block(first))
 		n := len(sums)
+		s.Bytes += int64(len(value))
 		if err := b.Put(be64(uint64(n)), value); err != nil {
 			return nil, fmt.Errorf("columns of tests: %w", err)
 		}

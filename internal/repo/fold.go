@@ -125,8 +125,9 @@ func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
 			i = len(all)
 			at[name] = i
 			end := ends[name]
-			all = append(all, share{ProfileRun: ProfileRun{name, info.Partial || end.Partial || info.State != Finished,
-				event.Counts{Interrupted: f.Interrupted()}}, listing: end.Listing})
+			all = append(all, share{ProfileRun: ProfileRun{Name: name,
+				Partial: info.Partial || end.Partial || info.State != Finished,
+				Counts:  event.Counts{Interrupted: f.Interrupted()}}, listing: end.Listing})
 		}
 		return i
 	}
@@ -154,6 +155,25 @@ func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
 		return all
 	}
 	return said
+}
+
+// addEvents adds to what the shares of a run take what its events take, which is
+// divided as their tests are; without any the first has all.
+func addEvents(shares []share, bytes int64) {
+	all, some, given := 0, 0, int64(0)
+	for _, s := range shares {
+		all += len(s.tests)
+	}
+	for i := range shares {
+		s := &shares[i]
+		some += len(s.tests)
+		upTo := bytes
+		if some < all {
+			upTo = bytes / int64(all) * int64(some)
+		}
+		s.Bytes += upTo - given
+		given = upTo
+	}
 }
 
 // profileName returns the name of the profile that an event or a test has.

@@ -69,6 +69,19 @@ type ProfileRun struct {
 	Name    string
 	Partial bool // it updates the failing set instead of replacing it
 	Counts  event.Counts
+	// Bytes is how much its events and tests take in the repository's file. The events of
+	// several profiles lie together: of these it has its part in the number of tests. It is 0 in
+	// runs of an earlier version of testr.
+	Bytes int64
+}
+
+// Bytes is how much the run takes in the repository's file, but for what it has in common
+// with others; 0 while it goes on.
+func (i RunInfo) Bytes() (sum int64) {
+	for _, p := range i.ByProfile {
+		sum += p.Bytes
+	}
+	return sum
 }
 
 // Profile returns what the run says about a profile, and whether it says anything.
@@ -116,6 +129,7 @@ type storedProfile struct {
 	Name    string       `json:"name"`
 	Partial bool         `json:"partial,omitempty"`
 	Counts  storedCounts `json:"counts"`
+	Bytes   int64        `json:"bytes,omitempty"`
 }
 
 type storedCounts struct {
@@ -138,7 +152,7 @@ func (i *RunInfo) encode() ([]byte, error) {
 	s := storedInfo{i.State, i.Start, i.End, i.Partial, i.Listed, i.Command, i.Selection, i.Random, i.Seed, i.Host,
 		i.User, i.Revision, i.Dirty, i.Why, i.Profiles, i.Events, storedCounts(i.Counts), int64(i.Span), nil}
 	for _, p := range i.ByProfile {
-		s.ByProfile = append(s.ByProfile, storedProfile{p.Name, p.Partial, storedCounts(p.Counts)})
+		s.ByProfile = append(s.ByProfile, storedProfile{p.Name, p.Partial, storedCounts(p.Counts), p.Bytes})
 	}
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -158,7 +172,7 @@ func decodeInfo(id int, text []byte) (RunInfo, error) {
 	i := RunInfo{id, s.State, s.Start, s.End, s.Partial, s.Listed, s.Command, s.Selection, s.Random, s.Seed, s.Host,
 		s.User, s.Revision, s.Dirty, s.Why, s.Profiles, s.Events, event.Counts(s.Counts), time.Duration(s.Span), nil}
 	for _, p := range s.ByProfile {
-		i.ByProfile = append(i.ByProfile, ProfileRun{p.Name, p.Partial, event.Counts(p.Counts)})
+		i.ByProfile = append(i.ByProfile, ProfileRun{p.Name, p.Partial, event.Counts(p.Counts), p.Bytes})
 	}
 	return i, nil
 }

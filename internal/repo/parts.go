@@ -54,10 +54,11 @@ type parts struct {
 type chunkRef struct {
 	first uint64 // number of its first event
 	sum   uint32
+	size  int // of the stored form; 0 in what was read of parts
 }
 
 func referChunk(run int, first uint64, value []byte) chunkRef {
-	return chunkRef{first, checksum(placeOfChunk(run, first), value)}
+	return chunkRef{first, checksum(placeOfChunk(run, first), value), len(value)}
 }
 
 func placeOfChunk(run int, first uint64) string {
@@ -99,7 +100,7 @@ func decodeParts(run int, value []byte) (*parts, error) {
 	last := uint64(0)
 	for n := d.length(); n > 0 && !d.bad; n-- {
 		last += d.uvarint()
-		p.chunks = append(p.chunks, chunkRef{last, d.uint32()})
+		p.chunks = append(p.chunks, chunkRef{first: last, sum: d.uint32()})
 	}
 	for n := d.length(); n > 0 && !d.bad; n-- {
 		profile := d.string()

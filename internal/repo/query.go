@@ -325,7 +325,7 @@ type Stats struct {
 	Tests    int           // that were ever seen; of a profile: see Profile
 	Outcomes int           // of all runs together
 	Time     time.Duration // that the runs took together
-	Bytes    int64         // size of the file; 0 for a profile
+	Bytes    int64         // size of the file; of a profile: what its runs take in it
 
 	ByProfile map[string]Stats // nil for a profile
 }
@@ -347,6 +347,7 @@ func (r *Repository) Stats() (Stats, error) {
 				of.Runs++
 				of.Outcomes += p.Counts.Tests
 				of.Time += info.Duration()
+				of.Bytes += p.Bytes
 				s.ByProfile[p.Name] = of
 			}
 		}

@@ -218,8 +218,8 @@ func TestRun(t *testing.T) {
 		Selection: []string{"--failing", "x"}, Random: true, Seed: 1<<64 - 1,
 		Span:   49 * time.Millisecond,
 		Counts: event.Counts{Asked: 3, Tests: 3, Passed: 1, Skipped: 1, Failed: 2}}
-	want.ByProfile = []ProfileRun{{DefaultProfile, false, event.Counts{Asked: 3, Tests: 3, Passed: 1, Skipped: 1,
-		Failed: 2}}}
+	want.ByProfile = []ProfileRun{{Name: DefaultProfile, Bytes: takes(t, r, 0),
+		Counts: event.Counts{Asked: 3, Tests: 3, Passed: 1, Skipped: 1, Failed: 2}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Close: -want +got:\n%s", diff)
 	}

@@ -163,7 +163,7 @@ func oldInfo(id int, value []byte) (RunInfo, error) {
 		return RunInfo{}, fmt.Errorf("description of run %d: it has %d profiles", id, len(info.Profiles))
 	}
 	if info.State != Running {
-		info.ByProfile = []ProfileRun{{info.Profiles[0], info.Partial, info.Counts}}
+		info.ByProfile = []ProfileRun{{Name: info.Profiles[0], Partial: info.Partial, Counts: info.Counts}}
 	}
 	return info, nil
 }
@@ -229,12 +229,16 @@ func (u *upgrade) readTests(run *bolt.Bucket, old *oldRun) error {
 	if b == nil {
 		return u.r.damaged("run %d has no tests of %s", id, profile)
 	}
-	sums, asked := []uint32{}, 0
+	sums, asked, size := []uint32{}, 0, &old.info.ByProfile[0].Bytes
+	for _, c := range old.parts.chunks {
+		*size += int64(c.size)
+	}
 	err := b.ForEach(func(key, value []byte) error {
 		if !bytes.Equal(key, be64(uint64(len(sums)))) {
 			return u.r.damaged("run %d: tests have the key %x", id, key)
 		}
 		sums = append(sums, checksum(placeOfColumns(id, profile, len(sums)), value))
+		*size += int64(len(value))
 		raw, err := u.r.codec.unpack(value, nil)
 		if err != nil {
 			return u.r.damaged("run %d: %v", id, err)

@@ -47,6 +47,7 @@ type RunWriter struct {
 	tail chunk   // likewise: the events of the last chunk, which isn't full
 
 	chunks   []chunkRef // likewise: those that are full
+	last     chunkRef   // likewise: that of tail, as it was last stored
 	progress progress   // likewise
 
 	wake chan struct{} // something waits for its commit, or the run is to be closed
@@ -358,7 +359,8 @@ func (w *RunWriter) commit(group []slab) (stored int, err error) {
 	var tail []byte
 	if w.tail.count > 0 {
 		tail = w.tail.value(w.r.codec)
-		p.tail = reference{true, referChunk(w.info.ID, w.tail.first, tail).sum}
+		w.last = referChunk(w.info.ID, w.tail.first, tail)
+		p.tail = reference{true, w.last.sum}
 	}
 	w.progress = p
 	folded := w.take(group, stored) // while the disk works
@@ -480,7 +482,7 @@ func (w *RunWriter) finish(end End) error {
 	w.info.State, w.info.End, w.info.Why = end.State, end.Time, end.Why
 	chunks := w.chunks
 	if w.progress.tail.there {
-		chunks = append(chunks, chunkRef{w.tail.first, w.progress.tail.sum})
+		chunks = append(chunks, w.last)
 	}
 	return w.r.finish(&w.info, w.fold, chunks, end.Profiles)
 }
