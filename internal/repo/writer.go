@@ -43,12 +43,14 @@ const (
 type RunWriter struct {
 	r    *Repository
 	info RunInfo // the committing goroutine's until that has ended, then Close's
-	fold *fold   // likewise, but for what take says
 	tail chunk   // likewise: the events of the last chunk, which isn't full
 
 	chunks   []chunkRef // likewise: those that are full
 	last     chunkRef   // likewise: that of tail, as it was last stored
 	progress progress   // likewise
+
+	folded chan struct{} // likewise: closed when fold has what take gave it; nil before that
+	fold   *fold         // of the goroutine that take starts; once that is joined, likewise
 
 	wake chan struct{} // something waits for its commit, or the run is to be closed
 	full chan struct{} // the group in the making shouldn't wait any longer
@@ -270,7 +272,10 @@ func (w *RunWriter) Sync() error {
 func (w *RunWriter) commitGroups() {
 	defer close(w.over)
 	known := w.r.warmIDs()
-	defer func() { <-known }()
+	defer func() {
+		<-known
+		w.join()
+	}()
 	timer := time.NewTimer(groupDelay)
 	defer timer.Stop()
 	for range w.wake {
@@ -363,8 +368,7 @@ func (w *RunWriter) commit(group []slab) (stored int, err error) {
 		p.tail = reference{true, w.last.sum}
 	}
 	w.progress = p
-	folded := w.take(group, stored) // while the disk works
-	defer func() { <-folded }()
+	w.take(group, stored)
 	failed := w.r.update(func(tx *bolt.Tx) error {
 		run := tx.Bucket(bucketRuns).Bucket(be64(uint64(w.info.ID)))
 		chunks := run.Bucket(bucketEvents)
@@ -388,10 +392,12 @@ func (w *RunWriter) commit(group []slab) (stored int, err error) {
 	return stored, err
 }
 
-// take brings the fold up to date with the first events of a group, so many, in a
-// goroutine of its own. The fold is that one's until the channel is closed.
-func (w *RunWriter) take(group []slab, n int) (done <-chan struct{}) {
+// take gives the fold the first events of a group, so many, in a goroutine of its own: while
+// the disk works, and after that, if there is much. It waits for that of the group before.
+func (w *RunWriter) take(group []slab, n int) {
+	w.join()
 	folded := make(chan struct{})
+	w.folded = folded
 	go func() {
 		defer close(folded)
 		for e := range eventsOf(group) {
@@ -401,7 +407,13 @@ func (w *RunWriter) take(group []slab, n int) (done <-chan struct{}) {
 			w.fold.take(*e)
 		}
 	}()
-	return folded
+}
+
+// join waits until the fold has everything that take gave it.
+func (w *RunWriter) join() {
+	if w.folded != nil {
+		<-w.folded
+	}
 }
 
 // eventsOf goes through the events of a group.
