@@ -136,7 +136,7 @@ func (r *crashRun) packet(t *testing.T, p *protocol.Packet) {
 
 // wantStored wants everything that a command printed before it was killed to be
 // in its run, and the run to say how far it came.
-func (c *crashing) wantStored(info repo.RunInfo, res result, subunit bool) {
+func (c *crashing) wantStored(info repo.RunInfo, res result, subunit, killed bool) {
 	c.t.Helper()
 	run := c.events(info)
 	if subunit {
@@ -156,7 +156,7 @@ func (c *crashing) wantStored(info repo.RunInfo, res result, subunit bool) {
 		all = len(run.asked)
 	}
 	switch {
-	case res.status != 128+9:
+	case !killed:
 		c.tally.Late++
 		if info.State != repo.Finished {
 			c.t.Errorf("run %d came to its end, and is %v", info.ID, info.State)

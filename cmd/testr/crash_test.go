@@ -35,8 +35,8 @@ func crashes(t *testing.T) (kills int, seed uint64) {
 }
 
 // TestCrash is F1, F2 and the first two promises of the repository: supervisors
-// are killed at moments that a seed chooses, in init, run, run --resume, load,
-// and while they close a run. Afterwards the repository opens as it is, and
+// are killed at moments that a seed chooses, in init, run, run --resume, load, as
+// daemons that make somebody's run, and while they close a run. Afterwards the repository opens as it is, and
 // has everything that was printed; nobody is left; and what goes on from there
 // runs what has no outcome, and nothing else.
 //
@@ -62,6 +62,7 @@ func TestCrash(t *testing.T) {
 // crashTally is what became of all kills, so that one sees that they hit.
 type crashTally struct {
 	Kills   int
+	Daemons int           // of Kills: those of a daemon
 	Early   int           // before there was a run
 	Within  int           // while there were tests without an outcome
 	Closing int           // when all had one
@@ -201,8 +202,9 @@ func (c *crashing) moment(takes time.Duration, prints int) moment {
 	return moment{1 + c.rnd.IntN(prints+1), some(takes / 40)}
 }
 
-// kill starts a command and kills it, if it hasn't ended by then.
-func (c *crashing) kill(cmd *exec.Cmd, when moment) result {
+// kill starts a command and kills it, if it hasn't ended by then, or the daemon that
+// does its work.
+func (c *crashing) kill(cmd *exec.Cmd, daemon *background, when moment) result {
 	c.t.Helper()
 	out := &tripwire{tap: newTap(), left: when.printed, tripped: make(chan struct{})}
 	errOut := newTap()
@@ -222,10 +224,18 @@ func (c *crashing) kill(cmd *exec.Cmd, when moment) result {
 			}
 		case <-over:
 		}
-		_ = cmd.Process.Kill() // which knows whether it has been waited for
+		if daemon != nil {
+			_ = daemon.Process.Kill()
+		} else {
+			_ = cmd.Process.Kill() // which knows whether it has been waited for
+		}
 	}()
 	err := cmd.Wait()
 	close(over)
+	if daemon != nil {
+		wantNoPanic(c.t, "the daemon", daemon.wait().err)
+		c.tally.Daemons++
+	}
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		c.t.Fatalf("%v: %v", cmd.Args, err)
 	}
@@ -258,7 +268,7 @@ func (w *tripwire) trip() {
 // killInit kills testr while it makes a repository: there is one, or there is
 // none.
 func (c *crashing) killInit() {
-	c.kill(c.command("testr", "init"), moment{later: time.Duration(c.rnd.Float64() * 1.2 * float64(c.whole.init))})
+	c.kill(c.command("testr", "init"), nil, moment{later: time.Duration(c.rnd.Float64() * 1.2 * float64(c.whole.init))})
 	if c.exists(repositoryFile) {
 		c.check()
 		return
@@ -273,10 +283,10 @@ func (c *crashing) killInit() {
 func (c *crashing) killLoad() {
 	cmd := c.command("testr", "load")
 	cmd.Stdin = strings.NewReader(c.whole.stream)
-	res := c.kill(cmd, c.moment(c.whole.run/4, c.whole.text))
+	res := c.kill(cmd, nil, c.moment(c.whole.run/4, c.whole.text))
 	info := c.latest()
 	if info.ID == c.runs {
-		c.wantStored(info, res, false)
+		c.wantStored(info, res, false, res.status == 128+9)
 		c.runs++
 	} else if res.out != "" {
 		c.t.Errorf("something was printed, and there is no run:\n%s", res.out)
@@ -291,7 +301,13 @@ func (c *crashing) killRun(args []string) {
 	if subunit {
 		args, prints = append(args, "--subunit"), len(c.whole.stream)
 	}
-	res := c.kill(c.command("testr", args...), c.moment(c.whole.run, int(part*float64(prints))))
+	killed := 128 + 9
+	var daemon *background
+	if c.rnd.IntN(4) == 0 {
+		daemon = c.daemon()
+		killed = statusError
+	}
+	res := c.kill(c.command("testr", args...), daemon, c.moment(c.whole.run, int(part*float64(prints))))
 	c.wantNobodyHere()
 	info := c.latest()
 	if info.ID < c.runs {
@@ -301,7 +317,7 @@ func (c *crashing) killRun(args []string) {
 		}
 		return
 	}
-	c.wantStored(info, res, subunit)
+	c.wantStored(info, res, subunit, res.status == killed)
 	if info.Counts.Asked > 0 {
 		c.wantAsked(info)
 	}
