@@ -10,14 +10,13 @@ func mutants() []mutant {
 func storing() []mutant {
 	return []mutant{
 		{name: "shown-before-commit", pkg: "repo", edits: []edit{
-			{"writer.go", "good, err := w.commit(events)",
-				"w.mu.Lock()\nif len(events) > 0 {\nw.remember(group{events, size})\nw.tell()\n}\nw.mu.Unlock()\n" +
-					"good, err := w.commit(events)"},
-			{"writer.go", "if good > 0 {", "if good < 0 {"},
+			{"writer.go", "good, err := w.commit(group)",
+				"n := 0\nfor range eventsOf(group) {\nn++\n}\nw.mu.Lock()\nw.remember(group, n)\nw.tell()\nw.mu.Unlock()\n" +
+					"_, err := w.commit(group)"},
+			{"writer.go", "w.remember(group, good)", ""},
 		}, tests: "TestNothingBeforeCommit"},
 		{name: "synced-before-commit", pkg: "repo", edits: []edit{
-			{"writer.go", "for upTo := w.next; w.stored < upTo && w.err == nil; {",
-				"for upTo := w.next; w.stored+uint64(len(w.pending)) < upTo && w.err == nil; {"},
+			{"writer.go", "for upTo := w.next; w.stored < upTo", "for upTo := w.stored; w.stored < upTo"},
 		}, tests: "TestFailingCommit"},
 		{name: "cursor-skips-what-it-missed", pkg: "repo", edits: []edit{
 			{"cursor.go", "return nil, nil, nil\n", "return w.recent[0].events, nil, nil\n"},
