@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -18,6 +19,7 @@ const maxRaw = 64 << 20
 type codec struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
+	raw sync.Pool // *[]byte: what unpackFor unpacks to
 }
 
 func newCodec() *codec {
@@ -26,7 +28,7 @@ func newCodec() *codec {
 		zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true))
 	dec, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw),
 		zstd.WithDecodeAllCapLimit(true))
-	return &codec{enc, dec}
+	return &codec{enc: enc, dec: dec}
 }
 
 func (c *codec) close() { c.dec.Close() }
@@ -55,4 +57,20 @@ func (c *codec) unpack(b, dst []byte) ([]byte, error) {
 		return nil, errors.New("packed value: shorter than it says")
 	}
 	return raw, nil
+}
+
+// unpackFor has use look at what pack was given. It is in memory that is used again
+// afterwards.
+func (c *codec) unpackFor(b []byte, use func(raw []byte) error) error {
+	buf, _ := c.raw.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer c.raw.Put(buf)
+	raw, err := c.unpack(b, *buf)
+	if err != nil {
+		return err
+	}
+	*buf = raw
+	return use(raw)
 }

@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -185,20 +186,28 @@ func (r *Repository) decodeIDs(first uint64, value []byte) ([]string, error) {
 	if err != nil {
 		return nil, r.damaged("%v", err)
 	}
-	raw, err := r.codec.unpack(packed, nil)
-	if err != nil {
+	var ids []string
+	if err := r.codec.unpackFor(packed, func(raw []byte) (err error) {
+		ids, err = readIDs(raw)
+		return err
+	}); err != nil {
 		return nil, r.damaged("%s: %v", placeOfIDs(first), err)
 	}
+	return ids, nil
+}
+
+// readIDs reads the ids of a block. They share one text: who keeps one keeps all.
+func readIDs(raw []byte) ([]string, error) {
 	d := decoder{b: raw}
 	ids := make([]string, min(d.length(), blockIDs+1))
-	text := string(raw) // one for all: who keeps an id keeps the block
+	text := string(raw)
 	for i := range ids {
 		id := d.bytes()
 		end := len(raw) - len(d.b)
 		ids[i] = text[end-len(id) : end]
 	}
 	if d.bad || len(d.b) > 0 || len(ids) == 0 || len(ids) > blockIDs {
-		return nil, r.damaged("%s: can't be read", placeOfIDs(first))
+		return nil, errors.New("can't be read")
 	}
 	return ids, nil
 }

@@ -28,8 +28,9 @@ const (
 	// maxProfile is how long a profile's name may be.
 	maxProfile = 1024
 
-	// maxRecent is how much of what was committed stays in memory for cursors.
-	maxRecent = 4 << 20
+	// maxRecent is how much of what was committed stays in memory for cursors: as much
+	// as two of the largest groups, so that who is busy with one doesn't miss the next.
+	maxRecent = 2 * maxPending
 
 	// maxSlab is how many events stand in one piece of memory: of larger pieces, what
 	// was outgrown costs more than all else that is done with an event.
