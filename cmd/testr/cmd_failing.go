@@ -49,11 +49,7 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 	if err := o.stream.check(env); err != nil {
 		return err
 	}
-	cfg, err := env.someConfig()
-	if err != nil {
-		return err
-	}
-	r, err := env.openToRead(ctx)
+	r, err := env.openWithConfig(ctx)
 	if err != nil {
 		return err
 	}
@@ -62,7 +58,7 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 	if err != nil {
 		return err
 	}
-	profiles, err := o.profiles.among(cfg, stored)
+	profiles, err := o.profiles.among(r.cfg, stored)
 	if err != nil {
 		return err
 	}

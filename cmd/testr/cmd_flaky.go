@@ -46,12 +46,12 @@ With a TEST, shows what each run said of it.`,
 }
 
 func runFlaky(ctx context.Context, env *environment, test string, o flakyOptions) (err error) {
-	r, err := env.openToRead(ctx)
+	r, err := env.openWithConfig(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	profile, err := oneProfile(env, r, o.profile.value)
+	profile, err := oneProfile(r, o.profile.value)
 	if err != nil {
 		return err
 	}
@@ -87,11 +87,7 @@ func runFlaky(ctx context.Context, env *environment, test string, o flakyOptions
 
 // oneProfile is the profile that a command is about which is about one: the one that
 // was chosen, or else the only one.
-func oneProfile(env *environment, r repo.Queries, chosen string) (string, error) {
-	cfg, err := env.someConfig()
-	if err != nil {
-		return "", err
-	}
+func oneProfile(r *reader, chosen string) (string, error) {
 	stored, err := storedProfiles(r)
 	if err != nil {
 		return "", err
@@ -100,7 +96,7 @@ func oneProfile(env *environment, r repo.Queries, chosen string) (string, error)
 	if chosen != "" {
 		o.names = nameList{chosen}
 	}
-	profiles, err := o.among(cfg, stored)
+	profiles, err := o.among(r.cfg, stored)
 	switch {
 	case err != nil:
 		return "", err

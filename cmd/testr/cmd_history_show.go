@@ -41,7 +41,7 @@ func runHistoryShow(ctx context.Context, env *environment, run int, o viewOption
 	if err := o.check(env); err != nil {
 		return err
 	}
-	r, err := env.openToRead(ctx)
+	r, err := env.openWithConfig(ctx)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"testr/internal/config"
 	"testr/internal/event"
 	"testr/internal/repo"
 	"testr/internal/report"
@@ -70,7 +69,7 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 		return usage(errors.New("--follow: a run is followed with all of its profiles, and as it is shown; " +
 			"leave --profile and --json out"))
 	}
-	r, err := env.openToRead(ctx)
+	r, err := env.openWithConfig(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,12 +112,9 @@ func (o *lastOptions) last(r repo.Queries) (repo.RunInfo, error) {
 
 // showRun shows a run that is over. People are told what it came to by the exit
 // status, too.
-func showRun(ctx context.Context, env *environment, r repo.Queries, info repo.RunInfo, o viewOptions) error {
-	cfg, err := env.someConfig()
+func showRun(ctx context.Context, env *environment, r *reader, info repo.RunInfo, o viewOptions) error {
+	info, err := o.of(r, info)
 	if err != nil {
-		return err
-	}
-	if info, err = o.of(cfg, info); err != nil {
 		return err
 	}
 	info.Counts.Interrupted = info.State == repo.Interrupted
@@ -137,15 +133,15 @@ func showRun(ctx context.Context, env *environment, r repo.Queries, info repo.Ru
 			return unlessGone(err)
 		}
 	}
-	return explainRun(env, r, info, cfg.FilterTags)
+	return explainRun(env, r, info, r.cfg.FilterTags)
 }
 
 // of is a run with nothing but the profiles that were chosen, if some were.
-func (o *viewOptions) of(cfg *config.Config, info repo.RunInfo) (repo.RunInfo, error) {
+func (o *viewOptions) of(r *reader, info repo.RunInfo) (repo.RunInfo, error) {
 	if !o.profiles.chosen() {
 		return info, nil
 	}
-	profiles, err := o.profiles.among(cfg, info.Profiles)
+	profiles, err := o.profiles.among(r.cfg, info.Profiles)
 	if err != nil {
 		return info, err
 	}
@@ -218,25 +214,22 @@ func cutShort() event.Event {
 
 // followRun shows the run that goes on, as whoever runs it sees it, and judges it
 // once it is over. Where its supervisor is killed it ends, too.
-func followRun(ctx context.Context, env *environment, r repo.Queries, info repo.RunInfo, o streamOptions) error {
-	cfg, err := env.someConfig()
-	if err != nil {
-		return err
-	}
+func followRun(ctx context.Context, env *environment, r *reader, info repo.RunInfo, o streamOptions) error {
 	outcomes := event.NewOutcomes()
 	var text *textOutput
 	var out output
 	if o.subunit {
 		out = newSubunitOutput(env, o)
 	} else {
-		text = newTextOutput(env, report.TextOptions{FilterTags: cfg.FilterTags, Routes: true,
+		text = newTextOutput(env, report.TextOptions{FilterTags: r.cfg.FilterTags, Routes: true,
 			Host: info.Host, Elsewhere: info.Host != thisHost()})
 		out = text
 	}
 	if err := replay(ctx, r, info.ID, followed{out, outcomes}); err != nil {
 		return unlessGone(err)
 	}
-	if info, err = r.Run(info.ID); err != nil {
+	info, err := r.Run(info.ID)
+	if err != nil {
 		return err
 	}
 	outcomes.Finish()

@@ -87,16 +87,6 @@ func loaded(ctx context.Context, res runner.Result, err error) error {
 	return judge(res.Outcomes.Counts())
 }
 
-// someConfig is the configuration, where there is one: a stream can be loaded, and a
-// repository asked, without.
-func (e *environment) someConfig() (*config.Config, error) {
-	cfg, err := e.loadConfig()
-	if errors.Is(err, config.ErrNotFound) {
-		return &config.Config{}, nil
-	}
-	return cfg, err
-}
-
 // labels are what says to which profile a packet belongs.
 func (o *loadOptions) labels(cfg *config.Config) (runner.Labels, error) {
 	labels := runner.Labels{Profiles: event.NewProfiles(cfg.ProfileTags())}

@@ -39,11 +39,7 @@ type knownProfile struct {
 }
 
 func runProfiles(ctx context.Context, env *environment, asJSON bool) (err error) {
-	cfg, err := env.someConfig()
-	if err != nil {
-		return err
-	}
-	r, err := env.openToRead(ctx)
+	r, err := env.openWithConfig(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,7 +48,7 @@ func runProfiles(ctx context.Context, env *environment, asJSON bool) (err error)
 	if err != nil {
 		return err
 	}
-	profiles := knownProfiles(cfg, stored)
+	profiles := knownProfiles(r.cfg, stored)
 	if asJSON {
 		return writeProfiles(env, profiles)
 	}

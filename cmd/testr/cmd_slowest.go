@@ -40,11 +40,7 @@ func newSlowestCommand(env *environment) *cli.Command {
 }
 
 func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err error) {
-	cfg, err := env.someConfig()
-	if err != nil {
-		return err
-	}
-	r, err := env.openToRead(ctx)
+	r, err := env.openWithConfig(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,7 +52,7 @@ func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err er
 	if err != nil {
 		return err
 	}
-	profiles, err := o.profiles.among(cfg, namesOf(stored))
+	profiles, err := o.profiles.among(r.cfg, namesOf(stored))
 	if err != nil {
 		return err
 	}

@@ -118,6 +118,16 @@ func (e *environment) loadConfig() (*config.Config, error) {
 	return cfg, nil
 }
 
+// someConfig is the configuration, where there is one: a stream can be loaded, and a
+// repository asked, without.
+func (e *environment) someConfig() (*config.Config, error) {
+	cfg, err := e.loadConfig()
+	if errors.Is(err, config.ErrNotFound) {
+		return &config.Config{}, nil
+	}
+	return cfg, err
+}
+
 // openToRead finds out who answers questions about the repository: the process
 // that writes to it, or else the file. When ctx ends, they end with its cause.
 func (e *environment) openToRead(ctx context.Context) (*api.Reader, error) {
@@ -126,6 +136,26 @@ func (e *environment) openToRead(ctx context.Context) (*api.Reader, error) {
 		return nil, err
 	}
 	return api.Open(ctx, root)
+}
+
+// reader answers questions about the repository, some of which are about what the
+// configuration has, too. That is empty where there is none.
+type reader struct {
+	*api.Reader
+	cfg *config.Config
+}
+
+// openWithConfig is openToRead for commands that look into the configuration.
+func (e *environment) openWithConfig(ctx context.Context) (*reader, error) {
+	cfg, err := e.someConfig()
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.openToRead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &reader{r, cfg}, nil
 }
 
 // held is a repository that this process has open for writing, and the socket on
