@@ -114,7 +114,7 @@ func unknownCommand(commands []*cli.Command, parents []string, name string) erro
 // noArguments is for commands that take none.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usage(fmt.Errorf("unexpected arguments: %s", strings.Join(c.Args().Slice(), " ")))
+		return usage(seeHelp(c, fmt.Errorf("unexpected arguments: %s", strings.Join(c.Args().Slice(), " "))))
 	}
 	return nil
 }

@@ -273,7 +273,6 @@ func (e *environment) hints(err error) []string {
 		busy     *repo.BusyError
 		format   *repo.FormatError
 		damaged  *repo.DamagedError
-		ex       *exit
 		notFound = errors.Is(err, config.ErrNotFound)
 	)
 	switch {
@@ -302,8 +301,6 @@ func (e *environment) hints(err error) []string {
 	case errors.As(err, &damaged):
 		out = append(out, "move the directory "+repo.DirName+` away and run "testr init"; `+
 			"what the file still has may be read from a copy")
-	case errors.As(err, &ex) && ex.status == statusUsage:
-		out = append(out, `"testr help" lists the commands, "testr help COMMAND" the options`)
 	case notFound:
 		out = append(out, strings.TrimSpace(config.Suggest(e.here)))
 	}

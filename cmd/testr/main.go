@@ -5,10 +5,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -131,8 +133,7 @@ func globalFlags(env *environment) []cli.Flag {
 	}
 }
 
-// exit is an error that stands for an exit status. Reported says that people
-// know already.
+// exit is an error that stands for an exit status.
 type exit struct {
 	status int
 	err    error // nil: there is nothing to say
@@ -163,7 +164,21 @@ var errFailed = &exit{status: statusFailed}
 // usage makes an error of the person's.
 func usage(err error) error { return &exit{status: statusUsage, err: err} }
 
-func usageError(_ *cli.Context, err error, _ bool) error { return usage(err) }
+// usageError is what the library has against an option. What is wrong with a value is
+// said by those who read it, all but those of the library's own.
+func usageError(c *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	if strings.HasPrefix(text, "invalid value ") && !strings.HasSuffix(text, ": parse error") {
+		return usage(err)
+	}
+	return usage(seeHelp(c, err))
+}
+
+// seeHelp adds to an error where the options and arguments of its command are told.
+func seeHelp(c *cli.Context, err error) error {
+	name := strings.TrimPrefix(c.Command.HelpName, c.App.Name)
+	return &runner.HintError{Err: err, Hint: fmt.Sprintf("see %q", c.App.Name+" help"+name)}
+}
 
 // exitStatus is the one place that knows what each end means to the shell.
 func exitStatus(err error) int {
