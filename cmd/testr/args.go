@@ -111,10 +111,19 @@ func unknownCommand(commands []*cli.Command, parents []string, name string) erro
 	return err
 }
 
-// noArguments is for commands that take none.
-func noArguments(c *cli.Context) error {
-	if c.Args().Present() {
-		return usage(seeHelp(c, fmt.Errorf("unexpected arguments: %s", strings.Join(c.Args().Slice(), " "))))
+// arguments has a command refuse what its ArgsUsage says nothing of: arguments, and
+// those for a test command, behind "--".
+func arguments(env *environment, cmd *cli.Command) cli.ActionFunc {
+	act := cmd.Action
+	ours, _, forTests := strings.Cut(cmd.ArgsUsage, "--")
+	return func(c *cli.Context) error {
+		switch {
+		case ours == "" && c.Args().Present():
+			return usage(seeHelp(c, fmt.Errorf("unexpected arguments: %s", strings.Join(c.Args().Slice(), " "))))
+		case !forTests && len(env.rest) > 0:
+			return usage(fmt.Errorf("%s takes no arguments for the test command: unexpected -- %s",
+				c.Command.HelpName, strings.Join(env.rest, " ")))
+		}
+		return act(c)
 	}
-	return nil
 }

@@ -11,9 +11,6 @@ func newCommandsCommand(env *environment) *cli.Command {
 		Name:  "commands",
 		Usage: "list the commands",
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			rows := [][]string{{"command", "description"}}
 			for _, cmd := range c.App.Commands {
 				rows = append(rows, []string{cmd.Name, cmd.Usage})

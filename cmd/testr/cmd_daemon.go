@@ -33,9 +33,6 @@ interrupted, and instances are given back. Then the exit status is 0.`,
 				parseDuration)),
 		Subcommands: []*cli.Command{newDaemonStatusCommand(env), newDaemonStopCommand(env)},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runDaemon(c.Context, env, idle.pointer())
 		},
 	}
@@ -51,9 +48,6 @@ func newDaemonStatusCommand(env *environment) *cli.Command {
 The exit status is 0, or 3 if there is no daemon.`,
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Destination: &asJSON, Usage: "write a JSON document"}},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runDaemonStatus(c.Context, env, asJSON)
 		},
 	}
@@ -67,9 +61,6 @@ func newDaemonStopCommand(env *environment) *cli.Command {
 
 The exit status is 0, or 3 if there is no daemon.`,
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runDaemonStop(c.Context, env)
 		},
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -41,19 +40,13 @@ The exit status is 0 if tests can run, 2 if the configuration is wrong, 3 if
 something else can't work.`,
 		Flags: o.flags(),
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runDoctor(c.Context, env, o)
 		},
 	}
 }
 
 func runDoctor(ctx context.Context, env *environment, o doctorOptions) error {
-	switch {
-	case len(env.rest) > 0:
-		return usage(errors.New("doctor takes no arguments for the test command"))
-	case o.timeout <= 0:
+	if o.timeout <= 0 {
 		return usage(fmt.Errorf("--timeout %s is no time to wait", o.timeout.Round(time.Millisecond)))
 	}
 	root, err := env.root()

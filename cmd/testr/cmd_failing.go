@@ -37,9 +37,6 @@ The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`
 			jsonFlag(&o.json),
 		}),
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runFailing(c.Context, env, o)
 		},
 	}

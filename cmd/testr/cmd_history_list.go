@@ -34,9 +34,6 @@ to is that of all its profiles.`,
 			o.profile.flag("profile", "list the runs that have the profile `NAME`", parseName),
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runHistoryList(c.Context, env, o)
 		},
 	}

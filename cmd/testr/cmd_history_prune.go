@@ -28,9 +28,6 @@ repository anew without the room that nothing uses.`,
 			&cli.BoolFlag{Name: "compact", Destination: &o.compact, Usage: "make the file no larger than it has to be"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runHistoryPrune(c.Context, env, o)
 		},
 	}

@@ -23,9 +23,6 @@ func newInitCommand(env *environment) *cli.Command {
 		Description: `The repository is the directory ` + repo.DirName + `, beside the .testr.conf. It keeps every
 event of every run.`,
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runInit(c.Context, env)
 		},
 	}

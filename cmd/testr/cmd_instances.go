@@ -44,9 +44,6 @@ func newInstancesListCommand(env *environment) *cli.Command {
 			jsonFlag(&asJSON),
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runInstancesList(c.Context, env, asJSON)
 		},
 	}

@@ -53,9 +53,6 @@ unless it is followed.`,
 		Flags: append(o.flags(), &cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Destination: &o.follow,
 			Usage: "show the run that goes on, to its end"}),
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runLast(c.Context, env, o)
 		},
 	}

@@ -23,9 +23,6 @@ func newProfilesCommand(env *environment) *cli.Command {
 results of.`,
 		Flags: []cli.Flag{jsonFlag(&asJSON)},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runProfiles(c.Context, env, asJSON)
 		},
 	}

@@ -15,9 +15,6 @@ func newQuickstartCommand(env *environment) *cli.Command {
 		Name:  "quickstart",
 		Usage: "show how to begin",
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			_, err := fmt.Fprint(env.stdout, quickstart)
 			return unlessGone(err)
 		},

@@ -23,9 +23,6 @@ itself, with an ssh session as its stdin and stdout, where the section of an ins
 says relay=yes. It starts commands as it is told, and passes on what goes to them and
 comes from them. When the channel ends, all of them are killed.`,
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runRelay(c.Context, env)
 		},
 	}

@@ -31,9 +31,6 @@ func newSlowestCommand(env *environment) *cli.Command {
 			jsonFlag(&o.json),
 		),
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runSlowest(c.Context, env, o)
 		},
 	}

@@ -23,9 +23,6 @@ runs have, how long they took in all, and the size of the repository's file; and
 of it each profile has, if there are several.`,
 		Flags: []cli.Flag{jsonFlag(&asJSON)},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runStats(c.Context, env, asJSON)
 		},
 	}

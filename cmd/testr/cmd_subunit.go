@@ -37,9 +37,6 @@ func newToJSONCommand(env *environment) *cli.Command {
 		Name:  "to-json",
 		Usage: "turn a subunit stream, of version 1 or 2, into JSON, an event a line",
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			out := env.stdout
 			if _, ok := terminal(out); ok { // JSON itself escapes less than a terminal needs
 				out = report.NewEscapeWriter(out)
@@ -94,9 +91,6 @@ func new1To2Command(env *environment) *cli.Command {
 		Description: `Text beside tests becomes the file stdout of no test. What the stream gives no time for
 has none. A stream of version 2 stays one.`,
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			if err := notToTerminal(env); err != nil {
 				return err
 			}
@@ -123,9 +117,6 @@ func newFromJSONCommand(env *environment) *cli.Command {
 		Usage: "turn JSON, an event a line, into a subunit stream",
 		Flags: []cli.Flag{protocolFlag(&version)},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			if err := notToTerminal(env); err != nil {
 				return err
 			}

@@ -11,9 +11,6 @@ func newVersionCommand(env *environment) *cli.Command {
 		Name:  "version",
 		Usage: "print the version of testr",
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			_, err := fmt.Fprintf(env.stdout, "testr %s\n", version())
 			return unlessGone(err)
 		},

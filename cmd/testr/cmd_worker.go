@@ -34,9 +34,6 @@ func newWorkerGoCommand(env *environment) *cli.Command {
 				Usage: "keep test binaries in `DIR`, which other workers share"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runWorkerGo(c.Context, env, cfg)
 		},
 	}
@@ -58,9 +55,6 @@ func newWorkerTapCommand(env *environment) *cli.Command {
 			&cli.BoolFlag{Name: "list", Destination: &cfg.List, Usage: "list the scripts"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runWorkerTap(c.Context, env, cfg)
 		},
 	}

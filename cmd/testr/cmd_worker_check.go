@@ -28,9 +28,6 @@ docs/writing-a-worker.md.`,
 				Usage: "how long each step may take: `D`, such as 90s"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
-			}
 			return runWorkerCheck(c.Context, env, cfg)
 		},
 	}

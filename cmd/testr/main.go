@@ -118,6 +118,7 @@ func prepare(env *environment, commands []*cli.Command) {
 		if len(c.Subcommands) == 0 {
 			c.Flags = append(c.Flags, globalFlags(env)...)
 		}
+		c.Action = arguments(env, c)
 		prepare(env, c.Subcommands)
 	}
 }
