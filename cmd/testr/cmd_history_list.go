@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/api"
 	"testr/internal/repo"
 	"testr/internal/report"
 )
@@ -45,15 +46,9 @@ func runHistoryList(ctx context.Context, env *environment, o historyListOptions)
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	runs, err := r.Runs()
+	runs, err := listedRuns(env, r, o)
 	if err != nil {
 		return err
-	}
-	if o.profile.set {
-		runs = slices.DeleteFunc(runs, func(i repo.RunInfo) bool { return !slices.Contains(i.Profiles, o.profile.value) })
-	}
-	if o.limit.set && len(runs) > o.limit.value {
-		runs = runs[len(runs)-o.limit.value:]
 	}
 	switch {
 	case o.json:
@@ -74,6 +69,30 @@ func runHistoryList(ctx context.Context, env *environment, o historyListOptions)
 		rows = append(rows, historyRow(info))
 	}
 	return unlessGone(report.WriteTable(env.stdout, rows, false))
+}
+
+// listedRuns are the runs that were asked for. Without a profile the configuration has
+// no say in that.
+func listedRuns(env *environment, r *api.Reader, o historyListOptions) ([]repo.RunInfo, error) {
+	runs, err := r.Runs()
+	if err != nil {
+		return nil, err
+	}
+	if o.profile.set {
+		cfg, err := env.someConfig()
+		if err != nil {
+			return nil, err
+		}
+		profile, err := oneProfile(&reader{r, cfg}, o.profile.value)
+		if err != nil {
+			return nil, err
+		}
+		runs = slices.DeleteFunc(runs, func(i repo.RunInfo) bool { return !slices.Contains(i.Profiles, profile) })
+	}
+	if o.limit.set && len(runs) > o.limit.value {
+		runs = runs[len(runs)-o.limit.value:]
+	}
+	return runs, nil
 }
 
 // historyRow is a run for people. A repository may have anything in it, so all of it

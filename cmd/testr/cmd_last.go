@@ -138,7 +138,11 @@ func (o *viewOptions) of(r *reader, info repo.RunInfo) (repo.RunInfo, error) {
 	if !o.profiles.chosen() {
 		return info, nil
 	}
-	profiles, err := o.profiles.among(r.cfg, info.Profiles)
+	stored, err := storedProfiles(r)
+	if err != nil {
+		return info, err
+	}
+	profiles, err := o.profiles.among(r.cfg, stored)
 	if err != nil {
 		return info, err
 	}

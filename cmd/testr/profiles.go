@@ -119,7 +119,7 @@ func (o *profileOptions) among(cfg *config.Config, stored []string) ([]string, e
 				return nil, usage(&config.UnknownProfileError{Name: name, Known: known})
 			}
 		}
-		return o.names, nil
+		return once(slices.Clone(o.names)), nil
 	}
 	found := slices.DeleteFunc(slices.Clone(configured), func(name string) bool { return !slices.Contains(stored, name) })
 	switch {
