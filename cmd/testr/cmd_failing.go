@@ -80,10 +80,11 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 	default:
 		err = explainFailing(env, r, profiles, failing)
 	}
+	err = unlessGone(err)
 	if err == nil && len(failing) > 0 && !o.json {
 		return errFailed
 	}
-	return unlessGone(err)
+	return err
 }
 
 // failingTest is a test of a profile's failing set.

@@ -126,11 +126,15 @@ func showRun(ctx context.Context, env *environment, r *reader, info repo.RunInfo
 		return unlessGone(replay(ctx, r, info.ID, out))
 	}
 	if o.introduced {
-		if err := introduce(env, info); err != nil {
-			return unlessGone(err)
-		}
+		err = introduce(env, info)
 	}
-	return explainRun(env, r, info, r.cfg.FilterTags)
+	if err == nil {
+		err = explainRun(env, r, info, r.cfg.FilterTags)
+	}
+	if err = unlessGone(err); err != nil {
+		return err
+	}
+	return judge(info.Counts)
 }
 
 // of is a run with nothing but the profiles that were chosen, if some were.
@@ -172,8 +176,7 @@ func (o ofProfiles) Event(e event.Event) error {
 	return o.output.Event(e)
 }
 
-// explainRun shows a run that is over to people, with its profiles that info has, and
-// judges it.
+// explainRun shows a run that is over to people, with its profiles that info has.
 func explainRun(env *environment, r repo.Queries, info repo.RunInfo, filterTags []string) error {
 	tests, tally, err := testsToSum(r, info, filterTags)
 	if err != nil {
@@ -188,11 +191,11 @@ func explainRun(env *environment, r repo.Queries, info repo.RunInfo, filterTags 
 		return shown.Event(e)
 	})
 	if err != nil {
-		return unlessGone(err)
+		return err
 	}
 	if info.State == repo.Interrupted && !interrupted { // nobody was left to say so
 		if err := text.Event(cutShort()); err != nil {
-			return unlessGone(err)
+			return err
 		}
 	}
 	s := report.Summary{RunID: info.ID, Counts: info.Counts, Duration: info.Span, Tests: tests, Tally: tally,
@@ -201,10 +204,7 @@ func explainRun(env *environment, r repo.Queries, info repo.RunInfo, filterTags 
 		p, _ := info.Profile(name)
 		s.Profiles[profileKey(name)] = p.Counts
 	}
-	if err := summarize(text, r, s); err != nil {
-		return unlessGone(err)
-	}
-	return judge(info.Counts)
+	return summarize(text, r, s)
 }
 
 // cutShort is what stands in the place of the event that says that a run was
