@@ -21,6 +21,13 @@ type failingOptions struct {
 	json     bool
 }
 
+func (o *failingOptions) check(env *environment) error {
+	if err := oneForm(form{"--list", o.list}, form{"--json", o.json}, form{"--subunit", o.stream.subunit}); err != nil {
+		return err
+	}
+	return o.stream.check(env)
+}
+
 func newFailingCommand(env *environment) *cli.Command {
 	var o failingOptions
 	return &cli.Command{
@@ -43,7 +50,7 @@ The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`
 }
 
 func runFailing(ctx context.Context, env *environment, o failingOptions) (err error) {
-	if err := o.stream.check(env); err != nil {
+	if err := o.check(env); err != nil {
 		return err
 	}
 	r, err := env.openWithConfig(ctx)

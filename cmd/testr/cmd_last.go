@@ -28,8 +28,8 @@ func (o *viewOptions) flags() []cli.Flag {
 }
 
 func (o *viewOptions) check(env *environment) error {
-	if o.stream.subunit && o.json {
-		return usage(errors.New("--subunit and --json: want one form, or none"))
+	if err := oneForm(form{"--json", o.json}, form{"--subunit", o.stream.subunit}); err != nil {
+		return err
 	}
 	return o.stream.check(env)
 }

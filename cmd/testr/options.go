@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -68,6 +69,26 @@ func (o *streamOptions) check(env *environment) error {
 func notToTerminal(env *environment) error {
 	if _, ok := terminal(env.stdout); ok {
 		return usage(errors.New("a subunit stream is not for a terminal: redirect it, or pipe it into testr subunit to-json"))
+	}
+	return nil
+}
+
+// form is an option that says in which form something is shown.
+type form struct {
+	option string
+	given  bool
+}
+
+// oneForm refuses more than one of several forms.
+func oneForm(forms ...form) error {
+	var given []string
+	for _, f := range forms {
+		if f.given {
+			given = append(given, f.option)
+		}
+	}
+	if len(given) > 1 {
+		return usage(fmt.Errorf("%s: want one form, or none", strings.Join(given, " and ")))
 	}
 	return nil
 }
