@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func showFailing(r repo.Queries, failing []failingTest, sink event.Sink) error {
 }
 
 func explainFailing(env *environment, r repo.Queries, profiles []string, failing []failingTest) error {
-	info, err := r.Latest()
+	run, err := lastRun(r, failing)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func explainFailing(env *environment, r repo.Queries, profiles []string, failing
 		return err
 	}
 	outcomes.Finish()
-	s := report.Summary{RunID: info.ID, Counts: outcomes.Counts(), Tests: outcomes.Tests(), Profiles: outcomes.ByProfile()}
+	s := report.Summary{RunID: run, Counts: outcomes.Counts(), Tests: outcomes.Tests(), Profiles: outcomes.ByProfile()}
 	for _, profile := range profiles {
 		if key := profileKey(profile); s.Profiles[key] == (event.Counts{}) {
 			s.Profiles[key] = event.Counts{}
@@ -184,6 +185,17 @@ func explainFailing(env *environment, r repo.Queries, profiles []string, failing
 		s.Counts, s.Profiles[key] = s.Counts.Plus(count), s.Profiles[key].Plus(count)
 	}
 	return text.Summary(s)
+}
+
+// lastRun is the last run that is over. Where all were removed it is the last that
+// something is known to have failed in.
+func lastRun(r repo.Queries, failing []failingTest) (int, error) {
+	info, err := r.Latest()
+	if errors.Is(err, repo.ErrNoRuns) && len(failing) > 0 {
+		last := slices.MaxFunc(failing, func(a, b failingTest) int { return cmp.Compare(a.Run, b.Run) })
+		return last.Run, nil
+	}
+	return info.ID, err
 }
 
 // goneNote says what is left to say of a failure whose run was removed.

@@ -81,6 +81,9 @@ func compact(env *environment, r editor) error {
 
 // bytesOf is a size as people read it.
 func bytesOf(n int64) string {
-	const mib = 1 << 20
+	const kib, mib = 1 << 10, 1 << 20
+	if n < mib {
+		return fmt.Sprintf("%.1f KiB", float64(n)/kib)
+	}
 	return fmt.Sprintf("%.1f MiB", float64(n)/mib)
 }

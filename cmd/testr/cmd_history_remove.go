@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 )
@@ -26,7 +27,9 @@ gives it back to the disk.`,
 				if err != nil {
 					return err
 				}
-				runs = append(runs, run)
+				if !slices.Contains(runs, run) {
+					runs = append(runs, run)
+				}
 			}
 			return runHistoryRemove(c.Context, env, runs)
 		},
@@ -49,14 +52,6 @@ func removed(env *environment, runs int) error {
 	if env.quiet {
 		return nil
 	}
-	_, err := fmt.Fprintf(env.stdout, "removed %s\n", counted(runs, "run"))
+	_, err := fmt.Fprintf(env.stdout, "removed %s\n", count(runs, "run"))
 	return unlessGone(err)
-}
-
-// counted is a number with what it counts.
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

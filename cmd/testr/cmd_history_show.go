@@ -51,7 +51,7 @@ func runHistoryShow(ctx context.Context, env *environment, run int, o viewOption
 	case err != nil:
 		return noSuchRun(err)
 	case info.State == repo.Running:
-		return errors.New("that run goes on: testr last --follow shows it")
+		return fmt.Errorf("run %d goes on: testr last --follow shows it", run)
 	}
 	o.introduced = !env.quiet
 	return showRun(ctx, env, r, info, o)

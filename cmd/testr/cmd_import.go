@@ -90,10 +90,3 @@ func tellImport(env *environment, dir string, res legacy.Result) error {
 	_, err := fmt.Fprintln(out, text)
 	return err
 }
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}

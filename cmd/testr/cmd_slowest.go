@@ -43,8 +43,8 @@ func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err er
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	stored, err := r.Profiles()
-	if err == nil && len(stored) == 0 {
-		_, err = r.Latest() // which says that there is no run
+	if err == nil {
+		_, err = r.Latest() // which says so if there is no run
 	}
 	if err != nil {
 		return err

@@ -301,6 +301,8 @@ func (e *environment) hints(err error) []string {
 	case errors.As(err, &damaged):
 		out = append(out, "move the directory "+repo.DirName+` away and run "testr init"; `+
 			"what the file still has may be read from a copy")
+	case errors.Is(err, repo.ErrRunning):
+		out = append(out, "ask again when it has ended")
 	case notFound:
 		out = append(out, strings.TrimSpace(config.Suggest(e.here)))
 	}

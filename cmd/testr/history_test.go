@@ -21,11 +21,12 @@ func TestHistoryDuringARun(t *testing.T) {
 	p.awaitFile("begun")
 	wantText(t, p.want(0, "history", "list").out, "\n2 ", "\n3 ", "goes on")
 	wantText(t, p.want(0, "history", "remove", "0").out, "removed 1 run\n")
-	wantText(t, p.want(3, "history", "remove", "3").err, "run 3", "going on")
+	wantText(t, p.want(3, "history", "remove", "3").err, "run 3 is not over: a run is going on\n",
+		"hint: ask again when it has ended\n")
 	wantText(t, p.want(3, "history", "remove", "0").err, "run 0: no such run")
 	wantText(t, p.want(0, "history", "prune", "--keep-runs", "1").out, "removed 1 run\n")
 	wantText(t, p.want(3, "history", "prune", "--compact").err, "going on")
-	wantText(t, p.want(3, "history", "show", "3").err, "testr last --follow")
+	wantText(t, p.want(3, "history", "show", "3").err, "run 3 goes on: testr last --follow")
 	b.signal(syscall.SIGINT)
 	b.signal(syscall.SIGTERM) // ends the worker at once
 	b.wait()

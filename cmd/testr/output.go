@@ -201,6 +201,14 @@ func judge(c event.Counts) error {
 	return nil
 }
 
+// count is a number with what it counts.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // noColor is the convention of https://no-color.org.
 func noColor() bool { return os.Getenv("NO_COLOR") != "" }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,7 +17,12 @@ import (
 var readers = map[string]string{
 	"last": "goes on", "last --subunit": "goes on", "last --quiet": "", "failing": "", "failing --list": "",
 	"failing --subunit": "", "slowest --all": "", "stats": "", "list-tests --failing": "", "instances list": "",
+	"profiles": "", "flaky": "", "flaky m.C.test_1_fail": "",
+	"history show 0": "",
 }
+
+// killed is a run that was killed while its second test ran, in a list.
+var killed = regexp.MustCompile(`(?m)^1 .* failed: testr ended before the run did +2 +2 +default `)
 
 // TestReadersDuringARun: while a run goes on, and after its supervisor was killed,
 // commands that only read answer as they did before, but that there is one more
@@ -68,6 +74,10 @@ func TestReadersDuringARun(t *testing.T) {
 			res := p.want(1, "last")
 			wantText(t, res.out, "FAIL: m.C.test_1_fail", "(id=1, failures=")
 			wantText(t, p.want(1, "failing", "--list").out, "m.C.test_1_fail\n")
+			// What began is among the tests of a run, as it is in its summary.
+			if out := p.want(0, "history", "list").out; !killed.MatchString(out) {
+				t.Errorf("want 2 tests and 2 failures of the run that was killed; got\n%s", out)
+			}
 		})
 	}
 }

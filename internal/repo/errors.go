@@ -24,8 +24,8 @@ var (
 	ErrClosed = errors.New("the repository is closed")
 
 	// ErrRunning is returned by Begin while another run of the same Repository
-	// goes on.
-	ErrRunning = errors.New("a run is going on already")
+	// goes on, and by what can't be done to a run, or to the file, while one does.
+	ErrRunning = errors.New("a run is going on")
 )
 
 // NotFoundError says that there is no repository in Dir.

@@ -30,7 +30,7 @@ func (r *Repository) Remove(runs ...int) error {
 			case err != nil:
 				return err
 			case info.State == Running:
-				return fmt.Errorf("run %d: %w", id, ErrRunning)
+				return fmt.Errorf("run %d is not over: %w", id, ErrRunning)
 			}
 		}
 		return nil
