@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"testr/internal/repo"
 )
 
 type historyPruneOptions struct {
@@ -52,11 +53,7 @@ func runHistoryPrune(ctx context.Context, env *environment, o historyPruneOption
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if runs > 0 || days > 0 {
-		before := time.Time{}
-		if days > 0 {
-			before = time.Now().AddDate(0, 0, -days)
-		}
-		gone, err := r.Prune(runs, before)
+		gone, err := r.Prune(runs, repo.DaysAgo(days))
 		if err == nil {
 			err = removed(env, len(gone))
 		}

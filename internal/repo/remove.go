@@ -72,6 +72,19 @@ func (r *Repository) Prune(keep int, before time.Time) (removed []int, err error
 	return removed, r.Remove(removed...)
 }
 
+// longAgo is after how many days nobody has a run any more: a century. What is
+// reckoned back from far more may be no time at all, or one that is still to come.
+const longAgo = 36525
+
+// DaysAgo is the time before which runs are older than so many days. It is zero, as
+// Prune takes it for no limit, for 0, and for more than a century.
+func DaysAgo(days int) time.Time {
+	if days <= 0 || days > longAgo {
+		return time.Time{}
+	}
+	return time.Now().AddDate(0, 0, -days)
+}
+
 // prunable returns those of the runs, which are all, that Prune removes.
 func (r *Repository) prunable(tx *bolt.Tx, over []runRef, keep int, before time.Time) (ids []int, err error) {
 	if n := len(over); n > 0 {

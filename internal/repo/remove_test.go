@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -87,6 +88,22 @@ func TestRemove(t *testing.T) {
 	}
 	if _, err := r.Latest(); !errors.Is(err, ErrNoRuns) {
 		t.Errorf("got %v; want ErrNoRuns", err)
+	}
+}
+
+// TestDaysAgo: however many days somebody wants to keep, no run of the present is
+// older.
+func TestDaysAgo(t *testing.T) {
+	for _, days := range []int{0, 36526, 3e6, 1 << 47, 2e14, math.MaxInt} {
+		if got := DaysAgo(days); !got.IsZero() {
+			t.Errorf("%d days: got %s; want no limit", days, got)
+		}
+	}
+	for _, days := range []int{1, 365, 36525} {
+		got := time.Since(DaysAgo(days))
+		if day := 24 * time.Hour; got < time.Duration(days)*day-2*day || got > time.Duration(days)*day+2*day {
+			t.Errorf("%d days: got %s ago", days, got)
+		}
 	}
 }
 

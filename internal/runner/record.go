@@ -48,11 +48,7 @@ func (s *session) prune() {
 	if c.KeepRuns == 0 && c.KeepDays == 0 {
 		return
 	}
-	before := time.Time{}
-	if c.KeepDays > 0 {
-		before = time.Now().AddDate(0, 0, -c.KeepDays)
-	}
-	if _, err := s.req.Repo.Prune(c.KeepRuns, before); err != nil {
+	if _, err := s.req.Repo.Prune(c.KeepRuns, repo.DaysAgo(c.KeepDays)); err != nil {
 		s.warn(fmt.Errorf("remove old runs: %w", err))
 	}
 }
