@@ -12,6 +12,7 @@ import (
 
 	"testr/internal/repo"
 	"testr/internal/report"
+	"testr/internal/runner"
 )
 
 type flakyOptions struct {
@@ -146,7 +147,7 @@ func showOutcomes(env *environment, r repo.Queries, profile, test string, o flak
 		return writeOutcomes(env, profile, test, outcomes)
 	}
 	if len(outcomes) == 0 {
-		return fmt.Errorf("no run has anything of the test %q", test)
+		return noOutcome(profile, test)
 	}
 	rows := [][]string{{"run", "began", "outcome", "attempts", "revision"}}
 	for _, t := range outcomes {
@@ -154,6 +155,15 @@ func showOutcomes(env *environment, r repo.Queries, profile, test string, o flak
 			strconv.Itoa(t.Attempts), report.EscapeLine(shortRevision(t.Revision, t.Dirty))})
 	}
 	return unlessGone(report.WriteTable(env.stdout, rows, false))
+}
+
+// noOutcome is the error where no run has a test: it may be a part of an id only.
+func noOutcome(profile, test string) error {
+	err := fmt.Errorf("no run has anything of the test %q", test)
+	if profile != repo.DefaultProfile {
+		err = fmt.Errorf("%w under profile %s", err, profile)
+	}
+	return &runner.HintError{Err: err, Hint: `TEST is a whole id, as "testr list-tests" shows it`}
 }
 
 // outcomeOf is what a run said of a test, in a word or two.

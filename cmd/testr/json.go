@@ -156,7 +156,7 @@ type jsonTest struct {
 
 func testDocument(t *event.Test) jsonTest {
 	d := jsonTest{ID: t.ID, Profile: profileName(t.Profile), Parent: textOrNull(t.ParentID), Open: t.Open,
-		Asked: t.Asked, Runnable: t.Runnable, Attempts: t.Attempts, Route: textOrNull(t.Route), Tags: t.Tags,
+		Asked: t.Asked, Runnable: t.Runnable || withoutOutcome(t), Attempts: t.Attempts, Route: textOrNull(t.Route), Tags: t.Tags,
 		Start: timeOrNull(t.Start), Measured: t.Measured}
 	if t.Status != protocol.StatusNone {
 		status := t.Status.String()
@@ -174,6 +174,10 @@ func testDocument(t *event.Test) jsonTest {
 	}
 	return d
 }
+
+// withoutOutcome says that a test was asked for, which can be done again, as there is
+// nothing of it that says otherwise.
+func withoutOutcome(t *event.Test) bool { return t.Asked && t.Status == protocol.StatusNone }
 
 // jsonRoute is where a worker of a run was.
 type jsonRoute struct {

@@ -18,7 +18,7 @@ type LeftOutError struct {
 
 // Error says how many lines are missing and what shows them.
 func (e *LeftOutError) Error() string {
-	return fmt.Sprintf("%s left out, with a newline in the test id: a terminal is shown everything",
+	return fmt.Sprintf("%s left out, with a newline in the test id: a terminal is shown everything, and --json has it",
 		count(e.Count, "line", "lines"))
 }
 

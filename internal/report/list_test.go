@@ -38,7 +38,7 @@ func TestWriteIDs(t *testing.T) {
 }
 
 func TestLeftOutError(t *testing.T) {
-	want := "2 lines left out, with a newline in the test id: a terminal is shown everything"
+	want := "2 lines left out, with a newline in the test id: a terminal is shown everything, and --json has it"
 	if got := (&LeftOutError{Count: 2}).Error(); got != want {
 		t.Errorf("got %q; want %q", got, want)
 	}
