@@ -19,6 +19,8 @@ const (
 	WorkerTap    = "tap"    // the built-in worker for scripts that write TAP
 )
 
+var workers = []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo, WorkerPytest, WorkerTap}
+
 // Suite is how tests are listed and run. Values that the configuration doesn't set
 // are zero.
 type Suite struct {
@@ -99,14 +101,13 @@ func (l *loader) groupRegex() *regexp.Regexp {
 func (l *loader) worker(s *Suite) {
 	s.Worker = WorkerAuto
 	v := l.value("worker")
-	known := []string{WorkerAuto, WorkerStream, WorkerBatch, WorkerPython, WorkerGo, WorkerPytest, WorkerTap}
 	switch {
 	case v.Text == "":
-	case slices.Contains(known, v.Text):
+	case slices.Contains(workers, v.Text):
 		s.Worker, s.WorkerLine = v.Text, v.Line
 	default:
-		l.fail(v.Line, fmt.Sprintf("worker %q is not known%s", v.Text, didYouMean(v.Text, known...)),
-			"the workers are "+strings.Join(known, ", "))
+		l.fail(v.Line, fmt.Sprintf("worker %q is not known%s", v.Text, didYouMean(v.Text, workers...)),
+			"the workers are "+strings.Join(workers, ", "))
 	}
 	if command := s.WorkerCommand; command.Set() && s.Worker != WorkerStream {
 		l.warn(command.Line, `option "worker_command" has no effect without worker=stream`)
