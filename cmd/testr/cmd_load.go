@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/api"
 	"testr/internal/config"
 	"testr/internal/daemon"
 	"testr/internal/event"
@@ -67,10 +68,12 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	}
 	if d != nil {
 		defer func() { err = errors.Join(err, d.Close()) }()
+		defer env.prune(cfg, d.Queries())
 		return loadThere(ctx, env, f, d, daemon.WantedLoad{Command: os.Args[1:], Partial: o.record.partial, Streams: streams,
 			Labels: daemon.Labels{Sets: cfg.ProfileTags(), Tags: labels.Tags, Profile: labels.Profile}})
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
+	defer env.prune(cfg, r)
 	info := repo.RunInfo{Start: time.Now(), Partial: o.record.partial, Command: os.Args[1:]}
 	res, err := runner.Load(ctx, r.Repository, streams, labels, info, f.begin)
 	return loaded(ctx, res, f.end(r, res, err))
@@ -85,6 +88,17 @@ func loaded(ctx context.Context, res runner.Result, err error) error {
 		return err
 	}
 	return judge(res.Outcomes.Counts())
+}
+
+// prune removes the runs that the configuration doesn't keep. That it can't changes no
+// verdict.
+func (e *environment) prune(cfg *config.Config, r api.Edits) {
+	if cfg.KeepRuns == 0 && cfg.KeepDays == 0 {
+		return
+	}
+	if _, err := r.Prune(cfg.KeepRuns, repo.DaysAgo(cfg.KeepDays)); err != nil {
+		e.say("warning", fmt.Errorf("remove old runs: %w", err))
+	}
 }
 
 // labels are what says to which profile a packet belongs.

@@ -114,7 +114,7 @@ func (e *environment) listener(d *daemon.Client) daemon.Listener {
 	return daemon.Listener{
 		Waits: func(job, ahead int) {
 			_, _ = fmt.Fprintf(e.errWriter(), "testr: job %d waits for %s of the daemon, process %d\n", job,
-				plural(ahead, "run"), d.PID())
+				count(ahead, "run"), d.PID())
 		},
 		Seed: e.tellSeed, Warn: e.warn, Progress: e.progress, Announce: e.announce,
 		Log: func(lines string) { _, _ = io.WriteString(logWriter{e}, lines) },
@@ -176,16 +176,9 @@ func (e *environment) tellTaken(t daemon.Taken) (err error) {
 	if t.Run >= 0 {
 		_, err = fmt.Fprintf(e.stdout, "run %d\n", t.Run)
 	} else {
-		_, err = fmt.Fprintf(e.stdout, "job %d waits for %s\n", t.Job, plural(t.Ahead, "run"))
+		_, err = fmt.Fprintf(e.stdout, "job %d waits for %s\n", t.Job, count(t.Ahead, "run"))
 	}
 	return unlessGone(err)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // tellStatus has the state of a run shown, if one is.

@@ -1,10 +1,34 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 )
+
+// TestLoadKeepsToLimits: what is loaded counts among the runs that the configuration
+// keeps, whether a daemon stores it or not.
+func TestLoadKeepsToLimits(t *testing.T) {
+	t.Parallel()
+	p := newDaemonProject(t, streaming+"keep_runs=2\n", "m.C.test_1")
+	p.want(0, "run")
+	p.write("stream", p.want(0, "last", "--subunit").out)
+	ids := regexp.MustCompile(`(?m)^\d+`)
+	load := func(want string) {
+		t.Helper()
+		p.want(0, "load", "stream")
+		if got := strings.Join(ids.FindAllString(p.want(0, "history", "list").out, -1), " "); got != want {
+			t.Errorf("got the runs %s; want %s", got, want)
+		}
+	}
+	load("0 1")
+	load("1 2")
+	d := p.daemon()
+	load("2 3")
+	p.want(0, "daemon", "stop")
+	p.stopped(d)
+}
 
 // TestHistoryDuringARun: what changes the history has the testr do it that holds the
 // repository; and how a run ended stands in it.
