@@ -39,7 +39,7 @@ failure or a lost machine kept from running. "testr run --failing" runs them.
 
 Of several profiles all are shown, or those that --profile names; --list is for one.
 
-The exit status is 0 if there are none, 1 if there are; with --subunit it is 0.`,
+The exit status is 0 if there are none, 1 if there are; with --subunit or --json it is 0.`,
 		Flags: slices.Concat(o.stream.flags(), o.profiles.readFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "list", Destination: &o.list, Usage: "only list the ids, one a line"},
 			jsonFlag(&o.json),
@@ -74,6 +74,7 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 	if err != nil {
 		return err
 	}
+	known := func(profile string) bool { return slices.Contains(stored, profile) }
 	switch {
 	case o.list:
 		err = listFailing(env, failing)
@@ -85,6 +86,8 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 			err = out.flush()
 		}
 		return unlessGone(err)
+	case len(stored) > 0 && !slices.ContainsFunc(profiles, known):
+		return noRunHas(profiles)
 	default:
 		err = explainFailing(env, r, profiles, failing)
 	}

@@ -94,17 +94,26 @@ func runLast(ctx context.Context, env *environment, o lastOptions) (err error) {
 
 // last is the last run that is over, or, where profiles were named, the last that has
 // one of them.
-func (o *lastOptions) last(r repo.Queries) (repo.RunInfo, error) {
-	if len(o.profiles.names) > 0 {
-		stored, err := r.Profiles()
-		if err != nil {
-			return repo.RunInfo{}, err
-		}
-		if run := lastWith(stored, o.profiles.names...); run >= 0 {
-			return r.Run(run)
-		}
+func (o *lastOptions) last(r *reader) (repo.RunInfo, error) {
+	if len(o.profiles.names) == 0 {
+		return r.Latest()
 	}
-	return r.Latest()
+	stored, err := r.Profiles()
+	if err != nil {
+		return repo.RunInfo{}, err
+	}
+	profiles, err := o.profiles.among(r.cfg, namesOf(stored))
+	if err != nil {
+		return repo.RunInfo{}, err
+	}
+	run := lastWith(stored, profiles...)
+	if run >= 0 {
+		return r.Run(run)
+	}
+	if _, err := r.Latest(); err != nil {
+		return repo.RunInfo{}, err
+	}
+	return repo.RunInfo{}, noRunHas(profiles)
 }
 
 // showRun shows a run that is over. People are told what it came to by the exit

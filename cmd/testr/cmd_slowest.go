@@ -26,6 +26,9 @@ func newSlowestCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "slowest",
 		Usage: "show the slowest tests of the last run",
+		Description: `Shows which tests took longest, by the clocks of their workers, in the last run that had
+their profile. Where several profiles have results one has to be chosen, or with
+--all-profiles all of them.`,
 		Flags: append(o.profiles.readFlags(),
 			&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "show all tests, not only the slowest ten"},
 			jsonFlag(&o.json),
@@ -64,8 +67,11 @@ func runSlowest(ctx context.Context, env *environment, o slowestOptions) (err er
 	if err != nil {
 		return err
 	}
-	if o.json {
+	switch {
+	case o.json:
 		return writeSlowest(env, timings)
+	case lastWith(stored, profiles...) < 0:
+		return noRunHas(profiles)
 	}
 	if len(profiles) == 1 {
 		for i := range timings {

@@ -20,7 +20,7 @@ func newStatsCommand(env *environment) *cli.Command {
 		Usage: "show how much the repository has",
 		Description: `Prints how many runs there are, how many tests were ever seen, how many outcomes the
 runs have, how long they took in all, and the size of the repository's file; and what
-of it each profile has, if there are several.`,
+of it each profile has, if there are any.`,
 		Flags: []cli.Flag{jsonFlag(&asJSON)},
 		Action: func(c *cli.Context) error {
 			return runStats(c.Context, env, asJSON)

@@ -158,6 +158,11 @@ func lastWith(stored []repo.Profile, names ...string) int {
 	return last
 }
 
+// noRunHas is the error where no run has one of the profiles that were chosen.
+func noRunHas(profiles []string) error {
+	return fmt.Errorf("no run has the profile %s", strings.Join(profiles, " or "))
+}
+
 // chooseOne is the error of a command that is about one profile, where there are
 // several to choose from.
 func chooseOne(known []string) error {
