@@ -1,6 +1,7 @@
 package legacy
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -193,6 +194,8 @@ func TestUnreadableTiming(t *testing.T) {
 		{"directory without values", map[string]string{"times.dbm.dir": "'a', (0, 1)\n"}, "times.dbm.dat"},
 		{"bad directory", map[string]string{"times.dbm.dir": "'a', (0, 1)\nx\n", "times.dbm.dat": "1"}, "line 2"},
 		{"short database", map[string]string{"times.dbm": sqliteMagic}, "times.dbm"},
+		{"too large", map[string]string{"times.dbm": sqliteMagic + strings.Repeat("\x00", maxSmall)}, "more than 64 MiB"},
+		{"too many", map[string]string{"times.dbm.dir": manyTimes(), "times.dbm.dat": "1"}, "more than 1048576 durations"},
 		{"empty database", map[string]string{"times.dbm": sqliteMagic + strings.Repeat("\x00", 5000)}, "times.dbm"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -216,6 +219,15 @@ func TestUnreadableTiming(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manyTimes is a directory of dbm.dumb with a duration too many.
+func manyTimes() string {
+	var b strings.Builder
+	for i := range maxTimes + 1 {
+		fmt.Fprintf(&b, "'%x', (0, 1)\n", i)
+	}
+	return b.String()
 }
 
 // Values that are no durations, and keys that are no ids, are left out.
@@ -266,4 +278,45 @@ func TestDamagedSQLite(t *testing.T) {
 			t.Errorf("got %d durations of a file of %d octets", len(got), len(data))
 		}
 	}
+}
+
+// S6: a few octets of a schema can't make a value of any size, nor run anything.
+func TestHostileSQLite(t *testing.T) {
+	for _, c := range []struct{ name, schema, want string }{
+		{"computed key", "CREATE TABLE Dict(value, key AS (zeroblob(900000000))); INSERT INTO Dict VALUES('1')",
+			"columns that are worked out"},
+		{"computed and stored", "CREATE TABLE Dict(value, key AS (value || 'x') STORED); INSERT INTO Dict VALUES('1')",
+			"columns that are worked out"},
+		{"view", "CREATE VIEW Dict AS SELECT 'a' AS key, '1' AS value", "it is a view"},
+		{"virtual table", "CREATE VIRTUAL TABLE Dict USING fts5(key, value); INSERT INTO Dict VALUES('a', '1')",
+			"it is a virtual table"},
+		{"no table", "CREATE TABLE Other(x)", "there is none"},
+		{"long key", "CREATE TABLE Dict(key, value); INSERT INTO Dict VALUES(zeroblob(2000000), '1')", "too big"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := sqliteTiming(t.Context(), sqliteFile(t, c.schema))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+// sqliteFile returns a database that the statements make.
+func sqliteFile(t *testing.T, statements string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "db")
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), statements)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }

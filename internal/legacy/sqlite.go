@@ -1,14 +1,14 @@
 package legacy
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const (
@@ -21,17 +21,19 @@ const (
 	// sqliteTime is how long a database may take: its schema is a program, and
 	// somebody else's.
 	sqliteTime = time.Minute
+
+	// sqliteLength bounds each value, of those that a schema computes as well.
+	sqliteLength = 1 << 20
 )
 
 // sqliteTiming reads a database of Python's dbm.sqlite3, from version 3.13 on, as it is in
 // the file: what a crash left in a log beside it is not there. Nothing is looked at
-// but one table.
+// but one table. It changes data.
 func sqliteTiming(ctx context.Context, data []byte) (_ map[string]time.Duration, err error) {
 	if len(data) < sqliteHeader {
 		return nil, fmt.Errorf("%s is cut short", timesFile)
 	}
 	// In memory there is no log. Python asks for one, and removes it in the end.
-	data = bytes.Clone(data)
 	data[sqliteModes], data[sqliteModes+1] = 1, 1
 
 	ctx, cancel := context.WithTimeout(ctx, sqliteTime)
@@ -51,6 +53,9 @@ func sqliteTiming(ctx context.Context, data []byte) (_ map[string]time.Duration,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := sqlite.Limit(conn, sqlite3.SQLITE_LIMIT_LENGTH, sqliteLength); err != nil {
+		return nil, err
+	}
 	err = conn.Raw(func(driver any) error {
 		return driver.(interface{ Deserialize([]byte) error }).Deserialize(data)
 	})
@@ -67,12 +72,7 @@ func sqliteTiming(ctx context.Context, data []byte) (_ map[string]time.Duration,
 
 // sqliteDict reads the table Dict.
 func sqliteDict(ctx context.Context, conn *sql.Conn) (map[string]time.Duration, error) {
-	var kind string
-	err := conn.QueryRowContext(ctx, "SELECT type FROM sqlite_schema WHERE name='Dict'").Scan(&kind)
-	if err == nil && kind != "table" {
-		err = fmt.Errorf("it is a %s", kind)
-	}
-	if err != nil {
+	if err := checkDict(ctx, conn); err != nil {
 		return nil, fmt.Errorf("look for the table Dict: %w", err)
 	}
 	rows, err := conn.QueryContext(ctx, "SELECT key, value FROM Dict WHERE length(value) <= ?", maxValue)
@@ -86,10 +86,35 @@ func sqliteDict(ctx context.Context, conn *sql.Conn) (map[string]time.Duration, 
 		if err := rows.Scan(&key, &value); err != nil {
 			return nil, fmt.Errorf("read the table Dict: %w", err)
 		}
-		addTiming(timing, key, value)
+		if err := addTiming(timing, key, value); err != nil {
+			return nil, err
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read the table Dict: %w", err)
 	}
 	return timing, nil
+}
+
+// checkDict refuses a table Dict whose content is worked out, and not stored: it could
+// be of any size.
+func checkDict(ctx context.Context, conn *sql.Conn) error {
+	var kind string
+	var page, computed int
+	err := conn.QueryRowContext(ctx, "SELECT type, rootpage FROM sqlite_schema WHERE name='Dict'").Scan(&kind, &page)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return errors.New("there is none")
+	case err != nil:
+		return err //nolint:wrapcheck // its caller wraps it
+	case kind != "table":
+		return fmt.Errorf("it is a %s", kind)
+	case page <= 0:
+		return errors.New("it is a virtual table")
+	}
+	err = conn.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_xinfo('Dict') WHERE hidden <> 0").Scan(&computed)
+	if err == nil && computed > 0 {
+		err = errors.New("it has columns that are worked out")
+	}
+	return err //nolint:wrapcheck // likewise
 }

@@ -18,8 +18,13 @@ import (
 // names begin with it.
 const timesFile = "times.dbm"
 
-// maxValue bounds the values of the database, which are numbers.
-const maxValue = 64
+const (
+	// maxValue bounds the values of the database, which are numbers.
+	maxValue = 64
+
+	// maxTimes bounds how many there are.
+	maxTimes = 1 << 20
+)
 
 // timing returns the durations that the directory's database has, by test id; none
 // if there is no database. As Python's dbm does, it looks at names and contents to
@@ -50,14 +55,19 @@ func (d *Directory) has(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// addTiming adds a duration, if key and value can be what they should be.
-func addTiming(timing map[string]time.Duration, key, value []byte) {
+// addTiming adds a duration, if key and value can be what they should be. The error
+// is that there are too many.
+func addTiming(timing map[string]time.Duration, key, value []byte) error {
 	seconds, err := strconv.ParseFloat(strings.TrimSpace(string(value)), 64)
 	if err != nil || math.IsNaN(seconds) || seconds < 0 || seconds > math.MaxInt32 ||
 		len(key) == 0 || !utf8.Valid(key) || bytes.IndexByte(key, 0) >= 0 {
-		return
+		return nil
 	}
 	timing[string(key)] = time.Duration(math.Round(seconds * float64(time.Second)))
+	if len(timing) > maxTimes {
+		return fmt.Errorf("there are more than %d durations", maxTimes)
+	}
+	return nil
 }
 
 // dumbTiming reads a database of Python's dbm.dumb: a directory in text, of keys
@@ -93,7 +103,9 @@ func (d *Directory) dumbTiming(ctx context.Context) (map[string]time.Duration, e
 		if err != nil {
 			return nil, fmt.Errorf("read %s.dat: %w", timesFile, err)
 		}
-		addTiming(timing, key, value)
+		if err := addTiming(timing, key, value); err != nil {
+			return nil, err
+		}
 	}
 	return timing, nil
 }
