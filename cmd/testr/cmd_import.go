@@ -79,6 +79,9 @@ func tellImport(env *environment, dir string, res legacy.Result) error {
 	if res.Known > 0 {
 		text += fmt.Sprintf(", %d being there already", res.Known)
 	}
+	if res.Passed > 0 {
+		text += fmt.Sprintf(", %d being older than one that is there, and not taken", res.Passed)
+	}
 	text += "."
 	if res.Runs > 0 {
 		text += fmt.Sprintf("\n%s in the failing set.", count(res.Failing, "test"))

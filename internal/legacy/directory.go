@@ -18,6 +18,8 @@ var Names = []string{".testrepository", ".stestr"}
 
 // The errors of Open.
 var (
+	// ErrFile says that it is a file, and no directory.
+	ErrFile = errors.New("it is no directory: name the .testrepository or .stestr directory, or the one that it is in")
 	// ErrNone says that there is no directory of an older tool.
 	ErrNone = errors.New("there is neither .testrepository nor .stestr")
 	// ErrSeveral says that there is more than one, so that one has to be chosen.
@@ -47,50 +49,93 @@ type Directory struct {
 	root *os.Root
 }
 
-// Find returns the paths of the directories of older tools that are in dir.
+// Find returns the paths of the directories of older tools that are in dir. One
+// that can't be looked into is none.
 func Find(dir string) []string {
-	var found []string
+	found, _ := find(dir)
+	return found
+}
+
+// find is Find, with what kept it from looking into directories.
+func find(dir string) (found []string, err error) {
 	for _, name := range Names {
 		path := filepath.Join(dir, name)
-		if info, err := os.Stat(filepath.Join(path, formatFile)); err == nil && info.Mode().IsRegular() {
+		is, looked := isDirectory(path)
+		if is {
 			found = append(found, path)
 		}
+		err = errors.Join(err, looked)
 	}
-	return found
+	return found, err
+}
+
+// isDirectory reports whether path is an older tool's directory, be it of another
+// format. The error says that it may be.
+func isDirectory(path string) (bool, error) {
+	info, err := os.Stat(filepath.Join(path, formatFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return false, nil
+	case err != nil:
+		return false, err //nolint:wrapcheck // its caller wraps it
+	}
+	return info.Mode().IsRegular(), nil
 }
 
 // Open opens a directory of an older tool: path itself, or the one that is in
 // it. The error is that of the system, or wraps one of this package's.
 func Open(path string) (*Directory, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("import: %w", err)
-	}
-	if info, err := os.Stat(filepath.Join(path, formatFile)); err != nil || !info.Mode().IsRegular() {
-		found := Find(path)
-		switch len(found) {
-		case 0:
-			return nil, fmt.Errorf("import %s: %w", path, ErrNone)
-		case 1:
-			path = found[0]
-		default:
-			return nil, fmt.Errorf("import %s: %w", path, ErrSeveral)
-		}
+	at, err := locate(path)
+	if err != nil {
+		return nil, fmt.Errorf("import %s: %w", path, err)
 	}
 	d := &Directory{}
-	var err error
-	if d.Path, err = filepath.Abs(path); err == nil {
+	if d.Path, err = filepath.Abs(at); err == nil {
 		d.Path, err = filepath.EvalSymlinks(d.Path)
 	}
 	if err == nil {
 		d.root, err = os.OpenRoot(d.Path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("import %s: %w", path, err)
+		return nil, fmt.Errorf("import %s: %w", at, err)
 	}
 	if err := d.checkFormat(); err != nil {
-		return nil, errors.Join(fmt.Errorf("import %s: %w", path, err), d.Close())
+		return nil, errors.Join(fmt.Errorf("import %s: %w", at, err), d.Close())
 	}
 	return d, nil
+}
+
+// locate returns path, or the only directory of an older tool that is in it.
+func locate(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", bare(err)
+	case !info.IsDir():
+		return "", ErrFile
+	}
+	is, err := isDirectory(path)
+	if is || err != nil {
+		return path, err
+	}
+	found, err := find(path)
+	switch {
+	case len(found) > 1:
+		return "", ErrSeveral
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", ErrNone
+	}
+	return found[0], nil
+}
+
+// bare is a system's error without the path, which its caller names.
+func bare(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // Close closes the directory.
@@ -119,7 +164,7 @@ func (d *Directory) checkFormat() error {
 func (d *Directory) open(name string) (*os.File, fs.FileInfo, error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open %s: %w", name, err)
+		return nil, nil, fmt.Errorf("open %s: %w", name, bare(err))
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -176,7 +221,7 @@ func (d *Directory) read(name string) ([]byte, error) {
 		err = fmt.Errorf("it has more than %d MiB", maxSmall>>20)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", name, bare(err))
 	}
 	return data, nil
 }

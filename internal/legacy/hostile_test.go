@@ -39,7 +39,7 @@ func TestOpen(t *testing.T) {
 	write(t, newer, "format", "2\n")
 	for path, want := range map[string]error{
 		t.TempDir(): ErrNone, both: ErrSeveral, newer: ErrFormat, filepath.Join(one, "missing"): os.ErrNotExist,
-		filepath.Join(newer, "format"): ErrNone,
+		filepath.Join(newer, "format"): ErrFile,
 	} {
 		if _, err := Open(path); !errors.Is(err, want) {
 			t.Errorf("Open(%s): got %v; want %v", path, err, want)
@@ -47,6 +47,28 @@ func TestOpen(t *testing.T) {
 	}
 	if got := Find(both); len(got) != 2 {
 		t.Errorf("Find: got %q; want both", got)
+	}
+}
+
+// A directory that can't be looked into is not one that isn't there.
+func TestOpenUnreadable(t *testing.T) {
+	round := t.TempDir() // every file in it leads to itself, which even root can't read
+	for _, name := range []string{"format", Names[0], "file"} {
+		if err := os.Symlink(name, filepath.Join(round, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := t.TempDir()
+	if err := os.Symlink(Names[0], filepath.Join(in, Names[0])); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{round, in, filepath.Join(round, "file")} {
+		if _, err := Open(path); !errors.Is(err, syscall.ELOOP) {
+			t.Errorf("Open(%s): got %v; want %v", path, err, syscall.ELOOP)
+		}
+	}
+	if got := Find(in); len(got) > 0 {
+		t.Errorf("Find: got %q; want nothing", got)
 	}
 }
 

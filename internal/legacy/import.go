@@ -18,9 +18,10 @@ var ErrOwnRuns = errors.New("the repository has runs that come from elsewhere")
 // Result is what Import did.
 type Result struct {
 	Runs    int // that were imported
-	Known   int // that were there already, or stood before one that is
+	Known   int // that were there already
+	Passed  int // that are not there, and stand before one that is: they were left out, or removed since
 	LeftOut int // that could not be read, or not as a whole
-	Failing int // tests that fail now, by the directory's own record
+	Failing int // tests that fail now
 }
 
 // importCommand begins the command of a run that was imported; its directory and
@@ -41,7 +42,7 @@ const importCommand = "import"
 func Import(ctx context.Context, r *repo.Repository, d *Directory, warn func(error)) (Result, error) {
 	im := importer{repo: r, dir: d, warn: warn}
 	err := im.runs(ctx)
-	if err == nil && im.result.Runs+im.result.Known > 0 && !im.foreign {
+	if err == nil && im.result.Runs+im.result.Known+im.result.Passed > 0 && !im.foreign {
 		err = im.adopt(ctx)
 	}
 	if err != nil {
@@ -72,8 +73,11 @@ func (im *importer) runs(ctx context.Context) error {
 	}
 	for _, n := range runs {
 		switch {
-		case im.there[n] || n < im.highest: // or it was left out, or removed here since
+		case im.there[n]:
 			im.result.Known++
+			continue
+		case n < im.highest:
+			im.result.Passed++
 			continue
 		case im.foreign:
 			return ErrOwnRuns
@@ -184,7 +188,9 @@ func (im *importer) adopt(ctx context.Context) error {
 	}
 	if err != nil {
 		im.warn(fmt.Errorf("the failing set is worked out from the runs: %w", err))
-		return nil
+		if failing, err = im.failing(); err != nil {
+			return err
+		}
 	}
 	timing, err := im.dir.timing(ctx)
 	if ctx.Err() != nil {
@@ -196,6 +202,15 @@ func (im *importer) adopt(ctx context.Context) error {
 	}
 	im.result.Failing = len(failing)
 	return im.repo.Adopt(repo.DefaultProfile, failing, reasonGone, timing) //nolint:wrapcheck // it says what it is about
+}
+
+// failing returns the ids of the tests that fail by what the repository has.
+func (im *importer) failing() (ids []string, err error) {
+	entries, err := im.repo.Failing(repo.DefaultProfile)
+	for _, f := range entries {
+		ids = append(ids, f.ID)
+	}
+	return ids, err //nolint:wrapcheck // it says what it is about
 }
 
 // reasonGone is the reason of tests that fail by the directory's record and of

@@ -236,13 +236,13 @@ func TestImportResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	res, warnings = imported(t, r, d)
-	wantResult(t, res, Result{Known: 3, Failing: 1}, warnings)
+	wantResult(t, res, Result{Known: 2, Passed: 1, Failing: 1}, warnings)
 
 	// Runs that were made there since come, too.
 	write(t, path, "7", "test: new\nfailure: new\n")
 	write(t, path, "failing", "test: new\nfailure: new\ntest: old\nfailure: old\n")
 	res, warnings = imported(t, r, d)
-	wantResult(t, res, Result{Runs: 1, Known: 3, Failing: 2}, warnings)
+	wantResult(t, res, Result{Runs: 1, Known: 2, Passed: 1, Failing: 2}, warnings)
 	wantFailing(t, r, map[string]string{"new": "4 ", "old": "4 " + reasonGone})
 }
 
@@ -275,5 +275,27 @@ func TestImportOwnRuns(t *testing.T) {
 	wantFailing(t, r, before)
 	if _, err := Import(t.Context(), r, open(t, "testdata/stestr"), func(error) {}); !errors.Is(err, ErrOwnRuns) {
 		t.Errorf("got %v; want %v", err, ErrOwnRuns)
+	}
+}
+
+// Without the directory's own record the failing set is what its runs make of it, and is
+// told as that; durations come from the database all the same.
+func TestImportWithoutFailing(t *testing.T) {
+	path := copyOf(t, "testdata/testrepository")
+	if err := os.Remove(filepath.Join(path, failingFile)); err != nil {
+		t.Fatal(err)
+	}
+	r := newRepo(t)
+	res, warnings := imported(t, r, open(t, path))
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "the failing set is worked out from the runs: open failing") {
+		t.Errorf("got the warnings %q; want one of the failing set", warnings)
+	}
+	set := failing(t, r)
+	if len(set) == 0 || res.Failing != len(set) {
+		t.Errorf("got %+v; want the %d tests of the failing set", res, len(set))
+	}
+	timing, err := r.Timing(repo.DefaultProfile)
+	if got := timing["test_a.T.test_pass"]; got != 62500*time.Microsecond || err != nil {
+		t.Errorf("got %v, %v; want the duration that the database has", got, err)
 	}
 }
