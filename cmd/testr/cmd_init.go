@@ -54,8 +54,8 @@ func offerImport(ctx context.Context, env *environment, found []string) error {
 				continue
 			}
 		}
-		_, _ = fmt.Fprintf(env.errWriter(), "testr: hint: take over the runs of %s by running \"testr import %s\"\n",
-			dir, instance.Quote(dir))
+		_, _ = fmt.Fprintf(env.errWriter(), "testr: hint: take over the runs of %s by running \"%s import %s\"\n",
+			dir, env.self(), instance.Quote(dir))
 	}
 	return nil
 }

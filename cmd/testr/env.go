@@ -16,6 +16,7 @@ import (
 	"testr/internal/api"
 	"testr/internal/config"
 	"testr/internal/daemon"
+	"testr/internal/instance"
 	"testr/internal/repo"
 	"testr/internal/report"
 	"testr/internal/runner"
@@ -100,6 +101,14 @@ func (e *environment) root() (string, error) {
 		return e.here, nil
 	}
 	return root, err
+}
+
+// self is how people call testr to work in the same directory.
+func (e *environment) self() string {
+	if e.here == "." {
+		return "testr"
+	}
+	return "testr -d " + instance.Quote(e.here)
 }
 
 // loadConfig reads the configuration and shows its warnings.
@@ -293,7 +302,7 @@ func (e *environment) hints(err error) []string {
 	case errors.As(err, &plan) && plan.Hint != "":
 		out = append(out, plan.Hint)
 	case errors.As(err, &none):
-		out = append(out, `create one by running "testr init"`)
+		out = append(out, fmt.Sprintf(`create one by running "%s init"`, e.self()))
 	case errors.As(err, &busy):
 		out = append(out, e.busyHint())
 	case errors.As(err, &format):
