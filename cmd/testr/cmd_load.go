@@ -56,7 +56,7 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	streams, closeAll, err := openStreams(env, o.files)
+	streams, closeAll, err := openStreams(ctx, env, o.files)
 	defer closeAll()
 	if err != nil {
 		return err
@@ -116,7 +116,9 @@ func (o *loadOptions) labels(cfg *config.Config) (runner.Labels, error) {
 }
 
 // openStreams opens all files before any of them is read.
-func openStreams(env *environment, files []string) (streams []runner.Stream, closeAll func(), err error) {
+func openStreams(ctx context.Context, env *environment, files []string) (
+	streams []runner.Stream, closeAll func(), err error,
+) {
 	var opened []*os.File
 	closeAll = func() {
 		for _, f := range opened {
@@ -127,7 +129,7 @@ func openStreams(env *environment, files []string) (streams []runner.Stream, clo
 		return []runner.Stream{{Name: "stdin", Reader: env.stdin}}, closeAll, nil
 	}
 	for _, name := range files {
-		f, err := os.Open(name)
+		f, err := openFile(ctx, name)
 		if err != nil {
 			return nil, closeAll, fmt.Errorf("load: %w", err)
 		}

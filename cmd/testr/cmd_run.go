@@ -43,7 +43,7 @@ func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := o.fill(&req); err != nil {
+	if err := o.fill(ctx, &req); err != nil {
 		return err
 	}
 	err = runSomewhere(ctx, env, o, req)
@@ -187,7 +187,7 @@ func newRequest(ctx context.Context, env *environment, o selectionOptions) (runn
 	if o.loadList == "" {
 		return req, nil
 	}
-	list, err := readList(o.loadList, cfg)
+	list, err := readList(ctx, o.loadList, cfg)
 	if err != nil {
 		return req, err
 	}

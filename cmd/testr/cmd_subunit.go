@@ -41,7 +41,7 @@ func newToJSONCommand(env *environment) *cli.Command {
 			if _, ok := terminal(out); ok { // JSON itself escapes less than a terminal needs
 				out = report.NewEscapeWriter(out)
 			}
-			return unlessGone(toJSON(env.stdin, out))
+			return unlessGone(runFilter(c.Context, func() error { return toJSON(env.stdin, out) }))
 		},
 	}
 }
@@ -94,7 +94,7 @@ has none. A stream of version 2 stays one.`,
 			if err := notToTerminal(env); err != nil {
 				return err
 			}
-			return unlessGone(convert(env.stdin, env.stdout))
+			return unlessGone(runFilter(c.Context, func() error { return convert(env.stdin, env.stdout) }))
 		},
 	}
 }
@@ -120,7 +120,7 @@ func newFromJSONCommand(env *environment) *cli.Command {
 			if err := notToTerminal(env); err != nil {
 				return err
 			}
-			return unlessGone(fromJSON(env.stdin, env.stdout, version == "2"))
+			return unlessGone(runFilter(c.Context, func() error { return fromJSON(env.stdin, env.stdout, version == "2") }))
 		},
 	}
 }

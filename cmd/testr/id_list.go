@@ -2,10 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -47,8 +47,8 @@ func writeProfileForm(env *environment, profiles []profileTests) error {
 
 // readList reads the file of --load-list: test ids, one a line, or, if it begins
 // with {, the profile form. The ids come in their order, each once.
-func readList(path string, cfg *config.Config) (list idList, err error) {
-	data, err := os.ReadFile(path)
+func readList(ctx context.Context, path string, cfg *config.Config) (list idList, err error) {
+	data, err := readFile(ctx, path)
 	if err != nil {
 		return list, fmt.Errorf("read the list of tests: %w", err)
 	}

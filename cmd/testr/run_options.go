@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"time"
 
@@ -95,7 +95,7 @@ func (o *runOptions) check(c *cli.Context) error {
 }
 
 // fill puts the options into a request.
-func (o *runOptions) fill(req *runner.Request) error {
+func (o *runOptions) fill(ctx context.Context, req *runner.Request) error {
 	req.Parallel, req.Concurrency, req.Partial = o.parallel, o.concurrency, o.record.partial
 	req.Timeout, req.Slow, req.Retries = o.timeout.pointer(), o.slow.pointer(), o.retries.pointer()
 	req.MaxFail = o.maxFail.value
@@ -108,7 +108,7 @@ func (o *runOptions) fill(req *runner.Request) error {
 		return nil
 	}
 	var err error
-	if o.planText, err = os.ReadFile(o.plan); err != nil {
+	if o.planText, err = readFile(ctx, o.plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	req.Segments, err = runner.ParseSegments(o.plan, o.planText)
