@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"testr/internal/config"
+	"testr/internal/event"
+	"testr/internal/protocol"
 	"testr/internal/runner"
 )
 
@@ -116,38 +118,72 @@ func plainList(data []byte) (ids []string, err error) {
 	return ids, nil
 }
 
+// listedForm is the profile form as it is read: everything in it has to be what it
+// looks like.
+type listedForm struct {
+	Version  int `json:"version"`
+	Profiles *[]struct {
+		Name  string   `json:"name"`
+		Tests []jsonID `json:"tests"`
+	} `json:"profiles"`
+}
+
+// jsonID is a test id in JSON, which would make another id of one that is no text.
+type jsonID string
+
+// UnmarshalJSON takes nothing but a string that can be an id.
+func (id *jsonID) UnmarshalJSON(value []byte) error {
+	text, err := event.ParseText(value)
+	switch {
+	case errors.Is(err, protocol.ErrText):
+		return fmt.Errorf("%.100s: %w", value, errID)
+	case err != nil || value[0] != '"':
+		return fmt.Errorf("%.100s is no test id", value)
+	}
+	*id = jsonID(text)
+	return nil
+}
+
 // profileList reads the profile form. A profile that is not configured has no place in
 // it, unless it has no tests.
 func profileList(data []byte, cfg *config.Config) ([]profileTests, error) {
-	var form profileForm
-	if err := json.Unmarshal(data, &form); err != nil {
-		return nil, fmt.Errorf("read it as JSON: %w", err)
+	var form listedForm
+	err := json.Unmarshal(data, &form)
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		err = fmt.Errorf("its %q can't be a JSON %s", e.Field, e.Value)
 	}
-	if form.Version != documentVersion {
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read it as JSON: %w", err)
+	case form.Version != documentVersion:
 		return nil, fmt.Errorf("it has version %d; want %d", form.Version, documentVersion)
+	case form.Profiles == nil:
+		return nil, errors.New(`it has no "profiles"`)
 	}
 	profiles := []profileTests{}
-	for _, p := range form.Profiles {
+	for _, p := range *form.Profiles {
 		if _, err := cfg.Choose(p.Name); err != nil {
 			if len(p.Tests) > 0 {
 				return nil, err
 			}
 			continue
 		}
-		for _, id := range p.Tests {
-			if err := checkID(id); err != nil {
-				return nil, err
-			}
+		tests := make([]string, len(p.Tests))
+		for i, id := range p.Tests {
+			tests[i] = string(id)
 		}
-		profiles = append(profiles, p)
+		profiles = append(profiles, profileTests{p.Name, tests})
 	}
 	return profiles, nil
 }
 
+// errID says what an id has to be.
+var errID = errors.New("a test id has to be UTF-8 without NUL")
+
 // checkID refuses what can't be an id in any stream.
 func checkID(id string) error {
 	if !utf8.ValidString(id) || strings.Contains(id, "\x00") {
-		return errors.New("a test id has to be UTF-8 without NUL")
+		return errID
 	}
 	return nil
 }

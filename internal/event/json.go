@@ -217,20 +217,28 @@ func textKey(field protocol.Fields, at func(*protocol.Packet) *string) func(*pro
 	}
 }
 
-func setText(to *string, value json.RawMessage) error {
-	if err := json.Unmarshal(value, to); err != nil {
-		return err
+func setText(to *string, value json.RawMessage) (err error) {
+	*to, err = ParseText(value)
+	return err
+}
+
+// ParseText reads a JSON string that a packet can hold as text. The error of any
+// other string is protocol.ErrText: one with a NUL, or, for which JSON readers put another
+// character, what is not UTF-8 and half a character's escape.
+func ParseText(value []byte) (text string, err error) {
+	if err := json.Unmarshal(value, &text); err != nil {
+		return "", err //nolint:wrapcheck // its caller knows what it is about
 	}
 	const replacement = "\uFFFD"
-	if strings.Contains(*to, "\x00") {
-		return protocol.ErrText
+	if strings.Contains(text, "\x00") {
+		return "", protocol.ErrText
 	}
 	// An escape for half a character comes out as the replacement character.
 	given := bytes.Count(value, []byte(replacement)) + bytes.Count(bytes.ToLower(value), []byte(`\ufffd`))
-	if strings.Count(*to, replacement) > given {
-		return protocol.ErrText
+	if strings.Count(text, replacement) > given {
+		return "", protocol.ErrText
 	}
-	return nil
+	return text, nil
 }
 
 func setStatus(p *protocol.Packet, value json.RawMessage) error {

@@ -213,7 +213,7 @@ func (p *profile) knownTests() (tests []string, err error) {
 		tests = sel.listOf(p.Name)
 	}
 	if tests = sel.filter(tests); len(tests) == 0 {
-		return nil, hint(ErrNoMatch, "%s together select the tests that all of them name", strings.Join(sel.named(), " and "))
+		return nil, hint(ErrNoMatch, "%s", sel.emptiness())
 	}
 	return p.part(tests)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -71,6 +72,15 @@ func (s *Selection) named() (parts []string) {
 		}
 	}
 	return parts
+}
+
+// emptiness says what it is about a selection that has no tests.
+func (s *Selection) emptiness() string {
+	named := s.named()
+	if len(named) == 1 {
+		return named[0] + " names none"
+	}
+	return strings.Join(named, " and ") + " together select the tests that all of them name"
 }
 
 // words say how tests were chosen, for whoever asks later.
