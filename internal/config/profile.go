@@ -165,8 +165,9 @@ func (r *profileReader) name() {
 	}
 }
 
-// workerTag is what testr itself adds to the events of a worker.
-var workerTag = regexp.MustCompile(`^worker-\d+$`)
+// ownTag is what testr itself adds to the events of a worker, on this machine or behind
+// a relay, or of an attempt.
+var ownTag = regexp.MustCompile(`^(worker-\d+(-\d+)*|attempt-\d+)$`)
 
 // writeTags says what tags look like.
 const writeTags = "write tags with white space between, such as tags=py34 postgres; " +
@@ -187,8 +188,8 @@ func (r *profileReader) tags() {
 			if v.Line != r.to.Line { // else its name was refused already
 				r.fail(v.Line, fmt.Sprintf("option %q: %q has a comma or a control character in it", "tags", tag), writeTags)
 			}
-		case workerTag.MatchString(tag):
-			r.fail(v.Line, fmt.Sprintf("option %q: %q is a tag that testr gives to the events of a worker", "tags", tag),
+		case ownTag.MatchString(tag):
+			r.fail(v.Line, fmt.Sprintf("option %q: %q is a tag that testr itself gives to events", "tags", tag),
 				"choose another one")
 		case len(tag) > maxName:
 			r.fail(v.Line, fmt.Sprintf("option %q: a tag is longer than %d bytes", "tags", maxName), "")

@@ -132,7 +132,11 @@ func TestProfileErrors(t *testing.T) {
 		{"NUL in a tag", "[profile a]\ntags=b\x00\n",
 			`.testr.conf:2: option "tags": "b\x00" has a comma or a control character in it ` + tags},
 		{"worker's tag", "[profile a]\ntags=b worker-0\n",
-			`.testr.conf:2: option "tags": "worker-0" is a tag that testr gives to the events of a worker (choose another one)`},
+			`.testr.conf:2: option "tags": "worker-0" is a tag that testr itself gives to events (choose another one)`},
+		{"relayed worker's tag", "[profile a]\ntags=b worker-1-0\n",
+			`.testr.conf:2: option "tags": "worker-1-0" is a tag that testr itself gives to events (choose another one)`},
+		{"attempt's tag", "[profile attempt-2]\n",
+			`.testr.conf:1: option "tags": "attempt-2" is a tag that testr itself gives to events (choose another one)`},
 		{"broken tags", "[profile a]\ntags=%(b)s\n",
 			`.testr.conf:2: option "tags": "%(b)s" refers to an option that is not set ` +
 				`(set "b" in [DEFAULT], or write %%(b)s for the text itself)`},

@@ -13,6 +13,8 @@ func TestProfileOfTags(t *testing.T) {
 	t.Parallel()
 	matrix := event.NewProfiles(map[string][]string{
 		"py27": {"py27"}, "py34": {"py34"}, "old": {"postgres", "py27"}, "none": nil})
+	named := event.NewProfiles(map[string][]string{ // as other sets are called
+		"py34": {"postgres", "py34"}, "py27": {"py27"}, "old": {"default", "postgres"}})
 	for _, c := range []struct {
 		profiles *event.Profiles
 		tags     []string
@@ -25,6 +27,11 @@ func TestProfileOfTags(t *testing.T) {
 		{matrix, []string{"py27", "slow", "postgres"}, "old"},
 		{matrix, []string{"py34", "postgres"}, "postgres,py34"},
 		{matrix, []string{"postgres"}, "postgres"},
+		{named, []string{"py34", "postgres"}, "py34"},
+		{named, []string{"py34"}, "py34,"},
+		{named, []string{"default"}, "default,"},
+		{named, []string{"default", "py27"}, "default,py27"},
+		{named, nil, ""},
 	} {
 		if got := c.profiles.Of(c.tags); got != c.want {
 			t.Errorf("tags %q: got profile %q; want %q", c.tags, got, c.want)
