@@ -19,6 +19,7 @@ type limits struct {
 	hello  time.Duration // from the start of its process to its saying what it is
 	end    time.Duration // from the end of its channel to its own
 	cancel time.Duration // from asking it to end a command, which may have 10 s of grace, to the command's end
+	ask    time.Duration // from one beat of its pulse to the next; maxSilence of them
 }
 
 // Options are what a Client needs to know beside the relay itself. Name and
@@ -63,6 +64,7 @@ type Client struct {
 	done     chan struct{} // closed when everything has ended
 	commands sync.WaitGroup
 	limits   limits
+	pulse    pulse // follow's, but for what it counts
 
 	// What the goroutine that reads the channel alone uses.
 	partial assembler
@@ -97,7 +99,8 @@ type Hello struct {
 // relay's stderr. The process has ended then. What the relay needs had better be
 // there before its process is started.
 func New(ctx context.Context, p instance.Process, o Options) (*Client, error) {
-	return newClient(ctx, p, o, limits{hello: time.Minute, end: 15 * time.Second, cancel: 40 * time.Second})
+	return newClient(ctx, p, o,
+		limits{hello: time.Minute, end: 15 * time.Second, cancel: 40 * time.Second, ask: askEvery})
 }
 
 func newClient(ctx context.Context, p instance.Process, o Options, allow limits) (*Client, error) {
@@ -136,16 +139,12 @@ func (c *Client) Hello() Hello { return c.hello }
 func (c *Client) follow() {
 	defer close(c.done)
 	var pumps sync.WaitGroup
-	pumps.Go(func() { c.out.write(c.process.Stdin(), c.unwritten) })
+	pumps.Go(func() { c.out.write(c.pulse.to(c.process.Stdin()), c.unwritten) })
 	read, waited := make(chan error, 1), make(chan ending, 1)
 	pumps.Go(func() { c.read(read) })
 	pumps.Go(func() { waited <- c.wait() })
-	select {
-	case err := <-read:
-		if err != nil {
-			c.giveUp(err)
-		}
-	case <-c.lost:
+	if err := c.listen(read); err != nil {
+		c.giveUp(err)
 	}
 	c.out.close()
 	timer := time.NewTimer(c.limits.end)
@@ -158,6 +157,32 @@ func (c *Client) follow() {
 	}
 	pumps.Wait()
 	c.commands.Wait()
+}
+
+// listen waits until the relay has nothing more to say, which is its end, or is
+// lost. The error is why it is to be given up.
+func (c *Client) listen(read <-chan error) error {
+	beat := time.NewTicker(c.limits.ask)
+	defer beat.Stop()
+	for {
+		select {
+		case err := <-read:
+			return err
+		case <-c.lost:
+			return nil
+		case <-beat.C:
+		}
+		if !c.knows() {
+			continue // New waits for that
+		}
+		switch ask, over := c.pulse.beat(); {
+		case ask:
+			c.out.put(message(noSlot, nameAlive, struct{}{}))
+			c.pulse.asked = c.out.written()
+		case over:
+			return fmt.Errorf("the relay has said nothing for %v", maxSilence*c.limits.ask)
+		}
+	}
 }
 
 // ending is how the relay's process ended.

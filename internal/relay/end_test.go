@@ -269,7 +269,7 @@ func TestRelayStuck(t *testing.T) {
 	start := func() (*Client, instance.Instance, context.CancelFunc, *Process) {
 		p, cancel := stuck()
 		c, err := newClient(t.Context(), p, Options{Name: "desktop", Cancel: cancel},
-			limits{hello: time.Minute, end: soon, cancel: soon})
+			limits{hello: time.Minute, end: soon, cancel: soon, ask: askEvery})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +316,7 @@ func TestRelaySilent(t *testing.T) {
 		return errors.New("terminated")
 	})
 	_, err := newClient(t.Context(), p, Options{Name: "desktop", Cancel: cancel},
-		limits{hello: 50 * time.Millisecond, end: time.Minute, cancel: time.Minute})
+		limits{hello: 50 * time.Millisecond, end: time.Minute, cancel: time.Minute, ask: askEvery})
 	wantLost(t, err)
 	if err == nil || !strings.Contains(err.Error(), "has not said what it is within 50ms") {
 		t.Errorf("got %v; want that it said nothing", err)

@@ -16,6 +16,7 @@ const speaks = 1
 // are messages, JSON that may be cut into pieces.
 const (
 	nameHello  = "hello"  // both ways: the first thing that is said
+	nameAlive  = "alive"  // both ways: a question, and the answer
 	nameWindow = "window" // both ways: how much more may be sent
 	nameStdin  = "stdin"  // a stream to a command; from it, its end
 

@@ -10,7 +10,7 @@ import (
 )
 
 // fromRelay are the messages that a client knows. It passes over others.
-var fromRelay = []string{nameHello, nameStarted, nameFailed, nameExit, nameWindow, nameDamage, namePacket}
+var fromRelay = []string{nameHello, nameAlive, nameStarted, nameFailed, nameExit, nameWindow, nameDamage, namePacket}
 
 // streamsFrom are the streams of a relay's.
 var streamsFrom = []string{nameStdin, nameStdout, nameStderr, nameText}
@@ -18,7 +18,7 @@ var streamsFrom = []string{nameStdin, nameStdout, nameStderr, nameText}
 // read reads the channel until it ends, and drops what comes after a mistake of
 // the relay's. It gives ended the mistake, or nil at the end.
 func (c *Client) read(ended chan<- error) {
-	out := c.process.Stdout()
+	out := c.pulse.from(c.process.Stdout())
 	r := protocol.NewReader(out)
 	for {
 		before := r.Offset()
@@ -133,6 +133,9 @@ func (c *Client) hearControl(p *protocol.Packet, cost int) error {
 	stream := slices.Contains(streamsFrom, control.name)
 	if !stream && !slices.Contains(fromRelay, control.name) {
 		return nil
+	}
+	if control.slot == noSlot && control.name == nameAlive {
+		return nil // its pulse was felt as it came
 	}
 	if control.slot == noSlot {
 		return fmt.Errorf("%.100q about no command", control.name)

@@ -46,6 +46,7 @@ func (s *Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	v := &service{
 		provider: s.Provider,
 		out:      make(chan []byte, 64),
+		asked:    make(chan struct{}, 1),
 		broken:   make(chan error, 1),
 		finish:   make(chan struct{}),
 		written:  make(chan struct{}),
@@ -76,6 +77,7 @@ func (s *Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 type service struct {
 	provider instance.Provider
 	out      chan []byte   // packets for the channel; write is its only reader
+	asked    chan struct{} // the client wants to know whether the relay is alive; likewise
 	broken   chan error    // why the channel takes nothing any more
 	finish   chan struct{} // closed when everything was sent
 	written  chan struct{} // closed when write has ended
@@ -106,15 +108,20 @@ func (v *service) send(b []byte) bool {
 }
 
 // write writes what is sent. What is ready goes out together, and nothing waits
-// for what is not.
+// for what is not. That the relay is alive waits for nothing but the hello, and it
+// says so once if it was asked meanwhile more than once.
 func (v *service) write(out io.Writer) {
 	defer close(v.written)
 	w := bufio.NewWriterSize(out, 64<<10)
+	alive := message(noSlot, nameAlive, struct{}{})
+	var asked <-chan struct{} // nil before the hello
 	for {
 		var err error
 		select {
 		case b := <-v.out:
 			_, err = w.Write(b)
+		case <-asked:
+			_, err = w.Write(alive)
 		default:
 			if err = w.Flush(); err != nil {
 				break
@@ -122,10 +129,13 @@ func (v *service) write(out io.Writer) {
 			select {
 			case b := <-v.out:
 				_, err = w.Write(b)
+			case <-asked:
+				_, err = w.Write(alive)
 			case <-v.finish:
 				return
 			}
 		}
+		asked = v.asked
 		if err != nil {
 			v.broken <- fmt.Errorf("write to the relay's channel: %w", err)
 			v.stopSending()
@@ -214,7 +224,7 @@ func (v *service) take(p *protocol.Packet, cost int) error {
 }
 
 // toRelay are the messages that a relay knows. It passes over others.
-var toRelay = []string{nameHello, nameStart, nameWindow, nameCancel, nameKill, namePause, nameResume}
+var toRelay = []string{nameHello, nameAlive, nameStart, nameWindow, nameCancel, nameKill, namePause, nameResume}
 
 // do does what a message says. What is said of a slot without a command was on
 // its way when the command ended.
@@ -227,6 +237,12 @@ func (v *service) do(slot int, name string, content []byte) error {
 		}
 		v.greeted = true
 		return hello.check()
+	case nameAlive:
+		select {
+		case v.asked <- struct{}{}:
+		default: // an answer is on its way
+		}
+		return nil
 	case nameStart:
 		start, err := parse[startMessage](name, content)
 		if err != nil {
