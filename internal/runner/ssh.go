@@ -33,6 +33,9 @@ type remote struct {
 	relays []func()                       // end that one, and those that were lost before it
 	made   []instance.Instance            // of the client, or else of the host
 	dials  atomic.Int64                   // connections that were begun, of all its hosts
+
+	syncing sync.Mutex // held by whoever brings the tree
+	syncs   int        // how often it was brought; guarded by syncing
 }
 
 // visit is what one session has of a host.
@@ -40,7 +43,7 @@ type visit struct {
 	*remote
 	session *session
 	looked  bool // the host was looked up
-	synced  bool // the tree is there
+	synced  bool // the tree was brought for the session
 	related bool // the client is of use to the session
 	reached bool // there were places on the host
 }
@@ -97,7 +100,7 @@ func (r *visit) reach(ctx context.Context, count int) (places []supervisor.Place
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.host.Connect(ctx); err != nil {
+	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
 	if r.session.served() || r.conf.Relay {
@@ -168,17 +171,45 @@ func (r *visit) prepare(ctx context.Context) (err error) {
 		}
 		r.target.Store(target)
 		r.looked = true
+		if r.conf.Sync {
+			r.session.atEnd(func() error {
+				r.brought() // so that nothing of it is left
+				return nil
+			})
+		}
 	}
-	if r.conf.Sync && !r.synced {
+	if r.host == nil {
+		cfg := r.hostConfig(r.conf.Directory, r.conf.Setup.Text, r.conf.Env)
+		if r.conf.Sync {
+			cfg.Prepare = r.sync
+		}
+		r.host = sshhost.New(cfg)
+	}
+	return nil
+}
+
+// connect connects to the host, which has the source tree then, if it is to have
+// it: that is brought whenever the host is connected anew, since nobody knows what
+// became of it meanwhile, and once in a session to a host that was there already.
+func (r *visit) connect(ctx context.Context) error {
+	before := r.brought()
+	if err := r.host.Connect(ctx); err != nil || !r.conf.Sync || r.synced {
+		return err
+	}
+	if r.brought() == before {
 		if err := r.sync(ctx); err != nil {
 			return err
 		}
-		r.synced = true
 	}
-	if r.host == nil {
-		r.host = r.newHost(r.conf.Directory, r.conf.Setup.Text, r.conf.Env)
-	}
+	r.synced = true
 	return nil
+}
+
+// brought is how often the tree was brought, once nobody is about it.
+func (r *remote) brought() int {
+	r.syncing.Lock()
+	defer r.syncing.Unlock()
+	return r.syncs
 }
 
 // leavePatience is how long the relays of a host have to end, before what is there
@@ -214,7 +245,11 @@ func (f *Fleet) dialing() sshdial.Options {
 }
 
 func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
-	return sshhost.New(sshhost.Config{
+	return sshhost.New(r.hostConfig(dir, setup, env))
+}
+
+func (r *remote) hostConfig(dir, setup string, env []string) sshhost.Config {
+	return sshhost.Config{
 		Name: r.conf.Name, Host: r.conf.Host, Directory: dir, Setup: setup, Env: env,
 		Dial: func(ctx context.Context) (sshhost.Conn, error) {
 			r.dials.Add(1)
@@ -225,7 +260,7 @@ func (r *remote) newHost(dir, setup string, env []string) *sshhost.Host {
 			return c, nil
 		},
 		Log: r.fleet.cfg.Log.Named("ssh"),
-	})
+	}
 }
 
 // passing reports whether what is wrong with a host may pass by itself.
@@ -253,9 +288,18 @@ func fits(there sshhost.Info) error {
 	return nil
 }
 
-// sync brings the source tree over. Setup may need what comes with it, so that
-// is no part of this.
-func (r *visit) sync(ctx context.Context) error {
+// sync brings the source tree over, for the session that has the fleet. Setup may
+// need what comes with it, so that is no part of this.
+func (r *remote) sync(ctx context.Context) error {
+	r.syncing.Lock()
+	defer r.syncing.Unlock()
+	s := r.fleet.session.Load()
+	if s == nil || s.provisioning.Err() != nil {
+		return errOver
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.provisioning, func() { cancel(context.Cause(s.provisioning)) })()
 	h := r.newHost("", "", nil)
 	defer func() { _ = h.Close() }() // what was brought is there
 	if err := h.Connect(ctx); err != nil {
@@ -265,7 +309,6 @@ func (r *visit) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := r.session
 	stats, err := tree.Sync(ctx, made[0], r.conf.Directory, tree.Options{
 		Root: s.req.Config.Root, Exclude: r.conf.SyncExclude, TempDir: s.temp,
 		Rsh:      []string{s.req.Self, "rsh"},
@@ -278,6 +321,7 @@ func (r *visit) sync(ctx context.Context) error {
 		s.warn(fmt.Errorf("instance %s: bring the source tree: %s", r.conf.Name, w))
 	}
 	s.progress(r.conf.Name, synced(stats), true)
+	r.syncs++
 	return nil
 }
 

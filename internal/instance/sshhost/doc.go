@@ -20,7 +20,8 @@
 //
 // Between a connect and the loss of any of its connections a host has one life.
 // A loss ends them all, with every command: an instance.LostError says why. The
-// next start begins a new life. Nothing is tried again by itself.
+// next start begins a new life, unless that is to be prepared: Config.Prepare.
+// Nothing is tried again by itself.
 //
 // # Caveats
 //

@@ -57,6 +57,13 @@ type Config struct {
 	// connection while there is one already.
 	Dial func(context.Context) (Conn, error)
 
+	// Prepare, if set, is called before each life begins, and has to have returned
+	// nil before anything runs in it. It may take its time: so a start on a host that
+	// was lost is the error of the loss then, and only Connect and Provision begin
+	// another life. Its context ends when nobody waits any more, who then doesn't
+	// wait for its return either; Close does.
+	Prepare func(context.Context) error
+
 	// Directory is where commands run that name no directory of their own, and
 	// what a relative Command.Dir is relative to. It is relative to the home
 	// directory there, which it is if it is empty.
@@ -185,7 +192,7 @@ func (h *Host) connect(ctx context.Context) (*life, error) {
 	}
 	a := h.attempt
 	if a == nil {
-		ctx, cancel := context.WithTimeoutCause(context.Background(), connectPatience, errTooSlow)
+		ctx, cancel := context.WithCancel(context.Background())
 		a = &attempt{done: make(chan struct{}), cancel: cancel}
 		h.attempt = a
 		h.lives++
@@ -216,7 +223,14 @@ func (h *Host) connect(ctx context.Context) (*life, error) {
 // begin makes an attempt. When it is done, nobody who was waiting is left
 // without an answer.
 func (h *Host) begin(ctx context.Context, a *attempt, number int, base string) {
-	a.life, a.err = beginLife(ctx, h, number, base)
+	if h.cfg.Prepare != nil {
+		a.err = h.cfg.Prepare(ctx)
+	}
+	if a.err == nil {
+		ctx, cancel := context.WithTimeoutCause(ctx, connectPatience, errTooSlow)
+		defer cancel()
+		a.life, a.err = beginLife(ctx, h, number, base)
+	}
 	h.mu.Lock()
 	switch {
 	case a.err != nil:
@@ -266,8 +280,11 @@ func (h *Host) Provision(ctx context.Context, count int) ([]instance.Instance, e
 func (h *Host) add(p *process) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
+	switch {
+	case h.closed:
 		return instance.ErrClosed
+	case h.cfg.Prepare != nil && h.life != nil && h.life.over():
+		return h.life.err
 	}
 	h.running[p] = struct{}{}
 	return nil

@@ -2,6 +2,7 @@ package sshhost
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -165,5 +166,48 @@ func TestRepair(t *testing.T) {
 		if _, err := os.Stat(dir); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What prepares a life comes before it, every time; and who starts a command on a
+// host that was lost doesn't wait for that, but is told of the loss.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	srv := server(t, lab.ServerOptions{})
+	unprepared := errors.New("not prepared")
+	var result error
+	var done []string
+	dialed := dialer(t, srv)
+	h := host(t, srv, Config{
+		Prepare: func(context.Context) error {
+			done = append(done, "prepare")
+			return result
+		},
+		Dial: func(ctx context.Context) (Conn, error) {
+			done = append(done, "dial")
+			return dialed(ctx)
+		},
+	})
+	i := instancetest.One(t, h)
+	p := instancetest.Start(t.Context(), t, i, instancetest.Program(t, "block"))
+	instancetest.AwaitReady(t, p)
+	srv.Drop()
+	why := awaitLost(t, p)
+	awaitLife(t, h)
+	if _, err := i.Start(t.Context(), instance.Command{Args: []string{"true"}}); err == nil ||
+		!strings.Contains(err.Error(), why) {
+		t.Errorf("start on a host that was lost: got %v; want %q", err, why)
+	}
+	result = unprepared
+	if err := h.Connect(t.Context()); !errors.Is(err, unprepared) {
+		t.Errorf("connect: got %v; want %v", err, unprepared)
+	}
+	result = nil
+	if err := h.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	instancetest.Output(t, i, instance.Command{Args: []string{"true"}}, nil)
+	if got := strings.Join(done, " "); got != "prepare dial prepare prepare dial" {
+		t.Errorf("got %q; want each life prepared before it is begun", got)
 	}
 }
