@@ -37,6 +37,7 @@ func (l *loop) feedBatch(s *slot, p *profile, now time.Time) {
 	for _, id := range b.Given {
 		s.proc.sent = append(s.proc.sent, given{id, now})
 	}
+	l.sent(p.items(b.Given))
 	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Profile: p.Name, Tests: b.Given}, now)
 }
 

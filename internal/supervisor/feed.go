@@ -110,6 +110,7 @@ func (l *loop) feedStream(s *slot, p *profile, now time.Time) {
 		return
 	}
 	ids := testIDs(its)
+	l.sent(its)
 	l.emit(event.Event{Kind: event.KindSent, Worker: s.index, Profile: p.Name, Tests: ids}, now)
 	for _, id := range ids {
 		s.proc.sent = append(s.proc.sent, given{id, now})

@@ -24,18 +24,19 @@ type loop struct {
 	opened   chan opened     // room for each slot's place
 	wg       sync.WaitGroup
 
-	procs       context.Context         // ends what all processes have in common
-	places      context.Context         // ends the opening of places
-	opening     int                     // slots whose place is being opened
-	closing     context.CancelCauseFunc // of places
-	dead        []string                // names of instances that are no more
-	told        map[string]string       // what people were last told of an instance, by its name
-	moves       map[scheduler.Item]int  // machines that a test was lost with
-	listings    int                     // how many are still to come
-	unlist      context.CancelCauseFunc // ends them
-	lacking     []*profile              // those that are stranded
-	outstanding int                     // tests of these
-	changed     bool                    // there may be something for workers that have nothing
+	procs       context.Context              // ends what all processes have in common
+	places      context.Context              // ends the opening of places
+	opening     int                          // slots whose place is being opened
+	closing     context.CancelCauseFunc      // of places
+	dead        []string                     // names of instances that are no more
+	told        map[string]string            // what people were last told of an instance, by its name
+	moves       map[scheduler.Item][]string  // machines that a test was lost with, each time
+	spared      map[scheduler.Item]time.Time // tests that wait for their last chance elsewhere, and until when
+	listings    int                          // how many are still to come
+	unlist      context.CancelCauseFunc      // ends them
+	lacking     []*profile                   // those that are stranded
+	outstanding int                          // tests of these
+	changed     bool                         // there may be something for workers that have nothing
 	seq         uint64
 	epoch       time.Time // when the first event was emitted
 	err         error     // our own trouble: the run stops
@@ -108,7 +109,8 @@ func newLoop(cfg Config) *loop {
 		opened:   make(chan opened, len(cfg.Slots)),
 		told:     map[string]string{},
 		listed:   make(chan listResult, len(cfg.Profiles)),
-		moves:    map[scheduler.Item]int{},
+		moves:    map[scheduler.Item][]string{},
+		spared:   map[scheduler.Item]time.Time{},
 		attempts: map[scheduler.Item]int{},
 		retrying: map[scheduler.Item]bool{},
 		deaths:   map[scheduler.Item]int{},

@@ -1,11 +1,11 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"testr/internal/event"
@@ -37,9 +37,13 @@ const (
 	// maxLosses is how often in a row a slot may lose its instance, with nothing
 	// settled in between, before it is given up.
 	maxLosses = 3
-	// maxMoves is how many machines a test may be lost with before it is given
-	// up: a test that takes its machine with it would take all.
+	// maxMoves is how often a test may be lost with its machine before it is given
+	// up: a test that takes its machine with it would take all. Only where a machine
+	// is left that it was never lost with, it has one more chance, on that.
 	maxMoves = 3
+	// spareFor is how long machines that a test was lost with leave it to others
+	// when that is its last chance.
+	spareFor = 10 * time.Second
 	// firstRetry is how long an instance that was lost is left alone before it
 	// is tried again; each further time in a row is four times as long.
 	firstRetry = 500 * time.Millisecond
@@ -188,6 +192,9 @@ func (l *loop) retry(s *slot, now time.Time) {
 	case s.retryAt.IsZero():
 	case now.Before(s.retryAt):
 		l.wake(s.retryAt)
+	case l.sparing(s, now):
+		s.retryAt = now.Add(firstRetry)
+		l.wake(s.retryAt)
 	default:
 		s.retryAt = time.Time{}
 		l.changed = true
@@ -225,7 +232,7 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 		case o.overdue:
 			l.emitFailure(p, id, p.death(*o, lost.Error()), now)
 			l.failed(it, true)
-		case l.move(it):
+		case l.move(it, s, now):
 			back = append(back, id)
 		default:
 			gone = append(gone, id)
@@ -235,20 +242,60 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 		l.emit(event.Event{Kind: event.KindRequeued, Worker: s.index, Profile: p.profile.Name, Tests: back,
 			Detail: event.Moved(lost.Instance, lost.Err.Error())}, now)
 	}
-	if len(gone) > 0 {
-		l.noteOf(p.profile, event.KindNotRun, gone, reasonLost+": "+lost.Error(), now)
+	for _, id := range gone {
+		reason := reasonLost(len(l.moves[p.profile.item(id)])) + lost.Error()
+		l.noteOf(p.profile, event.KindNotRun, []string{id}, reason, now)
 	}
 	l.away(s, lost, now)
 }
 
-// reasonLost begins the reason of tests that were lost with too many machines.
-var reasonLost = "lost with " + strconv.Itoa(maxMoves) + " machines, the last time because"
+// reasonLost begins the reason of tests that were lost with their machines too
+// often.
+func reasonLost(times int) string {
+	return fmt.Sprintf("lost with its machine %d times, the last time because: ", times)
+}
 
 // move has a test that had begun on a machine that was lost wait for another
 // one, unless it was lost often enough.
-func (l *loop) move(it scheduler.Item) bool {
-	l.moves[it]++
-	return l.moves[it] < maxMoves && l.queue.Again(it)
+func (l *loop) move(it scheduler.Item, s *slot, now time.Time) bool {
+	l.moves[it] = append(l.moves[it], s.machine())
+	switch times := len(l.moves[it]); {
+	case times < maxMoves:
+		return l.queue.Again(it)
+	case times > maxMoves || l.deaths[it] > 0 || !l.elsewhere(it):
+		return false
+	}
+	l.spared[it] = now.Add(spareFor)
+	return l.queue.Again(it)
+}
+
+// machine is where a slot is, as far as its places tell: several may share it.
+func (s *slot) machine() string { return cmp.Or(s.Host, s.Name) }
+
+// elsewhere reports whether a machine is there that a test was never lost with.
+func (l *loop) elsewhere(it scheduler.Item) bool {
+	return slices.ContainsFunc(l.slots, func(s *slot) bool {
+		return !s.retired && !s.opening && s.retryAt.IsZero() && s.can(l.named(it.Profile)) &&
+			!slices.Contains(l.moves[it], s.machine())
+	})
+}
+
+// sparing reports whether a slot is to be left alone for the sake of a test that
+// waits for its last chance, on another machine than this.
+func (l *loop) sparing(s *slot, now time.Time) bool {
+	for it, until := range l.spared {
+		if now.Before(until) && slices.Contains(l.moves[it], s.machine()) && l.elsewhere(it) {
+			return true
+		}
+	}
+	return false
+}
+
+// sent notes that tests were given to a worker.
+func (l *loop) sent(its []scheduler.Item) {
+	for _, it := range its {
+		delete(l.spared, it)
+	}
 }
 
 // away leaves the instance of a slot alone for a while, or for good if that was

@@ -302,7 +302,7 @@ func TestEatsMachines(t *testing.T) {
 			return pass, true
 		}), tests...)
 		want := all("success", tests...)
-		want[tests[7]] = "not run: " + reasonLost + ": instance desktop was lost: no answer for 15s"
+		want[tests[7]] = "not run: " + reasonLost(maxMoves) + "instance desktop was lost: no answer for 15s"
 		o := check(t, cfg, want)
 		if n := eaten.Load(); n != maxMoves {
 			t.Errorf("got %d machines lost; want %d", n, maxMoves)
@@ -523,4 +523,59 @@ func TestGivenUp(t *testing.T) {
 			t.Errorf("got warnings %q; want %q", got, want)
 		}
 	})
+}
+
+// TestLastChance: a test that was lost three times has one more chance on a
+// machine that it was never lost with, if there is one, and the others leave it to
+// that for a while. One that a worker ended with is not spared.
+func TestLastChance(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		busy  time.Duration // for how long the other machine has something else to do
+		loses bool          // that machine is lost with the test, too
+		kills bool          // the test's first worker ends with it
+		want  string
+	}{
+		{"idle", 0, false, false, "success"},
+		{"busy", 8 * time.Second, false, false, "success"},
+		{"busy for too long", time.Hour, false, false, "not run: " + reasonLost(4)},
+		{"lost there too", 8 * time.Second, true, false, "not run: " + reasonLost(4)},
+		{"to blame", 8 * time.Second, false, true, "not run: " + reasonLost(3)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg, _ := setup(t, 2, stream(func(p *fakeProcess, id string) (protocol.Status, bool) {
+					if id == "other" {
+						<-time.After(tt.busy)
+						return pass, true
+					}
+					if tt.loses {
+						cut(p)
+						return none, false
+					}
+					return pass, true
+				}), "other", "it")
+				cfg.Isolated, cfg.Retries = true, 1 // nobody has a test before it can begin it
+				var tries int
+				desktop(&cfg, there(0, stream(func(p *fakeProcess, _ string) (protocol.Status, bool) {
+					if tries++; tries == 1 && tt.kills {
+						p.died = true
+						return none, false
+					}
+					cut(p)
+					return none, false
+				})))
+				o, err := Run(t.Context(), cfg)
+				if err != nil {
+					t.Error(err)
+				}
+				if got := statuses(o)["it"]; !strings.HasPrefix(got, tt.want) {
+					t.Errorf("got %q after %d tries on desktop; want %q", got, tries, tt.want)
+				}
+				if o.Counts().Unaccounted() > 0 {
+					t.Errorf("got %+v; want everything accounted for", o.Counts())
+				}
+			})
+		})
+	}
 }
