@@ -32,7 +32,7 @@ func (p *profile) choose(ctx context.Context) (c choice, err error) {
 		c.tests, err = p.knownTests()
 		c.tests = p.order(c.tests)
 		return c, err
-	case p.mode == modeStream && p.session.mayBegin():
+	case p.mode == modeStream && p.mayBegin():
 		remembered, err := p.session.req.Ask.Listing(p.Name)
 		if err != nil {
 			return c, fmt.Errorf("read the last listing: %w", err)
@@ -68,12 +68,17 @@ func (p *profile) choose(ctx context.Context) (c choice, err error) {
 	return c, nil
 }
 
-// mayBegin reports whether a run may begin before its tests are listed: not if
-// the tests depend on arguments, or their order on all of them, or if the listing
-// needs an instance that is not made for two things at a time.
-func (s *session) mayBegin() bool {
-	return len(s.req.Select.Args) == 0 && !s.req.Random && s.req.Segments == nil &&
-		(s.local() != nil || !slices.ContainsFunc(s.groups, func(g *group) bool { return g.bare }))
+// mayBegin reports whether a run may begin before the profile's tests are listed:
+// not if the tests depend on arguments, or their order on all of them, or if the
+// listing needs an instance that is not made for two things at a time.
+func (p *profile) mayBegin() bool {
+	s := p.session
+	if len(s.req.Select.Args) > 0 || s.req.Random || s.req.Segments != nil {
+		return false
+	}
+	lists := slices.DeleteFunc(slices.Clone(s.groups), func(g *group) bool { return !p.able(g) })
+	return slices.ContainsFunc(lists, func(g *group) bool { return g.local }) ||
+		!slices.ContainsFunc(lists, func(g *group) bool { return g.bare })
 }
 
 // known reports whether the tests are known without a listing.

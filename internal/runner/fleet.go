@@ -292,16 +292,6 @@ func (s *session) insist(ctx context.Context, g *group) (a *attempt, err error) 
 	}
 }
 
-// local is the first group that is on this machine, or nil.
-func (s *session) local() *group {
-	for _, g := range s.groups {
-		if g.local {
-			return g
-		}
-	}
-	return nil
-}
-
 // firstThere waits for the first group that is there, or for all to be none.
 func (s *session) firstThere(ctx context.Context, groups []*group) (*group, instance.Instance, error) {
 	ctx, cancel := context.WithCancel(ctx)

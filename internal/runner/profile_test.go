@@ -123,6 +123,30 @@ func TestGroupsOfProfiles(t *testing.T) {
 	})
 }
 
+// TestBeginsBeforeItsListing: a profile that only hooks' instances can run is listed
+// before the run begins, since they do one thing at a time; that this machine could
+// list another one is of no use to it.
+func TestBeginsBeforeItsListing(t *testing.T) {
+	const instances = "test_command=x $LISTOPT\ntest_list_option=-l\n[profile here]\n[profile there]\n[profile both]\n" +
+		"[instance one]\ntype=local\nslots=1\nprofiles=here both\n" +
+		"[instance two]\ntype=hook\nslots=1\nprofiles=there both\ninstance_provision=x\ninstance_execute=$COMMAND\n"
+	req := newRequest(t, instances, Selection{})
+	req.Parallel = true
+	s := sessionOf(t, req)
+	s.fleet = NewFleet(FleetConfig{})
+	for _, p := range s.profiles {
+		p.mode = modeStream
+	}
+	if err := s.form(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.profiles {
+		if got, want := p.mayBegin(), p.Name != "there"; got != want {
+			t.Errorf("profile %s: got %t; want %t", p.Name, got, want)
+		}
+	}
+}
+
 func groupsOf(s *session) string {
 	var all []string
 	for _, g := range s.groups {
