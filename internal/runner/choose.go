@@ -45,7 +45,7 @@ func (p *profile) choose(ctx context.Context) (c choice, err error) {
 					err = fmt.Errorf("list tests: %w", errNone)
 				}
 				listing.Tests, listing.Duplicates = p.narrow(listing.Tests), p.narrow(listing.Duplicates)
-				return listing, p.named(err)
+				return listing, err
 			}
 			return c, nil
 		}
