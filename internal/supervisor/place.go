@@ -111,6 +111,9 @@ func (l *loop) takePlace(o opened, now time.Time) {
 	l.opening--
 	l.changed = true
 	s.opening = false
+	if o.err != nil {
+		l.queue.Lost(s.index, now) // which has nothing; else others would leave it something
+	}
 	var absent *AbsentError
 	switch {
 	case o.err == nil:

@@ -17,6 +17,7 @@ import (
 	"testr/internal/event"
 	"testr/internal/instance"
 	"testr/internal/protocol"
+	"testr/internal/scheduler"
 )
 
 var errCut = errors.New("no answer for 15s")
@@ -122,6 +123,39 @@ func TestNotThere(t *testing.T) {
 			t.Errorf("outcomes (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestNothingIsLeftToNobody: slow workers don't leave long tests to faster ones that
+// are not there.
+func TestNothingIsLeftToNobody(t *testing.T) {
+	const long = 50 * time.Second
+	errNone := errors.New("instance desktop: connection refused")
+	for _, err := range []error{errNone, &AbsentError{errNone}} {
+		synctest.Test(t, func(t *testing.T) {
+			tests := append(ids(30), "z.L.long1", "z.L.long2", "z.L.long3")
+			of := func(id string) time.Duration {
+				if strings.HasPrefix(id, "z") {
+					return long
+				}
+				return time.Second
+			}
+			cfg, _ := setup(t, 6, stream(func(_ *fakeProcess, id string) (protocol.Status, bool) {
+				<-time.After(4 * of(id))
+				return pass, true
+			}), tests...)
+			cfg.Estimate = func(it scheduler.Item) (time.Duration, bool) { return of(it.Test), true }
+			for i := range cfg.Slots[2:] {
+				s := &cfg.Slots[2+i]
+				s.Name, s.Instance = "desktop", nil
+				s.Open = func(context.Context) (Place, error) { return Place{}, err }
+			}
+			begun := time.Now()
+			check(t, cfg, all("success", tests...))
+			if took := time.Since(begun); took > 2*4*long+time.Minute {
+				t.Errorf("got %v; want what two workers need", took)
+			}
+		})
+	}
 }
 
 // absentFor is a place that is not there before the given time has passed.
