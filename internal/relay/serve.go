@@ -132,7 +132,9 @@ func (v *service) write(out io.Writer) {
 			case <-asked:
 				_, err = w.Write(alive)
 			case <-v.finish:
-				return
+				if len(v.out) == 0 { // else that came during the flush
+					return
+				}
 			}
 		}
 		asked = v.asked
