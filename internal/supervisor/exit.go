@@ -37,7 +37,7 @@ func (l *loop) exited(p *process, e *exit, now time.Time) {
 	}
 	clean := e.err == nil && e.status.Success()
 	l.unfixed(p, now)
-	if p.outbox == nil && clean && !p.killed {
+	if p.outbox == nil && clean && !p.killed || l.spent(p) {
 		l.ignored(p, now)
 	}
 	broke := l.lost(p, how, now)
@@ -113,6 +113,13 @@ func (p *process) death(o openTest, how string) string {
 		return fmt.Sprintf("The test was still running after %v, its time limit: %s.", p.profile.Limits.Timeout, how)
 	}
 	return fmt.Sprintf("The worker ended in the middle of this test: %s.", how)
+}
+
+// spent reports whether a process that has ended was all that its profile gets: of a
+// command that runs all tests whatever it is given, and got as far as running some.
+// Another one would run those again.
+func (l *loop) spent(p *process) bool {
+	return p.profile.Worker.Whole && p.begun+p.settled > 0 && !l.stopping()
 }
 
 // ignored gives up tests that a test command was given, and did not run,

@@ -820,3 +820,52 @@ func TestInspectTellsProfiles(t *testing.T) {
 		}
 	})
 }
+
+// TestWholeEnds: a command that runs all tests is not started again once it ran some,
+// however it ended: what it has left did not run. One that ran none has its chances.
+func TestWholeEnds(t *testing.T) {
+	left := "not run: " + reasonIgnored
+	for _, tt := range []struct {
+		name    string
+		do      func(ctx context.Context, p *fakeProcess)
+		want    map[string]string
+		starts  int
+		nobody  bool
+		timeout time.Duration
+	}{
+		{"dies in a test", func(_ context.Context, p *fakeProcess) {
+			p.send("a", pass)
+			p.send("b", protocol.StatusInProgress)
+		}, map[string]string{"a": "success", "b": "fail", "c": left}, 1, false, 0},
+		{"dies between tests", func(_ context.Context, p *fakeProcess) { p.send("a", pass) },
+			map[string]string{"a": "success", "b": left, "c": left, event.ReturnCode: "fail"}, 1, false, 0},
+		{"hangs in a test", func(ctx context.Context, p *fakeProcess) {
+			p.send("a", pass)
+			p.send("b", protocol.StatusInProgress)
+			<-ctx.Done()
+		}, map[string]string{"a": "success", "b": "fail", "c": left}, 1, false, time.Minute},
+		{"runs none", func(context.Context, *fakeProcess) {}, all("not run: "+reasonNoWorker, "a", "b", "c"),
+			maxFruitless, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg, rec := setup(t, 1, func(ctx context.Context, p *fakeProcess) int {
+					tt.do(ctx, p)
+					return 9
+				}, "a", "b", "c")
+				cfg.Profiles[0].Worker = Worker{Batch: batchOf, Whole: true}
+				cfg.Timeout = tt.timeout
+				o, err := Run(t.Context(), cfg)
+				if errors.Is(err, ErrNoWorkers) != tt.nobody || err != nil && !tt.nobody {
+					t.Errorf("got %v; want that no worker is left: %t", err, tt.nobody)
+				}
+				if diff := cmp.Diff(tt.want, statuses(o)); diff != "" {
+					t.Errorf("outcomes (-want +got):\n%s", diff)
+				}
+				if n := len(rec.of(event.KindWorkerStarted)); n != tt.starts {
+					t.Errorf("got %d starts; want %d", n, tt.starts)
+				}
+			})
+		})
+	}
+}

@@ -69,7 +69,8 @@ type Worker struct {
 	// its first test.
 	Batch func(inst instance.Instance, ids []string) (Batch, error)
 	// Whole says that Batch's command runs all tests, whatever it is given. So it
-	// is given all at once, when they are listed.
+	// is given all at once, when they are listed, and once it has run some it isn't
+	// started again for those that it has left.
 	Whole bool
 	// Plain gives a command that is started once, in the first slot, and runs
 	// whatever it finds.
