@@ -77,6 +77,7 @@ type jsonProfileRun struct {
 	Name    string     `json:"name"`
 	Partial bool       `json:"partial"`
 	Counts  jsonCounts `json:"counts"`
+	Bytes   int64      `json:"bytes"`
 }
 
 type jsonRun struct {
@@ -95,6 +96,7 @@ type jsonRun struct {
 	Revision  *string          `json:"revision"`
 	Dirty     bool             `json:"dirty"`
 	Counts    jsonCounts       `json:"counts"`
+	Bytes     int64            `json:"bytes"`
 	Profiles  []jsonProfileRun `json:"profiles"`
 }
 
@@ -102,7 +104,7 @@ func runDocument(info repo.RunInfo) jsonRun {
 	d := jsonRun{ID: info.ID, State: info.State.String(), Verdict: verdictOf(info), Why: textOrNull(info.Why),
 		Start: timeOrNull(info.Start), End: timeOrNull(info.End), Command: info.Command, Selection: info.Selection,
 		Host: textOrNull(info.Host), User: textOrNull(info.User), Revision: textOrNull(info.Revision),
-		Dirty: info.Dirty, Counts: countsDocument(info.Counts), Profiles: []jsonProfileRun{}}
+		Dirty: info.Dirty, Counts: countsDocument(info.Counts), Bytes: info.Bytes(), Profiles: []jsonProfileRun{}}
 	if info.State != repo.Running {
 		seconds := info.Duration().Seconds()
 		d.Seconds = &seconds
@@ -116,7 +118,7 @@ func runDocument(info repo.RunInfo) jsonRun {
 		}
 	}
 	for _, p := range info.ByProfile {
-		d.Profiles = append(d.Profiles, jsonProfileRun{p.Name, p.Partial, countsDocument(p.Counts)})
+		d.Profiles = append(d.Profiles, jsonProfileRun{p.Name, p.Partial, countsDocument(p.Counts), p.Bytes})
 	}
 	return d
 }
