@@ -54,7 +54,8 @@ func TestTwoProfiles(t *testing.T) {
 		return event.Counts{Asked: 2, Tests: 2, Passed: passed, Failed: failed}
 	}
 	wantRuns := []ProfileRun{{Name: "py27", Counts: counts(1, 1)}, {Name: "py34", Counts: counts(2, 0)}}
-	if diff := cmp.Diff(wantRuns, info.ByProfile, cmpopts.IgnoreFields(ProfileRun{}, "Bytes")); diff != "" || info.Partial || info.Counts.Tests != 4 {
+	diff := cmp.Diff(wantRuns, info.ByProfile, cmpopts.IgnoreFields(ProfileRun{}, "Bytes"))
+	if diff != "" || info.Partial || info.Counts.Tests != 4 {
 		t.Errorf("got %+v -want +got:\n%s", info, diff)
 	}
 	want("a", "")
