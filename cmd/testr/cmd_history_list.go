@@ -109,8 +109,8 @@ func historyRow(info repo.RunInfo) []string {
 		verdict += " (interrupted)"
 	}
 	row := []string{strconv.Itoa(info.ID), info.Start.Local().Format(time.DateTime), took, verdict,
-		strconv.Itoa(info.Counts.Tests + info.Counts.InProgress), strconv.Itoa(info.Counts.Failed), strings.Join(info.Profiles, " "),
-		shortRevision(info.Revision, info.Dirty), strings.Join(info.Command, " ")}
+		strconv.Itoa(info.Counts.Tests + info.Counts.InProgress), strconv.Itoa(info.Counts.Failed),
+		strings.Join(info.Profiles, " "), shortRevision(info.Revision, info.Dirty), strings.Join(info.Command, " ")}
 	for n := range row {
 		row[n] = report.EscapeLine(row[n])
 	}

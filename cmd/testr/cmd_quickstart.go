@@ -14,7 +14,7 @@ func newQuickstartCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "quickstart",
 		Usage: "show how to begin",
-		Action: func(c *cli.Context) error {
+		Action: func(*cli.Context) error {
 			_, err := fmt.Fprint(env.stdout, quickstart)
 			return unlessGone(err)
 		},

@@ -10,7 +10,7 @@ func newVersionCommand(env *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "version",
 		Usage: "print the version of testr",
-		Action: func(c *cli.Context) error {
+		Action: func(*cli.Context) error {
 			_, err := fmt.Fprintf(env.stdout, "testr %s\n", version())
 			return unlessGone(err)
 		},

@@ -158,8 +158,8 @@ type jsonTest struct {
 
 func testDocument(t *event.Test) jsonTest {
 	d := jsonTest{ID: t.ID, Profile: profileName(t.Profile), Parent: textOrNull(t.ParentID), Open: t.Open,
-		Asked: t.Asked, Runnable: t.Runnable || withoutOutcome(t), Attempts: t.Attempts, Route: textOrNull(t.Route), Tags: t.Tags,
-		Start: timeOrNull(t.Start), Measured: t.Measured}
+		Asked: t.Asked, Runnable: t.Runnable || withoutOutcome(t), Attempts: t.Attempts, Route: textOrNull(t.Route),
+		Tags: t.Tags, Start: timeOrNull(t.Start), Measured: t.Measured}
 	if t.Status != protocol.StatusNone {
 		status := t.Status.String()
 		d.Status = &status
