@@ -45,7 +45,12 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	for len(args) > 0 {
 		cmd := find(commands, args[0])
 		if cmd == nil {
-			if strings.HasPrefix(args[0], "-") || len(commands) == 0 {
+			if findFlag(app.Flags, args[0]) != nil {
+				n := flagWords(app.Flags, args)
+				before, args = append(before, args[:n]...), args[n:]
+				continue
+			}
+			if strings.HasPrefix(args[0], "-") {
 				break
 			}
 			return nil, usage(unknownCommand(commands, out[1:], args[0]))
@@ -76,17 +81,25 @@ func flagWords(flags []cli.Flag, args []string) int {
 	if len(word) < 2 || word[0] != '-' {
 		return 0
 	}
-	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
-	for _, f := range flags {
-		if !slices.Contains(f.Names(), name) {
-			continue
-		}
-		if d, ok := f.(cli.DocGenerationFlag); ok && d.TakesValue() && !hasValue {
-			return min(2, len(args))
-		}
-		return 1
+	d, ok := findFlag(flags, word).(cli.DocGenerationFlag)
+	if ok && d.TakesValue() && !strings.Contains(word, "=") {
+		return min(2, len(args))
 	}
 	return 1
+}
+
+// findFlag returns the option that a word is, or nil.
+func findFlag(flags []cli.Flag, word string) cli.Flag {
+	if !strings.HasPrefix(word, "-") {
+		return nil
+	}
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			return f
+		}
+	}
+	return nil
 }
 
 func find(commands []*cli.Command, name string) *cli.Command {
