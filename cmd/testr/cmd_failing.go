@@ -81,11 +81,7 @@ func runFailing(ctx context.Context, env *environment, o failingOptions) (err er
 	case o.json:
 		err = writeProfileForm(env, failingForm(profiles, failing))
 	case o.stream.subunit:
-		out := newSubunitOutput(env, o.stream)
-		if err = showFailing(r, failing, out); err == nil {
-			err = out.flush()
-		}
-		return unlessGone(err)
+		return unlessGone(streamFailing(env, r, failing, o.stream))
 	case len(stored) > 0 && !slices.ContainsFunc(profiles, known):
 		return noRunHas(profiles)
 	default:
@@ -103,6 +99,9 @@ type failingTest struct {
 	profile string
 	repo.Failing
 }
+
+// stored reports whether there are events of the failure.
+func (f failingTest) stored() bool { return f.NotRun == "" && !f.Gone }
 
 // failingOf are the failing sets of profiles.
 func failingOf(r repo.Queries, profiles []string) (all []failingTest, err error) {
@@ -141,12 +140,35 @@ func failingForm(profiles []string, failing []failingTest) []profileTests {
 	return form
 }
 
+// streamFailing writes the stored packets of the tests that fail, and says of how many
+// there are none.
+func streamFailing(env *environment, r repo.Queries, failing []failingTest, o streamOptions) error {
+	out := newSubunitOutput(env, o)
+	if err := showFailing(r, failing, out); err != nil {
+		return err
+	}
+	if err := out.flush(); err != nil {
+		return err
+	}
+	missing := 0
+	for _, f := range failing {
+		if !f.stored() {
+			missing++
+		}
+	}
+	if missing > 0 {
+		env.say("warning", fmt.Errorf("the stream is without %s that there are no packets of: --list has all",
+			count(missing, "failing test")))
+	}
+	return nil
+}
+
 // showFailing gives a sink the stored events of the tests that fail, run by run
 // and in their order.
 func showFailing(r repo.Queries, failing []failingTest, sink event.Sink) error {
 	runs := map[int][]repo.Span{}
 	for _, f := range failing {
-		if f.NotRun == "" && !f.Gone {
+		if f.stored() {
 			runs[f.Run] = append(runs[f.Run], repo.Span{ID: f.ID, First: f.FirstSeq, Last: f.LastSeq, Profile: f.profile})
 		}
 	}
