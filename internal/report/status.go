@@ -2,7 +2,8 @@ package report
 
 import (
 	"fmt"
-	"strings"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -69,9 +70,13 @@ func (t *Text) erase() error {
 	return t.put(t.w)
 }
 
+// enoughOfID is how many columns of a test's id tell which it is.
+const enoughOfID = 10
+
 // statusLine returns the line for a moment of a run: the numbers, then the
 // test that has been running for longest. It is narrower than the terminal,
-// whatever the tests are called.
+// whatever the tests are called: first the time that is left makes room for the
+// test, and where that isn't enough the test is left out.
 func statusLine(now time.Time, s Status) string {
 	width := s.Width
 	if width <= 0 {
@@ -79,30 +84,30 @@ func statusLine(now time.Time, s Status) string {
 	}
 	width-- // a full line makes some terminals begin the next one
 
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d", s.Done)
+	numbers := strconv.Itoa(s.Done)
 	if s.Total > 0 {
-		fmt.Fprintf(&b, "/%d", s.Total)
+		numbers += fmt.Sprintf("/%d", s.Total)
 	}
-	fmt.Fprintf(&b, " done, %d failed, %d running", s.Failed, len(s.Running))
+	numbers += fmt.Sprintf(" done, %d failed, %d running", s.Failed, len(s.Running))
+	left := ""
 	if s.Left > 0 {
-		fmt.Fprintf(&b, ", %s left", span(s.Left))
+		left = fmt.Sprintf(", %s left", span(s.Left))
 	}
 	if len(s.Running) == 0 {
-		return cutRight(b.String(), width)
+		return cutRight(numbers+left, width)
 	}
-	oldest := s.Running[0]
-	for _, r := range s.Running[1:] {
-		if r.Since.Before(oldest.Since) {
-			oldest = r
+	oldest := slices.MinFunc(s.Running, func(a, b Running) int { return a.Since.Compare(b.Since) })
+	where := fmt.Sprintf("; %s ", span(max(0, now.Sub(oldest.Since))))
+	if oldest.Route != "" {
+		where += EscapeLine(oldest.Route) + ": "
+	}
+	id := EscapeLine(withProfile(oldest.Test, oldest.Profile))
+	for _, head := range []string{numbers + left + where, numbers + where} {
+		if room := width - columns(head); room >= min(enoughOfID, columns(id)) {
+			return head + cutLeft(id, room)
 		}
 	}
-	fmt.Fprintf(&b, "; %s ", span(max(0, now.Sub(oldest.Since))))
-	if oldest.Route != "" {
-		fmt.Fprintf(&b, "%s: ", EscapeLine(oldest.Route))
-	}
-	head := cutRight(b.String(), width)
-	return head + cutLeft(EscapeLine(withProfile(oldest.Test, oldest.Profile)), width-columns(head))
+	return cutRight(numbers+left, width)
 }
 
 // span returns a duration in whole seconds, as people say it.
