@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,6 +26,7 @@ type section struct {
 	name    string
 	line    int
 	entries []*entry
+	byName  map[string]*entry
 }
 
 // header splits the section's name: "instance x" is x, an instance. Either part
@@ -41,18 +41,23 @@ func (s *section) header() (kind, name string) {
 
 // entry returns the option of that name, or nil.
 func (s *section) entry(name string) *entry {
-	i := slices.IndexFunc(s.entries, func(e *entry) bool { return e.name == name })
-	if i < 0 {
-		return nil
+	return s.byName[name]
+}
+
+func (s *section) add(e *entry) {
+	if s.byName == nil {
+		s.byName = map[string]*entry{}
 	}
-	return s.entries[i]
+	s.byName[e.name] = e
+	s.entries = append(s.entries, e)
 }
 
 // file is a parsed configuration.
 type file struct {
 	name     string
 	defaults *section
-	sections []*section      // without defaults, in the order of the file
+	sections []*section // without defaults, in the order of the file
+	byName   map[string]*section
 	used     map[*entry]bool // what was read, or referred to
 }
 
@@ -61,11 +66,7 @@ func (f *file) section(name string) *section {
 	if name == defaultSection {
 		return f.defaults
 	}
-	i := slices.IndexFunc(f.sections, func(s *section) bool { return s.name == name })
-	if i < 0 {
-		return nil
-	}
-	return f.sections[i]
+	return f.byName[name]
 }
 
 // parser is where the reading of a file stands.
@@ -80,7 +81,8 @@ type parser struct {
 
 // parse reads a file. Lines with mistakes are reported and left out.
 func parse(name string, data []byte) (*file, Errors) {
-	f := &file{name: name, defaults: &section{name: defaultSection}, used: map[*entry]bool{}}
+	f := &file{name: name, defaults: &section{name: defaultSection},
+		byName: map[string]*section{}, used: map[*entry]bool{}}
 	if err := checkEncoding(name, data); err != nil {
 		return f, Errors{err}
 	}
@@ -158,6 +160,7 @@ func (p *parser) header(number int, name string) {
 		p.cur = &section{name: name, line: number} // what follows is still checked
 	default:
 		p.cur = &section{name: name, line: number}
+		p.file.byName[name] = p.cur
 		p.file.sections = append(p.file.sections, p.cur)
 	}
 	if p.cur.line == 0 {
@@ -183,7 +186,7 @@ func (p *parser) option(number int, value string) {
 		p.fail(number, fmt.Sprintf("option %q was already set in line %d", name, old.line), "take one of them away")
 		return // its continuation lines belong to it all the same
 	}
-	p.cur.entries = append(p.cur.entries, p.opt)
+	p.cur.add(p.opt)
 }
 
 // endOption gives the option that was being read its value.

@@ -110,22 +110,27 @@ func (l *loader) profiles() {
 
 // profileNames reads a list of names of profiles. All of them need a section.
 func (l *loader) profileNames(v Value) (names []string) {
-	var known []string
-	for _, s := range l.file.sections {
-		if kind, name := s.header(); kind == "profile" {
-			known = append(known, name)
-		}
-	}
+	seen := map[string]bool{}
 	for _, name := range words(v) {
-		if !slices.Contains(known, name) {
-			l.fail(v.Line, fmt.Sprintf("option %q: there is no section [profile %s]%s",
-				"profiles", name, didYouMean(name, known...)), "begin one, or take the name away")
+		if seen[name] {
+			continue
 		}
-		if !slices.Contains(names, name) {
-			names = append(names, name)
+		seen[name] = true
+		names = append(names, name)
+		if !slices.ContainsFunc(l.config.Profiles, func(p Profile) bool { return p.Line > 0 && p.Name == name }) {
+			l.fail(v.Line, fmt.Sprintf("option %q: there is no section [profile %s]%s",
+				"profiles", name, didYouMean(name, l.sectioned()...)), "begin one, or take the name away")
 		}
 	}
 	return names
+}
+
+// sectioned are the names of the profiles that have a section.
+func (l *loader) sectioned() []string {
+	if !l.config.Sectioned() {
+		return nil
+	}
+	return l.config.ProfileNames()
 }
 
 // profileReader reads a section [profile NAME].
