@@ -129,10 +129,12 @@ func fromJSON(in io.Reader, out io.Writer, version20 bool) error {
 	r := bufio.NewReaderSize(in, 64<<10)
 	w := protocol.NewWriter(out)
 	w.Version20 = version20
+	var line []byte
 	for number := 1; ; number++ {
-		line, err := r.ReadBytes('\n')
+		var err error
+		line, err = appendLine(line[:0], r, maxJSONLine)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read JSON: %w", err)
+			return fmt.Errorf("line %d: read JSON: %w", number, err)
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
 			p, parseErr := event.ParseJSON(line)
@@ -145,6 +147,24 @@ func fromJSON(in io.Reader, out io.Writer, version20 bool) error {
 		}
 		if err != nil {
 			return nil //nolint:nilerr // it is the end of the input
+		}
+	}
+}
+
+// maxJSONLine is more than any packet takes as JSON, which has up to six octets for
+// one of text.
+const maxJSONLine = 32 << 20
+
+// appendLine reads a line of so many octets at most, with its newline if it has one.
+func appendLine(line []byte, r *bufio.Reader, limit int) ([]byte, error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > limit:
+			return line, fmt.Errorf("it has more than %d MiB", limit>>20)
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return line, err //nolint:wrapcheck // its caller wraps it
 		}
 	}
 }
