@@ -92,7 +92,7 @@ func (o *profileOptions) readFlags() []cli.Flag {
 }
 
 // among returns the names of the profiles that a command reads, of those that there are
-// results of: those that were chosen, or all of the configuration's. Where nobody chose
+// results of: those that were chosen, each once, or all of the configuration's. Where nobody chose
 // and only others have results somebody has to.
 func (o *profileOptions) among(cfg *config.Config, stored []string) ([]string, error) {
 	if o.all && len(o.names) > 0 {

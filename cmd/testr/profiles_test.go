@@ -30,6 +30,7 @@ func TestAmong(t *testing.T) {
 		{"a set without a section", two, []string{"postgres,py34"}, profileOptions{names: nameList{"postgres,py34"}},
 			"postgres,py34"},
 		{"configured only", two, nil, profileOptions{names: nameList{"py34"}}, "py34"},
+		{"twice", two, two, profileOptions{names: nameList{"py34", "py27", "py34"}}, "py34 py27"},
 		{"unknown", two, []string{"pypy"}, profileOptions{names: nameList{"py35"}},
 			`no profile "py35" is configured; did you mean "py34"?`},
 		{"all", two, []string{"default", "py34"}, profileOptions{all: true}, "default py34"},
