@@ -240,7 +240,7 @@ func TestImportResumes(t *testing.T) {
 
 	// Runs that were made there since come, too.
 	write(t, path, "7", "test: new\nfailure: new\n")
-	write(t, path, "failing", "test: new\nfailure: new\ntest: old\nfailure: old\n")
+	write(t, path, "failing", "test: new\nfailure: new\ntest: old\nfailure: old\ntest: new\nerror: new\n")
 	res, warnings = imported(t, r, d)
 	wantResult(t, res, Result{Runs: 1, Known: 2, Passed: 1, Failing: 2}, warnings)
 	wantFailing(t, r, map[string]string{"new": "4 ", "old": "4 " + reasonGone})

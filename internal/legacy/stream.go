@@ -97,7 +97,7 @@ func (s *stream) stamp(p *protocol.Packet) {
 }
 
 // failingTests returns the ids of the tests that fail, by the directory's own
-// record.
+// record, each once.
 func (d *Directory) failingTests(ctx context.Context) ([]string, error) {
 	s, err := d.openStream(ctx, failingFile, maxStream)
 	if err != nil {
@@ -109,7 +109,8 @@ func (d *Directory) failingTests(ctx context.Context) ([]string, error) {
 		p, err := s.next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return ids, nil
+			slices.Sort(ids)
+			return slices.Compact(ids), nil
 		case err != nil:
 			return nil, fmt.Errorf("read %s: %w", failingFile, err)
 		case p.Status != protocol.StatusFail && p.Status != protocol.StatusUxSuccess, event.Pseudo(p.TestID):
