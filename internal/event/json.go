@@ -291,7 +291,7 @@ func setTime(p *protocol.Packet, value json.RawMessage) error {
 	if err != nil {
 		return fmt.Errorf("%.100q is no time", text)
 	}
-	if t.Unix() < 0 || t.Unix() > 1<<32 {
+	if t.Unix() < 0 || t.Unix() >= 1<<32 {
 		return protocol.ErrTime
 	}
 	p.Has |= protocol.HasTime

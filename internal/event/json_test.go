@@ -117,6 +117,7 @@ func TestParseJSONErrors(t *testing.T) {
 		{`{"file_bytes":""}`, "file_bytes: there is no file_name"},
 		{`{"timestamp":"now"}`, `timestamp: "now" is no time`},
 		{`{"timestamp":"1969-12-31T23:59:59Z"}`, "timestamp: time out of range"},
+		{`{"timestamp":"2106-02-07T06:28:16Z"}`, "timestamp: time out of range"},
 		{`{"timestamp":"2300-01-01T00:00:00Z"}`, "timestamp: time out of range"},
 		{"{\"test_id\":\"\xff\"}", "not text"},
 	} {
