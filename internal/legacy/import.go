@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unicode/utf8"
 
 	"testr/internal/event"
 	"testr/internal/repo"
@@ -40,7 +41,7 @@ const importCommand = "import"
 // What can't be read is told to warn, and left out. An error says that the import ended
 // early: ctx ended, with its cause, something could not be stored, or r has other runs.
 func Import(ctx context.Context, r *repo.Repository, d *Directory, warn func(error)) (Result, error) {
-	im := importer{repo: r, dir: d, warn: warn}
+	im := importer{repo: r, dir: d, name: storedPath(d.Path), warn: warn}
 	err := im.runs(ctx)
 	if err == nil && im.result.Runs+im.result.Known+im.result.Passed > 0 && !im.foreign {
 		err = im.adopt(ctx)
@@ -54,6 +55,7 @@ func Import(ctx context.Context, r *repo.Repository, d *Directory, warn func(err
 type importer struct {
 	repo *repo.Repository
 	dir  *Directory
+	name string // of dir, in the commands of its runs
 	warn func(error)
 
 	there   map[int]bool // runs of the directory that the repository has
@@ -119,11 +121,20 @@ func (im *importer) recall() error {
 // there.
 func (im *importer) number(info repo.RunInfo) (n int, ok bool) {
 	c := info.Command
-	if len(c) != 3 || c[0] != importCommand || c[1] != im.dir.Path {
+	if len(c) != 3 || c[0] != importCommand || c[1] != im.name {
 		return 0, false
 	}
 	n, err := strconv.Atoi(c[2])
 	return n, err == nil
+}
+
+// storedPath is a form of an absolute path that can be stored as text, and is no other
+// path's: itself if it is UTF-8, else a literal of Go.
+func storedPath(path string) string {
+	if utf8.ValidString(path) {
+		return path
+	}
+	return strconv.Quote(path)
 }
 
 // run imports one run. The error is about storing it, or the end of ctx.
@@ -142,7 +153,7 @@ func (im *importer) run(ctx context.Context, n int) error {
 	}
 	// Whether a run was a partial one was not noted. One that is only adds to the
 	// failing set and takes from it, which adopt makes right.
-	command := []string{importCommand, im.dir.Path, name}
+	command := []string{importCommand, im.name, name}
 	w, begin := im.repo.Begin(repo.RunInfo{Start: start, Partial: true, Command: command})
 	if begin != nil {
 		return begin //nolint:wrapcheck // it says what it is about

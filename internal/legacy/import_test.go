@@ -299,3 +299,25 @@ func TestImportWithoutFailing(t *testing.T) {
 		t.Errorf("got %v, %v; want the duration that the database has", got, err)
 	}
 }
+
+// A directory whose name is no text is known again, and taken for no other one.
+func TestImportOddPath(t *testing.T) {
+	in, r := t.TempDir(), newRepo(t)
+	for i, name := range []string{"\xff", "\xfe"} {
+		path := filepath.Join(in, name)
+		if err := os.CopyFS(path, os.DirFS("testdata/testrepository")); err != nil {
+			t.Fatal(err)
+		}
+		d := open(t, path)
+		if i > 0 {
+			if _, err := Import(t.Context(), r, d, func(error) {}); !errors.Is(err, ErrOwnRuns) {
+				t.Errorf("got %v; want %v", err, ErrOwnRuns)
+			}
+			continue
+		}
+		for _, want := range []Result{{Runs: 3, Failing: 1}, {Known: 3, Failing: 1}} {
+			res, warnings := imported(t, r, d)
+			wantResult(t, res, want, warnings)
+		}
+	}
+}
