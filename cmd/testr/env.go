@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -287,7 +288,7 @@ func (e *environment) hints(err error) []string {
 	switch {
 	case errors.As(err, &many):
 		for _, one := range many {
-			if one.Hint != "" {
+			if one.Hint != "" && !slices.Contains(out, one.Hint) {
 				out = append(out, one.Hint)
 			}
 		}
