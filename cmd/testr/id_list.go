@@ -48,7 +48,7 @@ func writeProfileForm(env *environment, profiles []profileTests) error {
 }
 
 // readList reads the file of --load-list: test ids, one a line, or, if it begins
-// with {, the profile form. The ids come in their order, each once.
+// with {, the profile form. The ids come in their order.
 func readList(ctx context.Context, path string, cfg *config.Config) (list idList, err error) {
 	data, err := readFile(ctx, path)
 	if err != nil {
@@ -63,10 +63,6 @@ func readList(ctx context.Context, path string, cfg *config.Config) (list idList
 	if err != nil {
 		return list, usage(fmt.Errorf("%s: %w", path, err))
 	}
-	list.ids = once(list.ids)
-	for i, p := range list.profiles {
-		list.profiles[i].Tests = once(p.Tests)
-	}
 	return list, nil
 }
 
@@ -80,10 +76,10 @@ func once(ids []string) []string {
 	})
 }
 
-// choose puts the list into a request: the profiles that it names are those that run,
+// choose puts the list into a request, each id once: the profiles that it names are those that run,
 // where nobody chose others.
 func (l *idList) choose(req *runner.Request) error {
-	req.Select.Listed, req.Select.List = true, l.ids
+	req.Select.Listed, req.Select.List = true, once(l.ids)
 	if l.profiles == nil {
 		return nil
 	}
@@ -92,6 +88,9 @@ func (l *idList) choose(req *runner.Request) error {
 	for _, p := range l.profiles {
 		req.Select.Lists[p.Name] = append(req.Select.Lists[p.Name], p.Tests...)
 		named = append(named, p.Name)
+	}
+	for name, tests := range req.Select.Lists { // a profile may stand there twice
+		req.Select.Lists[name] = once(tests)
 	}
 	if req.Profiles != nil || len(named) == 0 {
 		return nil
