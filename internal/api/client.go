@@ -186,7 +186,10 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	res, err := c.http.Do(req)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // it is about who asks, and not about who is asked
+		return nil, fmt.Errorf("%s %s: %w", method, path, context.Cause(ctx))
+	case err != nil:
 		return nil, err // which says method and path
 	}
 	if res.StatusCode < http.StatusBadRequest {
@@ -213,9 +216,11 @@ func (c *Client) Stream(ctx context.Context, method, path string, in any) (*Stre
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	unlink := context.AfterFunc(ctx, cancel)
 	res, err := c.do(own, method, path, in)
-	if !unlink() && err == nil {
-		_ = res.Body.Close()
-		err = context.Cause(ctx)
+	if !unlink() {
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		err = fmt.Errorf("%s %s: %w", method, path, context.Cause(ctx))
 	}
 	if err != nil {
 		cancel()

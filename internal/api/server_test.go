@@ -130,6 +130,7 @@ func TestContexts(t *testing.T) {
 		}
 	}()
 	c := dial(t, dir)
+	cause := errors.New("interrupted")
 	for name, call := range map[string]func(context.Context) error{
 		"call": func(ctx context.Context) error { return c.Call(ctx, http.MethodGet, "/v1/never", nil, nil) },
 		"stream": func(ctx context.Context) error {
@@ -146,13 +147,13 @@ func TestContexts(t *testing.T) {
 			return err
 		},
 	} {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancelCause(t.Context())
 		got := make(chan error, 1)
 		go func() { got <- call(ctx) }()
 		<-asked
-		cancel()
-		if err := <-got; !errors.Is(err, context.Canceled) || Gone(err) {
-			t.Errorf("%s: got %v; want that it was canceled", name, err)
+		cancel(cause)
+		if err := <-got; !errors.Is(err, cause) || Gone(err) {
+			t.Errorf("%s: got %v; want the reason for which it was ended", name, err)
 		}
 	}
 	if _, err := w.Close(repo.End{State: repo.Finished}); err != nil {
