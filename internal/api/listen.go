@@ -21,6 +21,7 @@ const maxConns = 256
 type listener struct {
 	*net.UnixListener
 	place place
+	own   fs.FileInfo // the socket
 
 	mu    sync.Mutex
 	conns map[net.Conn]uint64 // those that are open; guarded by mu, as all that follows
@@ -40,12 +41,12 @@ func listen(dir string) (*listener, error) {
 	}
 	var errs []error
 	for _, p := range all {
-		l, err := p.listen()
+		l, own, err := p.listen()
 		if errors.Is(err, fs.ErrNotExist) && p.shared { // somebody has just removed the directory
-			l, err = p.listen()
+			l, own, err = p.listen()
 		}
 		if err == nil {
-			return &listener{UnixListener: l, place: p, conns: map[net.Conn]uint64{}}, nil
+			return &listener{UnixListener: l, place: p, own: own, conns: map[net.Conn]uint64{}}, nil
 		}
 		errs = append(errs, err)
 	}
@@ -57,45 +58,51 @@ func listen(dir string) (*listener, error) {
 
 // listen makes a socket. It gets its name last: nobody but us could connect
 // before it has its mode, and nobody finds none in between.
-func (p place) listen() (*net.UnixListener, error) {
+func (p place) listen() (l *net.UnixListener, own fs.FileInfo, err error) {
 	if err := p.make(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	private := p.path() + binding
 	if err := os.RemoveAll(private); err != nil {
-		return nil, fmt.Errorf("remove what was left of a socket: %w", err)
+		return nil, nil, fmt.Errorf("remove what was left of a socket: %w", err)
 	}
 	if err := os.Mkdir(private, 0o700); err != nil {
-		return nil, fmt.Errorf("make a directory for a socket: %w", err)
+		return nil, nil, fmt.Errorf("make a directory for a socket: %w", err)
 	}
 	defer func() { _ = os.Remove(private) }()
 	path := filepath.Join(private, bound)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, err
+	if l, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"}); err != nil {
+		return nil, nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	err = os.Chmod(path, 0o600)
+	if err = os.Chmod(path, 0o600); err == nil {
+		own, err = os.Lstat(path)
+	}
 	if err == nil {
 		err = os.Rename(path, p.path())
 	}
 	if err != nil {
 		_ = l.Close()
 		_ = os.Remove(path)
-		return nil, err
+		return nil, nil, err
 	}
-	return l, nil
+	return l, own, nil
 }
 
 // Close ends listening, and removes the socket. The caller has the repository
-// still open for writing: the socket is its own.
+// still open for writing, and so what is there by that name is its own; unless
+// somebody has removed the repository, and another one is there.
 func (l *listener) Close() error {
 	err := l.UnixListener.Close()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
-	if removeErr := os.Remove(l.place.path()); !errors.Is(removeErr, fs.ErrNotExist) {
-		err = errors.Join(err, removeErr)
+	there, foundErr := os.Lstat(l.place.path())
+	switch {
+	case foundErr == nil && os.SameFile(there, l.own):
+		err = errors.Join(err, os.Remove(l.place.path()))
+	case foundErr != nil && !errors.Is(foundErr, fs.ErrNotExist):
+		err = errors.Join(err, foundErr)
 	}
 	if l.place.shared {
 		_ = os.Remove(l.place.dir) // if it was the last one

@@ -185,6 +185,20 @@ func TestMode(t *testing.T) {
 	wantAnswer(t, dir)
 }
 
+// TestReplaced: the end of one whose repository was removed is none of the next one's.
+func TestReplaced(t *testing.T) {
+	dir := t.TempDir()
+	first := serve(t, dir, newRepo(t, dir))
+	if err := os.RemoveAll(filepath.Join(dir, repo.DirName)); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, dir, newRepo(t, dir))
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	wantAnswer(t, dir)
+}
+
 // TestPlanted is S9: what somebody else put in the socket's place is not asked, and
 // not followed either.
 func TestPlanted(t *testing.T) {
