@@ -56,12 +56,14 @@ type Daemon struct {
 	parting chan struct{}  // closed when clients are not waited for any more
 	clients sync.WaitGroup // who read what is told of their jobs; nothing is added after closing
 	closing bool
+
+	patience time.Duration // partingPatience
 }
 
 // New makes a daemon that does nothing yet.
 func New(cfg Config) *Daemon {
 	d := &Daemon{cfg: cfg, begun: time.Now(), stop: make(chan struct{}), jobs: map[int]*job{},
-		parting: make(chan struct{})}
+		parting: make(chan struct{}), patience: partingPatience}
 	d.queue = runner.NewQueue(runner.QueueConfig{Warn: cfg.Warn, NewFleet: func() *runner.Fleet {
 		return runner.NewFleet(runner.FleetConfig{Repo: cfg.Repo, Root: cfg.Root, Self: cfg.Self, Log: cfg.Log,
 			Warn: cfg.Warn, Abandon: cfg.Abandon})
@@ -75,9 +77,13 @@ func (d *Daemon) Stopping() <-chan struct{} { return d.stop }
 // Hurry has Close wait no longer for tests that run.
 func (d *Daemon) Hurry() { d.queue.Hurry() }
 
-// partingPatience is how long clients have to read what their runs came to, once
-// the daemon ends.
-const partingPatience = 5 * time.Second
+const (
+	// partingPatience is how long clients have to read what their runs came to, once
+	// the daemon ends.
+	partingPatience = 5 * time.Second
+	// partingWrite is how long the last thing that they are told may take then.
+	partingWrite = time.Second
+)
 
 // Close interrupts the run that goes on, tells those that wait that there will be
 // none, and gives the instances back. It returns when all that has ended and
@@ -92,7 +98,7 @@ func (d *Daemon) Close() {
 		defer close(read)
 		d.clients.Wait()
 	}()
-	patience := time.NewTimer(partingPatience)
+	patience := time.NewTimer(d.patience)
 	defer patience.Stop()
 	select {
 	case <-read:
@@ -150,6 +156,7 @@ func (d *Daemon) answerAsk(w http.ResponseWriter, req *http.Request) {
 	}
 	defer d.clients.Done()
 	defer j.feed.leave()
+	defer d.cutting(w)()
 	if j.asked.Detach {
 		api.StreamValues(w, req, j.untilTaken)
 		return
@@ -157,6 +164,24 @@ func (d *Daemon) answerAsk(w http.ResponseWriter, req *http.Request) {
 	stop := context.AfterFunc(req.Context(), func() { _ = d.queue.Cancel(j.number, errGone) })
 	defer stop()
 	api.StreamValues(w, req, j.untilGone)
+}
+
+// cutting has what is written to a client that doesn't read end, once nobody is
+// waited for any more, until over is called.
+func (d *Daemon) cutting(w http.ResponseWriter) (over func()) {
+	written := make(chan struct{})
+	var cuts sync.WaitGroup
+	cuts.Go(func() {
+		select {
+		case <-d.parting:
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(partingWrite)) // the connection has deadlines
+		case <-written:
+		}
+	})
+	return func() {
+		close(written)
+		cuts.Wait()
+	}
 }
 
 // add puts a job into the queue, and its client among those that are waited for.
@@ -177,9 +202,8 @@ func (d *Daemon) add(j *job) error {
 		return err
 	}
 	d.mu.Lock()
-	d.jobs[number] = j
+	j.number, d.jobs[number] = number, j
 	d.mu.Unlock()
-	j.number = number
 	j.feed.put(Message{Kind: kindQueued, Job: number, Ahead: ahead})
 	close(j.known)
 	return nil

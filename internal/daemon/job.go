@@ -59,6 +59,7 @@ func (j *job) ended(was runner.Job) {
 		why := was.Ending.Err.Error() + " before the run began"
 		j.feed.put(Message{Kind: kindResult, Result: &Result{Interrupted: true, Why: why}})
 	}
+	j.cut(io.ErrClosedPipe)
 	j.feed.end()
 	j.daemon.mu.Lock()
 	defer j.daemon.mu.Unlock()
@@ -202,20 +203,22 @@ func (j *job) load(ctx context.Context) (ending runner.Ending) {
 	for _, s := range j.streams {
 		streams = append(streams, runner.Stream{Name: s.name, Reader: s.r})
 	}
-	// Without more of the streams nothing that reads them is left behind.
-	cut := func(err error) {
-		for _, s := range j.streams {
-			_ = s.r.CloseWithError(err)
-			_ = s.w.CloseWithError(err)
-		}
-	}
-	stop := context.AfterFunc(ctx, func() { cut(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() { j.cut(context.Cause(ctx)) })
 	defer stop()
 	info := repo.RunInfo{Start: time.Now(), Partial: j.asked.Partial, Command: j.asked.Command}
 	res, err := runner.Load(ctx, j.daemon.cfg.Repo, streams, j.asked.Load.labels(), info, j.begun)
-	cut(io.ErrClosedPipe)
+	j.cut(io.ErrClosedPipe)
 	j.result(ctx, res, err, false, &ending)
 	return ending
+}
+
+// cut ends the streams, so that nothing that reads them, and no request with which
+// they come, is left behind.
+func (j *job) cut(err error) {
+	for _, s := range j.streams {
+		_ = s.r.CloseWithError(err)
+		_ = s.w.CloseWithError(err)
+	}
 }
 
 // answerStream takes what one of a job's streams has.
