@@ -159,7 +159,8 @@ type Taken struct {
 	Run        int // its number, if it has begun; else -1
 }
 
-// Detach asks for a run, and returns when it has begun, or is certain to wait.
+// Detach asks for a run, and returns when it has begun, or is certain to wait. If
+// ctx ends before, there is to be none.
 func (c *Client) Detach(ctx context.Context, w Wanted) (t Taken, err error) {
 	a := w.asked()
 	a.Detach, a.Draws = true, false
@@ -184,7 +185,11 @@ func (c *Client) Detach(ctx context.Context, w Wanted) (t Taken, err error) {
 				t.Run = m.Run
 				return t, nil
 			case kindResult:
-				return t, m.Result.Failure.err()
+				err := m.Result.Failure.err()
+				if m.Result.Interrupted {
+					err = errors.Join(&Failure{Text: m.Result.Why, Status: statusError}, err)
+				}
+				return t, err
 			}
 		}
 	}

@@ -157,13 +157,13 @@ func (d *Daemon) answerAsk(w http.ResponseWriter, req *http.Request) {
 	defer d.clients.Done()
 	defer j.feed.leave()
 	defer d.cutting(w)()
+	j.release = context.AfterFunc(req.Context(), func() { _ = d.queue.Cancel(j.number, errGone) })
+	defer j.release()
 	if j.asked.Detach {
 		api.StreamValues(w, req, j.untilTaken)
-		return
+	} else {
+		api.StreamValues(w, req, j.untilGone)
 	}
-	stop := context.AfterFunc(req.Context(), func() { _ = d.queue.Cancel(j.number, errGone) })
-	defer stop()
-	api.StreamValues(w, req, j.untilGone)
 }
 
 // cutting has what is written to a client that doesn't read end, once nobody is
@@ -294,7 +294,8 @@ func (d *Daemon) root(client string) string {
 	return d.cfg.Root
 }
 
-// untilTaken tells of a job until it has a run, or certainly will have to wait.
+// untilTaken tells of a job until it has a run, or certainly will have to wait. From
+// then on, and no earlier, it goes on without its client: who goes away before could not know of it.
 func (j *job) untilTaken(ctx context.Context) (any, error) {
 	if j.taken {
 		return nil, io.EOF
@@ -302,6 +303,9 @@ func (j *job) untilTaken(ctx context.Context) (any, error) {
 	batch, err := j.feed.next(ctx)
 	for _, m := range batch {
 		j.taken = j.taken || m.Kind == kindBegun || m.Kind == kindResult || m.Kind == kindQueued && m.Ahead > 0
+	}
+	if j.taken && !j.release() {
+		return nil, context.Cause(ctx)
 	}
 	return batch, err
 }

@@ -26,7 +26,8 @@ type job struct {
 	feed    *feed
 	known   chan struct{} // closed when number is set
 	number  int
-	taken   bool // of a detached one: its client knows enough; the handler's
+	release func() bool // has the job go on without its client; false if that is gone already
+	taken   bool        // of a detached one: its client knows enough; the handler's
 	inspect chan func([]supervisor.SlotState)
 	streams []*stream // set before the job is told to be ready
 }

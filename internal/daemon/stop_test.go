@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -108,4 +111,48 @@ func TestStreamOfNone(t *testing.T) {
 		t.Errorf("got %q, %v of the stream; want that no more of it is wanted", status, err)
 	}
 	h.ends()
+}
+
+// TestDetach: there is a run that nobody waits for once its client knows of it.
+func TestDetach(t *testing.T) {
+	const listing = `[DEFAULT]
+worker=batch
+test_command=: >listing; until [ -e go ]; do sleep 0.01; done; : $LISTOPT $IDOPTION
+test_id_option=$IDLIST
+test_list_option=--list
+`
+	w := func(h *house) Wanted {
+		w := h.wanted("ann")
+		w.Select.Listed = false
+		return w
+	}
+	t.Run("gone", func(t *testing.T) {
+		h := newHouse(t, listing)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cause := errors.New("by SIGINT")
+		var waits sync.WaitGroup
+		waits.Go(func() {
+			h.awaitFile("listing")
+			cancel(cause)
+		})
+		if taken, err := h.client().Detach(ctx, w(h)); !errors.Is(err, cause) {
+			t.Errorf("got %+v, %v; want %v", taken, err, cause)
+		}
+		waits.Wait()
+		h.awaitIdle(h.client())
+	})
+	t.Run("stopped", func(t *testing.T) {
+		h := newHouse(t, listing)
+		var stops sync.WaitGroup
+		stops.Go(func() {
+			h.awaitFile("listing")
+			h.close()
+		})
+		taken, err := h.client().Detach(t.Context(), w(h))
+		var failed *Failure
+		if !errors.As(err, &failed) || failed.Status != statusError || failed.Text != errStopped.Error() {
+			t.Errorf("got %+v, %v; want that %v", taken, err, errStopped)
+		}
+		stops.Wait()
+	})
 }
