@@ -239,6 +239,24 @@ func TestUntilFailure(t *testing.T) {
 	}
 }
 
+// TestVerdict: a run that could not be made whole has not passed, whatever its tests
+// have.
+func TestVerdict(t *testing.T) {
+	d := &Daemon{cfg: Config{Explain: func(err error) *Failure { return &Failure{Text: err.Error()} }}}
+	for want, err := range map[string]error{"passed": nil, "incomplete": errors.New("no room")} {
+		o := event.NewOutcomes()
+		_ = o.Event(event.Event{Kind: event.KindPacket, Packet: &protocol.Packet{Has: protocol.HasTestID, TestID: "a",
+			Status: protocol.StatusSuccess, Runnable: true}})
+		o.Finish()
+		var ending runner.Ending
+		j := &job{daemon: d, feed: newFeed()}
+		j.result(t.Context(), runner.Result{Recorded: true, Outcomes: o}, err, false, &ending)
+		if ending.Verdict != want {
+			t.Errorf("with the error %v: got the verdict %q; want %q", err, ending.Verdict, want)
+		}
+	}
+}
+
 // TestLoad: streams are sent when their turn has come, and stored as they are.
 func TestLoad(t *testing.T) {
 	h := newHouse(t, batches)

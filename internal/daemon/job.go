@@ -171,7 +171,9 @@ func (j *job) result(ctx context.Context, res runner.Result, err error, again bo
 		told.Why = context.Cause(ctx).Error()
 	}
 	if res.Outcomes != nil {
-		ending.Verdict = res.Outcomes.Counts().Verdict().String()
+		c := res.Outcomes.Counts()
+		c.Interrupted = c.Interrupted || err != nil // whatever was passed, the run wasn't
+		ending.Verdict = c.Verdict().String()
 	}
 	j.feed.put(Message{Kind: kindResult, Result: told})
 }
