@@ -68,7 +68,7 @@ func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
 	}
 	if d != nil {
 		defer func() { err = errors.Join(err, d.Close()) }()
-		defer env.prune(cfg, d.Queries())
+		defer env.prune(cfg, d.Edits())
 		return loadThere(ctx, env, f, d, daemon.WantedLoad{Command: os.Args[1:], Partial: o.record.partial, Streams: streams,
 			Labels: daemon.Labels{Sets: cfg.ProfileTags(), Tags: labels.Tags, Profile: labels.Profile}})
 	}

@@ -91,9 +91,9 @@ func runAll(ctx context.Context, env *environment, o runOptions, req runner.Requ
 	return err
 }
 
-// runOnce makes one run, and judges it. It closes the runs unless there is to be
-// another one, so that all that is to be told of this one stands before its
-// summary.
+// runOnce makes one run, and judges it. It has what the runs had given back unless
+// there is to be another one, so that all that is to be told of this one stands
+// before its summary.
 func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Request,
 	runs runs) (again bool, err error) {
 	f := newFollower(env, o.record.stream, req.Config.FilterTags, o.parallel)
@@ -102,7 +102,7 @@ func runOnce(ctx context.Context, env *environment, o runOptions, req runner.Req
 	res, err := runs.next(ctx, f, &req.Turn)
 	again = o.untilFailure && err == nil && !res.Interrupted && judge(res.Outcomes.Counts()) == nil
 	if !again {
-		err = errors.Join(err, runs.Close())
+		err = errors.Join(err, runs.giveBack())
 	}
 	stopped := res.Interrupted || err != nil || req.MaxFail > 0
 	err = f.end(runs.ask(), res, err)

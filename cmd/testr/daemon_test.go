@@ -261,6 +261,9 @@ func TestDaemonStop(t *testing.T) {
 			t.Errorf("testr %q: got exit status %d; want 3", b.Args, res.status)
 		}
 		wantText(t, res.err, want)
+		if b == runs { // with nobody left to ask but the file
+			wantText(t, res.out, "(id=2")
+		}
 	}
 	if got := p.read("hooks"); got != "get\nput i-1\n" {
 		t.Errorf("got %q of the hooks; want one instance for all runs", got)

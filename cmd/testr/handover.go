@@ -20,7 +20,10 @@ type runs interface {
 	next(ctx context.Context, f *follower, turn *runner.Turn) (runner.Result, error)
 	// ask is who answers what is to be told of the runs before.
 	ask() repo.Queries
-	// Close gives back what the runs had. It may be called twice.
+	// giveBack gives back what the runs had, before the last of them is summed up. It
+	// may be called twice.
+	giveBack() error
+	// Close does that, and ends everything.
 	Close() error
 }
 
@@ -53,11 +56,12 @@ func (r *runsHere) next(ctx context.Context, f *follower, turn *runner.Turn) (ru
 
 func (r *runsHere) ask() repo.Queries { return r.queries }
 
+func (r *runsHere) giveBack() error { return r.Close() }
+
 // runsThere are made by a daemon.
 type runsThere struct {
 	*daemon.Series
-	queries repo.Queries
-	seed    uint64 // of the last one
+	seed uint64 // of the last one
 }
 
 func (r *runsThere) next(ctx context.Context, f *follower, turn *runner.Turn) (runner.Result, error) {
@@ -65,7 +69,10 @@ func (r *runsThere) next(ctx context.Context, f *follower, turn *runner.Turn) (r
 	return r.Next(ctx, f.follow)
 }
 
-func (r *runsThere) ask() repo.Queries { return r.queries }
+func (r *runsThere) ask() repo.Queries { return r.Queries() }
+
+// giveBack has nothing to do: the daemon has, or keeps it.
+func (r *runsThere) giveBack() error { return nil }
 
 // tellSeed tells in which order a run will be, by its number.
 func (e *environment) tellSeed(seed uint64) { _, _ = fmt.Fprintf(e.errWriter(), "seed %d\n", seed) }
@@ -146,7 +153,7 @@ func runThere(ctx context.Context, env *environment, o runOptions, req runner.Re
 	if _, isTerminal := terminal(env.stdout); isTerminal && !o.record.stream.subunit {
 		w.Draws = true
 	}
-	there := &runsThere{queries: d.Queries()}
+	there := &runsThere{}
 	l := env.listener(d)
 	l.Seed = func(seed uint64) {
 		there.seed = seed
@@ -166,9 +173,9 @@ func loadThere(ctx context.Context, env *environment, f *follower, d *daemon.Cli
 	if err != nil {
 		return err
 	}
+	defer func() { _ = series.Close() }() // it is over
 	res, err := series.Next(ctx, f.follow)
-	_ = series.Close() // it is over
-	return loaded(ctx, res, f.end(d.Queries(), res, err))
+	return loaded(ctx, res, f.end(series.Queries(), res, err))
 }
 
 // tellTaken tells what has become of a run that was left to the daemon.

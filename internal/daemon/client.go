@@ -19,6 +19,7 @@ import (
 // goroutines at once.
 type Client struct {
 	api *api.Client
+	dir string
 	pid int
 }
 
@@ -38,7 +39,7 @@ func Find(ctx context.Context, dir string) (*Client, error) {
 		}
 		return nil, unlessNobody(err)
 	}
-	return &Client{c, s.PID}, nil
+	return &Client{c, dir, s.PID}, nil
 }
 
 // unlessNobody forgets that nobody is there. What is somebody else's is no daemon
@@ -52,8 +53,8 @@ func unlessNobody(err error) error {
 	return fmt.Errorf("look for a daemon: %w", err)
 }
 
-// Queries are what the daemon answers about the repository.
-func (c *Client) Queries() *api.Client { return c.api }
+// Edits are what the daemon does to the repository.
+func (c *Client) Edits() api.Edits { return c.api }
 
 // Close ends all that the client has going on.
 func (c *Client) Close() error { return c.api.Close() }
@@ -99,7 +100,7 @@ func (c *Client) Stop(ctx context.Context) error {
 // Signals are what a client does to its job while that goes on.
 type Signals struct {
 	Kill    <-chan struct{} // once closed, ends its workers at once
-	Abandon <-chan struct{} // once closed, ends waiting for it
+	Abandon <-chan struct{} // once closed, ends waiting for it; the daemon brings it to its end by itself
 	Inspect <-chan func([]supervisor.SlotState)
 }
 

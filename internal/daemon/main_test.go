@@ -183,6 +183,9 @@ func (h *house) client() *Client {
 	return c
 }
 
+// Queries are what the daemon answers about the repository.
+func (c *Client) Queries() *api.Client { return c.api }
+
 // wanted is a run of these tests, for somebody.
 func (h *house) wanted(who string, tests ...string) Wanted {
 	h.t.Helper()
@@ -213,7 +216,13 @@ func (e ended) String() string {
 }
 
 // follow waits for the next run of a series, and reads all of its events.
-func (h *house) follow(ctx context.Context, s *Series) (e ended) {
+func (h *house) follow(ctx context.Context, s *Series) ended {
+	h.t.Helper()
+	return h.followed(ctx, s, func() {})
+}
+
+// followed is follow, with what is to be done before the events are read.
+func (h *house) followed(ctx context.Context, s *Series, before func()) (e ended) {
 	h.t.Helper()
 	read := make(chan struct{})
 	close(read)
@@ -221,6 +230,7 @@ func (h *house) follow(ctx context.Context, s *Series) (e ended) {
 		read = make(chan struct{})
 		go func() {
 			defer close(read)
+			before()
 			for {
 				batch, err := events.Next(context.Background())
 				if err != nil {

@@ -18,67 +18,87 @@ import (
 )
 
 // Series is the runs of one job, seen from who has asked for it. It belongs to one
-// goroutine, which has to close it; watch is its own, and one for each stream that
-// it sends.
+// goroutine, which has to close it; watch is its own, with one for each thing that
+// is told the daemon, and those that send its streams.
 type Series struct {
 	client   *Client
 	values   *api.Values
+	queries  *api.Reader
 	listener Listener
 	signals  Signals
 	streams  []runner.Stream
 
 	messages []Message // that were read and not looked at
 	job      int
-	stop     context.CancelFunc
+	stop     context.CancelFunc // ends all that is asked
+	closed   <-chan struct{}    // closed with that
 	watching sync.WaitGroup
-	unread   atomic.Pointer[error] // why one of the streams could not be read
+	unsent   atomic.Pointer[error] // why one of the streams could not be read, or sent
 }
 
-// begin asks for a job.
+// begin asks for a job. If ctx ends before there is one, there is to be none.
 func (c *Client) begin(ctx context.Context, a Asked, streams []runner.Stream, s Signals, l Listener) (*Series, error) {
-	// The end of ctx is told to the daemon: the job has to come to its end.
-	values, err := c.ask(context.WithoutCancel(ctx), a)
+	// Later the end of ctx is told to the daemon: the job has to come to its end.
+	own, stop := context.WithCancel(context.WithoutCancel(ctx))
+	unlink := context.AfterFunc(ctx, stop)
+	series := &Series{client: c, listener: l, signals: s, streams: streams, stop: stop, closed: own.Done()}
+	ahead, err := series.ask(own, a)
+	if !unlink() {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		// Who has it when the daemon has ended can tell what is stored.
+		series.queries, err = api.Open(context.WithoutCancel(ctx), c.dir)
+	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, series.Close())
 	}
-	series := &Series{client: c, values: values, listener: l, signals: s, streams: streams}
-	m, err := series.next()
-	if err == nil && m.Kind != kindQueued {
-		err = fmt.Errorf("the daemon says %q of a job that was asked for", m.Kind)
+	if ahead > 0 && l.Waits != nil {
+		l.Waits(series.job, ahead)
 	}
-	if err != nil {
-		return nil, errors.Join(err, values.Close())
-	}
-	series.job = m.Job
-	if m.Ahead > 0 && l.Waits != nil {
-		l.Waits(m.Job, m.Ahead)
-	}
-	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
-	series.stop = stop
-	series.watching.Go(func() { series.watch(ctx, watched) })
+	series.watching.Go(func() { series.watch(ctx, own) })
 	return series, nil
 }
 
-// watch tells the daemon what this process is told.
-func (s *Series) watch(ctx, watched context.Context) {
+// ask asks for a job, and returns how many are before it.
+func (s *Series) ask(ctx context.Context, a Asked) (ahead int, err error) {
+	if s.values, err = s.client.ask(ctx, a); err != nil {
+		return 0, err
+	}
+	m, err := s.next()
+	if err == nil && m.Kind != kindQueued {
+		err = fmt.Errorf("the daemon says %q of a job that was asked for", m.Kind)
+	}
+	s.job = m.Job
+	return m.Ahead, err
+}
+
+// watch tells the daemon what this process is told. It waits for no answer: there
+// may be more to tell.
+func (s *Series) watch(ctx, own context.Context) {
+	var told sync.WaitGroup
+	defer told.Wait()
 	ended, kill, abandon := ctx.Done(), s.signals.Kill, s.signals.Abandon
 	for {
 		select {
 		case <-ended:
 			ended = nil
-			s.cancel(watched, cancelling{Cause: context.Cause(ctx).Error()})
+			told.Go(func() { s.cancel(own, cancelling{Cause: context.Cause(ctx).Error()}) })
 		case <-kill:
 			kill = nil
-			s.cancel(watched, cancelling{Cause: context.Cause(ctx).Error(), Kill: true})
+			told.Go(func() { s.cancel(own, cancelling{Cause: context.Cause(ctx).Error(), Kill: true}) })
 		case <-abandon:
-			_ = s.values.Close() // the daemon ends the job by itself
+			s.stop()
+			_ = s.queries.Close() // ends the events
 			return
 		case question := <-s.signals.Inspect:
-			var states []supervisor.SlotState
-			if s.client.api.Call(watched, http.MethodGet, path(s.job, "slots"), nil, &states) == nil {
-				question(states)
-			}
-		case <-watched.Done():
+			told.Go(func() {
+				var states []supervisor.SlotState
+				if s.client.api.Call(own, http.MethodGet, path(s.job, "slots"), nil, &states) == nil {
+					question(states)
+				}
+			})
+		case <-own.Done():
 			return
 		}
 	}
@@ -113,15 +133,15 @@ func (s *Series) Next(ctx context.Context, begun func(repo.Events)) (res runner.
 	for {
 		m, err := s.next()
 		if err != nil {
-			return f.result(res), err
+			return s.broken(f.result(res, err))
 		}
 		switch m.Kind {
 		case kindReady:
-			s.send()
+			go s.send()
 		case kindBegun:
-			events, err := s.client.api.Follow(m.Run, 0)
+			events, err := s.queries.Follow(m.Run, 0)
 			if err != nil {
-				return res, s.client.ended(err)
+				return s.broken(res, s.client.ended(err))
 			}
 			f = &folding{Events: events, outcomes: event.NewOutcomes(), done: make(chan struct{})}
 			res = runner.Result{Run: m.Run, Recorded: true}
@@ -132,17 +152,29 @@ func (s *Series) Next(ctx context.Context, begun func(repo.Events)) (res runner.
 			if res.Interrupted && ctx.Err() == nil {
 				err = errors.Join(&Failure{Text: m.Result.Why, Status: statusError}, err)
 			}
-			return f.result(res), err
+			return f.result(res, err)
 		default:
 			s.tell(m)
 		}
 	}
 }
 
-// explain is why a run was not done: where a stream could not be read, that.
+// broken is what a run comes to of which the daemon tells nothing more.
+func (s *Series) broken(res runner.Result, err error) (runner.Result, error) {
+	select {
+	case <-s.signals.Abandon:
+		res.Interrupted = true
+		err = &runner.HintError{Err: fmt.Errorf("the daemon, process %d, has not ended the run yet", s.client.pid),
+			Hint: "testr daemon status tells how far it is"}
+	default:
+	}
+	return res, err
+}
+
+// explain is why a run was not done: where a stream could not be read, or sent, that.
 func (s *Series) explain(err error) error {
-	if unread := s.unread.Load(); unread != nil && err != nil {
-		return *unread
+	if unsent := s.unsent.Load(); unsent != nil && err != nil {
+		return *unsent
 	}
 	return err
 }
@@ -168,15 +200,43 @@ func (s *Series) tell(m Message) {
 
 // send sends the streams. A read can't be taken back: what still waits for more of
 // its stream when the run is over is left behind.
-func (s *Series) send() {
-	for i, one := range s.streams {
-		from := &reading{Reader: one.Reader, failed: func(err error) {
-			err = fmt.Errorf("load %s: %w", one.Name, err)
-			s.unread.CompareAndSwap(nil, &err)
-		}}
-		go func() { // what comes of it the run tells
-			_ = s.client.api.Send(context.Background(), path(s.job, "streams/"+strconv.Itoa(i)), from)
+func (s *Series) send() { inTurns(len(s.streams), s.closed, s.sendOne) }
+
+// maxSending is how many streams are sent at a time: each of them takes one of the
+// connections that the daemon has for everybody.
+const maxSending = 100
+
+// inTurns does something n times, maxSending of them at a time, and returns when
+// the last one has begun. Once stop is closed it begins no more of them.
+func inTurns(n int, stop <-chan struct{}, do func(int)) {
+	turns := make(chan struct{}, maxSending)
+	for i := range n {
+		select {
+		case turns <- struct{}{}:
+		case <-stop:
+			return
+		}
+		go func() {
+			defer func() { <-turns }()
+			do(i)
 		}()
+	}
+}
+
+// sendOne sends a stream. What comes of it the run tells, unless the daemon can't
+// know of it.
+func (s *Series) sendOne(i int) {
+	one := s.streams[i]
+	failed := func(err error) (first bool) {
+		err = fmt.Errorf("load %s: %w", one.Name, err)
+		return s.unsent.CompareAndSwap(nil, &err)
+	}
+	from := &reading{Reader: one.Reader, failed: func(err error) { failed(err) }}
+	ctx := context.Background()
+	err := s.client.api.Send(ctx, path(s.job, "streams/"+strconv.Itoa(i)), from)
+	var answer *api.Failure
+	if err != nil && !errors.As(err, &answer) && failed(err) {
+		s.cancel(ctx, cancelling{Cause: (*s.unsent.Load()).Error()})
 	}
 }
 
@@ -194,11 +254,20 @@ func (r *reading) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the job, if it isn't over.
-func (s *Series) Close() error {
-	err := s.values.Close()
+// Queries are who answers what is to be told of the runs, until the series is
+// closed: the daemon or, once that has ended, who has the repository then.
+func (s *Series) Queries() repo.Queries { return s.queries }
+
+// Close ends the job, if it isn't over. It may be called twice.
+func (s *Series) Close() (err error) {
 	s.stop()
 	s.watching.Wait()
+	if s.values != nil {
+		err = s.values.Close()
+	}
+	if s.queries != nil {
+		err = errors.Join(err, s.queries.Close())
+	}
 	return err
 }
 
@@ -226,14 +295,16 @@ func (f *folding) Next(ctx context.Context) ([]event.Event, error) {
 	return batch, err
 }
 
-// result adds the outcomes to a result, once all events were read.
-func (f *folding) result(res runner.Result) runner.Result {
+// result adds the outcomes to a result, once all events were read, or why not all
+// were to the error.
+func (f *folding) result(res runner.Result, err error) (runner.Result, error) {
 	if f == nil {
-		return res
+		return res, err
 	}
 	<-f.done
-	if f.err == nil {
-		res.Outcomes = f.outcomes
+	if f.err != nil {
+		return res, errors.Join(err, f.err)
 	}
-	return res
+	res.Outcomes = f.outcomes
+	return res, err
 }

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"testr/internal/repo"
 )
 
 // raw makes a request of which nothing is read.
@@ -38,11 +41,7 @@ func (h *house) ask(a Asked) (*job, net.Conn) {
 	known := func() map[int]*job {
 		h.daemon.mu.Lock()
 		defer h.daemon.mu.Unlock()
-		jobs := map[int]*job{}
-		for n, j := range h.daemon.jobs {
-			jobs[n] = j
-		}
-		return jobs
+		return maps.Clone(h.daemon.jobs)
 	}
 	before := known()
 	c := h.raw(pathJobs, string(body))
@@ -88,6 +87,27 @@ func TestStopUnread(t *testing.T) {
 		return len(j.feed.held) == 0
 	})
 	h.ends()
+}
+
+// TestAfter: what a client has not read yet when the daemon ends, and what there is
+// to ask, the file tells.
+func TestAfter(t *testing.T) {
+	h := newHouse(t, batches)
+	h.daemon.patience = 0
+	// More than a socket has room for.
+	h.write("waits.sh", "cat waits.begin; head -c 4000000 /dev/zero | tr '\\0' x; : >begun; "+
+		"until [ -e go ]; do sleep 0.01; done\n")
+	s, _ := h.begin(t.Context(), h.client(), h.wanted("ann", "waits"), Signals{})
+	gone := make(chan struct{})
+	result := make(chan ended, 1)
+	go func() { result <- h.followed(t.Context(), s, func() { <-gone }) }()
+	h.awaitFile("begun")
+	h.ends()
+	close(gone)
+	h.want(<-result, "run 0: 0 passed, 0 failed, 1 not run, interrupted true, the daemon was stopped")
+	if info, err := s.Queries().Run(0); err != nil || info.State != repo.Interrupted {
+		t.Errorf("got %+v, %v; want the run", info, err)
+	}
 }
 
 // TestStreamOfNone: a stream that comes for a job which is cancelled before its turn
