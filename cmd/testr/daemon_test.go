@@ -211,8 +211,14 @@ func TestDaemonKilled(t *testing.T) {
 	client := p.start("run")
 	p.awaitFile("begun")
 	await(t, "the run in the file", func() bool { return strings.Contains(p.testr("daemon", "status").out, "run 0") })
+	waits := p.start("run")
+	await(t, "one that waits", func() bool { return strings.Contains(waits.err.String(), "waits for 1 run") })
 	d.signal(os.Kill)
 	d.wait()
+	if res := waits.wait(); res.status != 3 || !strings.Contains(res.err, "has ended before the run began") ||
+		strings.Contains(res.err, "testr last") {
+		t.Errorf("got exit status %d of one that waited, and\n%s\nwant to be told that it had not begun", res.status, res.err)
+	}
 	res := client.wait()
 	if res.status != 3 {
 		t.Errorf("got exit status %d of the client; want 3\n%s%s", res.status, res.out, res.err)

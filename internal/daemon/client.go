@@ -174,7 +174,7 @@ func (c *Client) Detach(ctx context.Context, w Wanted) (t Taken, err error) {
 	for {
 		var batch []Message
 		if err := values.Next(&batch); err != nil {
-			return t, c.ended(err)
+			return t, c.ended(err, false)
 		}
 		for _, m := range batch {
 			switch m.Kind {
@@ -201,15 +201,19 @@ func (c *Client) ask(ctx context.Context, a Asked) (*api.Values, error) {
 	a.PID = unix.Getpid()
 	values, err := c.api.Values(ctx, http.MethodPost, pathJobs, a)
 	if err != nil {
-		return nil, c.ended(err)
+		return nil, c.ended(err, false)
 	}
 	return values, nil
 }
 
-// ended puts the error of a daemon that is there no more into words.
-func (c *Client) ended(err error) error {
-	if err == nil || !api.Gone(err) {
+// ended puts the error of a daemon that is there no more into words; begun says
+// whether it has told of a run.
+func (c *Client) ended(err error, begun bool) error {
+	switch {
+	case err == nil || !api.Gone(err):
 		return err
+	case !begun:
+		return fmt.Errorf("the daemon, process %d, has ended before the run began: %w", c.pid, err)
 	}
 	return &runner.HintError{Err: fmt.Errorf("the daemon, process %d, has ended before the run did: %w", c.pid, err),
 		Hint: "testr last shows what is stored of the run"}

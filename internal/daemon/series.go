@@ -66,6 +66,7 @@ func (s *Series) ask(ctx context.Context, a Asked) (ahead int, err error) {
 		return 0, err
 	}
 	m, err := s.next()
+	err = s.client.ended(err, false)
 	if err == nil && m.Kind != kindQueued {
 		err = fmt.Errorf("the daemon says %q of a job that was asked for", m.Kind)
 	}
@@ -117,7 +118,7 @@ func (s *Series) next() (m Message, err error) {
 	for len(s.messages) == 0 {
 		s.messages = nil
 		if err := s.values.Next(&s.messages); err != nil {
-			return m, s.client.ended(err)
+			return m, err
 		}
 	}
 	m, s.messages = s.messages[0], s.messages[1:]
@@ -133,7 +134,7 @@ func (s *Series) Next(ctx context.Context, begun func(repo.Events)) (res runner.
 	for {
 		m, err := s.next()
 		if err != nil {
-			return s.broken(f.result(res, err))
+			return s.broken(f.result(res, s.client.ended(err, res.Recorded)))
 		}
 		switch m.Kind {
 		case kindReady:
@@ -141,7 +142,7 @@ func (s *Series) Next(ctx context.Context, begun func(repo.Events)) (res runner.
 		case kindBegun:
 			events, err := s.queries.Follow(m.Run, 0)
 			if err != nil {
-				return s.broken(res, s.client.ended(err))
+				return s.broken(res, s.client.ended(err, true))
 			}
 			f = &folding{Events: events, outcomes: event.NewOutcomes(), done: make(chan struct{})}
 			res = runner.Result{Run: m.Run, Recorded: true}
