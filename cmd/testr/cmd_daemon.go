@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"testr/internal/api"
 	"testr/internal/daemon"
 	"testr/internal/repo"
 	"testr/internal/runner"
@@ -27,7 +28,8 @@ and "testr load" are asked for in this project, one after the other. What it has
 provisioned for one it keeps for the next.
 
 It ends with SIGTERM, SIGINT, SIGHUP and "testr daemon stop": the run that goes on is
-interrupted, and instances are given back. Then the exit status is 0.`,
+interrupted, and instances are given back. Then the exit status is 0. It ends with 3 when
+its repository is removed.`,
 		Flags: append(globalFlags(env),
 			idle.flag("idle", "keep instances for `TIME` without a run (default: what instance_idle says, else 10m)",
 				parseDuration)),
@@ -98,12 +100,37 @@ func runDaemon(ctx context.Context, env *environment, idle *time.Duration) (err 
 		return errors.New("there is no socket, and so nobody could ask for a run")
 	}
 	env.tell("the daemon, process %d, takes runs in %s", os.Getpid(), root)
-	select {
-	case <-ctx.Done():
-		env.tell("the daemon ends: %v", context.Cause(ctx))
-	case <-d.Stopping():
-		env.tell("the daemon ends: it was told to")
+	err = awaitEnd(ctx, env, d, h.server)
+	endDaemon(env, d)
+	return err
+}
+
+// lookAgain is how often a daemon looks for its socket.
+const lookAgain = 5 * time.Second
+
+// awaitEnd waits until the daemon has to end. That nobody can ask it for anything any
+// more, and so not for its end either, is an error.
+func awaitEnd(ctx context.Context, env *environment, d *daemon.Daemon, s *api.Server) error {
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			env.tell("the daemon ends: %v", context.Cause(ctx))
+			return nil
+		case <-d.Stopping():
+			env.tell("the daemon ends: it was told to")
+			return nil
+		case <-look.C:
+			if s.Lost() {
+				return fmt.Errorf("the socket %s is gone, or another one is there: the daemon ends", s.Path())
+			}
+		}
 	}
+}
+
+// endDaemon ends a daemon, with no patience once a second signal has come.
+func endDaemon(env *environment, d *daemon.Daemon) {
 	ended := make(chan struct{})
 	var hurry sync.WaitGroup
 	hurry.Go(func() {
@@ -116,7 +143,6 @@ func runDaemon(ctx context.Context, env *environment, idle *time.Duration) (err 
 	d.Close()
 	close(ended)
 	hurry.Wait()
-	return nil
 }
 
 // alreadyThere is the error of a daemon that is not the first.

@@ -277,6 +277,19 @@ func TestDaemonStop(t *testing.T) {
 	p.wantNobodyLeft(1)
 }
 
+// TestDaemonLost: a daemon that nobody finds any more ends.
+func TestDaemonLost(t *testing.T) {
+	t.Parallel()
+	p := newDaemonProject(t, streaming, "m.C.test_pass")
+	d := p.daemon()
+	if err := os.RemoveAll(p.path(".testr")); err != nil {
+		t.Fatal(err)
+	}
+	if res := d.wait(); res.status != 3 || !strings.Contains(res.err, "is gone, or another one is there") {
+		t.Errorf("got exit status %d of the daemon, and\n%s\nwant 3, for its socket", res.status, res.err)
+	}
+}
+
 // TestDaemonSignals: each of these ends a daemon well.
 func TestDaemonSignals(t *testing.T) {
 	t.Parallel()

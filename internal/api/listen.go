@@ -97,17 +97,24 @@ func (l *listener) Close() error {
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
-	there, foundErr := os.Lstat(l.place.path())
-	switch {
-	case foundErr == nil && os.SameFile(there, l.own):
-		err = errors.Join(err, os.Remove(l.place.path()))
-	case foundErr != nil && !errors.Is(foundErr, fs.ErrNotExist):
-		err = errors.Join(err, foundErr)
+	there, findErr := l.there()
+	if there {
+		findErr = os.Remove(l.place.path())
 	}
+	err = errors.Join(err, findErr)
 	if l.place.shared {
 		_ = os.Remove(l.place.dir) // if it was the last one
 	}
 	return err
+}
+
+// there reports whether the socket is where it was made.
+func (l *listener) there() (bool, error) {
+	found, err := os.Lstat(l.place.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(found, l.own), err
 }
 
 // Accept returns the next connection of somebody who may ask.

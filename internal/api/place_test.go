@@ -192,7 +192,10 @@ func TestReplaced(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, repo.DirName)); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, dir, newRepo(t, dir))
+	second := serve(t, dir, newRepo(t, dir))
+	if !first.Lost() || second.Lost() {
+		t.Errorf("got %v for the first one, %v for the second; want that the first is lost", first.Lost(), second.Lost())
+	}
 	if err := first.Close(); err != nil {
 		t.Error(err)
 	}

@@ -85,6 +85,13 @@ func Serve(cfg Config) (*Server, error) {
 // Path is where the socket is.
 func (s *Server) Path() string { return s.listener.place.path() }
 
+// Lost reports whether nobody finds the socket any more: it was removed, or the
+// repository with it.
+func (s *Server) Lost() bool {
+	there, err := s.listener.there()
+	return err == nil && !there
+}
+
 // Close removes the socket and ends. Answers that are under way have half a second
 // for their ends; then they are cut, as are streams of events. Clients go on with
 // the file, or with who has it next. When Close returns nobody asks Config.Queries
