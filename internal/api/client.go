@@ -33,6 +33,7 @@ var errNobody = errors.New("nobody answers questions about the repository")
 type Client struct {
 	place place
 	http  *http.Client
+	peer  int // who answered Dial
 
 	mu     sync.Mutex
 	first  net.Conn              // the connection of Dial, for the first request; guarded by mu, as all that follows
@@ -52,9 +53,9 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 	errs := []error{errNobody}
 	for _, p := range all {
 		c := &Client{place: p, conns: map[net.Conn]struct{}{}}
-		conn, err := c.dial(ctx)
+		conn, peer, err := c.dial(ctx)
 		if err == nil {
-			c.first = conn
+			c.first, c.peer = conn, peer
 			c.http = &http.Client{Transport: &http.Transport{
 				DialContext:           c.connection,
 				DisableCompression:    true,
@@ -77,31 +78,35 @@ func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
+// Peer is the process that answers, by its number here: what it has for its own may be
+// another one's. It is 0 if it has none here.
+func (c *Client) Peer() int { return c.peer }
+
 // dial makes a connection, and checks who is at its other end.
-func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+func (c *Client) dial(ctx context.Context) (conn net.Conn, peer int, err error) {
 	if err := c.place.checkSocket(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	d := net.Dialer{Timeout: dialTimeout}
-	conn, err := d.DialContext(ctx, "unix", c.place.path())
+	conn, err = d.DialContext(ctx, "unix", c.place.path())
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	u, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("connect to %s: %T", c.place.path(), conn), conn.Close())
+		return nil, 0, errors.Join(fmt.Errorf("connect to %s: %T", c.place.path(), conn), conn.Close())
 	}
-	if err := checkPeer(u); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if peer, err = checkPeer(u); err != nil {
+		return nil, 0, errors.Join(err, conn.Close())
 	}
 	t := &tracked{UnixConn: u, client: c}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, errors.Join(net.ErrClosed, u.Close())
+		return nil, 0, errors.Join(net.ErrClosed, u.Close())
 	}
 	c.conns[t] = struct{}{}
-	return t, nil
+	return t, peer, nil
 }
 
 // connection is the one that Dial made, for the first time, and else a new one.
@@ -113,7 +118,8 @@ func (c *Client) connection(ctx context.Context, _, _ string) (net.Conn, error) 
 	if first != nil {
 		return first, nil
 	}
-	return c.dial(ctx)
+	conn, _, err := c.dial(ctx)
+	return conn, err
 }
 
 // tracked is a connection that its client knows of.

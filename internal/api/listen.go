@@ -122,7 +122,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.AcceptUnix()
 		switch {
-		case err == nil && checkPeer(c) == nil && l.admit(c):
+		case err == nil && l.admits(c):
 			return c, nil
 		case err == nil:
 			_ = c.Close()
@@ -130,6 +130,12 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 	}
+}
+
+// admits reports whether a connection is one of somebody who may ask, and has room.
+func (l *listener) admits(c *net.UnixConn) bool {
+	_, err := checkPeer(c)
+	return err == nil && l.admit(c)
 }
 
 // admit makes room for a connection; false means that there is none.

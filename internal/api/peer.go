@@ -6,12 +6,13 @@ import (
 	"syscall"
 )
 
-// checkPeer checks that the process at the other end is ours, or root's. Of a
-// client's end that is the process that listens.
-func checkPeer(c *net.UnixConn) error {
+// checkPeer checks that the process at the other end is ours, or root's, and returns
+// its number here; 0 if it has none, as in another container. Of a client's end that is
+// the process that listens.
+func checkPeer(c *net.UnixConn) (pid int, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("ask who is at the other end: %w", err)
+		return 0, fmt.Errorf("ask who is at the other end: %w", err)
 	}
 	var cred *syscall.Ucred
 	var credErr error
@@ -22,11 +23,11 @@ func checkPeer(c *net.UnixConn) error {
 		err = credErr
 	}
 	if err != nil {
-		return fmt.Errorf("ask who is at the other end: %w", err)
+		return 0, fmt.Errorf("ask who is at the other end: %w", err)
 	}
 	if !trusted(int(cred.Uid)) {
-		return &ForeignError{c.RemoteAddr().String(), fmt.Sprintf("at the other end is process %d of user %d",
+		return 0, &ForeignError{c.RemoteAddr().String(), fmt.Sprintf("at the other end is process %d of user %d",
 			cred.Pid, cred.Uid)}
 	}
-	return nil
+	return int(cred.Pid), nil
 }

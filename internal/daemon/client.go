@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,9 +19,10 @@ import (
 // Client asks a daemon to do things. Its methods may be called by several
 // goroutines at once.
 type Client struct {
-	api *api.Client
-	dir string
-	pid int
+	api  *api.Client
+	dir  string
+	pid  int
+	here bool // pid is what its process is called here
 }
 
 // Find returns a client of the daemon that has the repository in dir, or nil if
@@ -39,7 +41,10 @@ func Find(ctx context.Context, dir string) (*Client, error) {
 		}
 		return nil, unlessNobody(err)
 	}
-	return &Client{c, dir, s.PID}, nil
+	if pid := c.Peer(); pid != 0 {
+		return &Client{c, dir, pid, true}, nil
+	}
+	return &Client{c, dir, s.PID, false}, nil
 }
 
 // unlessNobody forgets that nobody is there. What is somebody else's is no daemon
@@ -59,7 +64,8 @@ func (c *Client) Edits() api.Edits { return c.api }
 // Close ends all that the client has going on.
 func (c *Client) Close() error { return c.api.Close() }
 
-// PID is the daemon's process id.
+// PID is the daemon's process id; where it has none here, as from within a container,
+// what it says itself.
 func (c *Client) PID() int { return c.pid }
 
 // State is what the daemon does.
@@ -68,33 +74,71 @@ func (c *Client) State(ctx context.Context) (s State, err error) {
 	return s, err
 }
 
-// Stop asks the daemon to end, and waits until its process has. When ctx ends it
-// waits no longer.
+// tick is how often Stop looks whether it has to wait any longer.
+const tick = 100 * time.Millisecond
+
+// Stop asks the daemon to end, and waits until its process has or, where that can't
+// be watched from here, until it doesn't answer any more. When ctx ends it waits no
+// longer.
 func (c *Client) Stop(ctx context.Context) error {
+	if !c.here {
+		if err := c.tellStop(ctx); err != nil {
+			return err
+		}
+		return c.awaitSilence(ctx)
+	}
 	// From before it is asked: the number may be another one's later.
 	fd, err := unix.PidfdOpen(c.pid, 0)
-	if err != nil && !errors.Is(err, unix.ESRCH) {
+	if errors.Is(err, unix.ESRCH) {
+		return c.tellStop(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("watch process %d: %w", c.pid, err)
 	}
-	if err == nil {
-		defer func() { _ = unix.Close(fd) }()
-	}
-	if err := c.api.Call(ctx, http.MethodPost, pathStop, nil, nil); err != nil && !api.Gone(err) {
+	defer func() { _ = unix.Close(fd) }()
+	if err := c.tellStop(ctx); err != nil {
 		return err
 	}
-	const tick = 100 // ms
-	for err == nil {
-		n, pollErr := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, tick)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(tick.Milliseconds()))
 		switch {
 		case n > 0:
 			return nil
-		case pollErr != nil && !errors.Is(pollErr, unix.EINTR):
-			return fmt.Errorf("wait for the end of process %d: %w", c.pid, pollErr)
+		case err != nil && !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("wait for the end of process %d: %w", c.pid, err)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// tellStop asks the daemon to end. That it has already is fine.
+func (c *Client) tellStop(ctx context.Context) error {
+	if err := c.api.Call(ctx, http.MethodPost, pathStop, nil, nil); err != nil && !api.Gone(err) {
+		return err
+	}
 	return nil
+}
+
+// awaitSilence waits until the daemon doesn't answer any more.
+func (c *Client) awaitSilence(ctx context.Context) error {
+	again := time.NewTicker(tick)
+	defer again.Stop()
+	for {
+		there, err := Find(ctx, c.dir)
+		if err != nil || there == nil {
+			return err
+		}
+		pid := there.PID()
+		if err := there.Close(); err != nil || pid != c.pid {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // Signals are what a client does to its job while that goes on.

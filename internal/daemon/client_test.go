@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -101,12 +102,30 @@ func TestAbandon(t *testing.T) {
 		t.Errorf("got the end after %v; want it at once", took)
 	}
 	var hint *runner.HintError
-	if !got.Interrupted || !errors.As(got.err, &hint) || !strings.Contains(got.err.Error(), "process 4711") {
+	if !got.Interrupted || !errors.As(got.err, &hint) || !strings.Contains(got.err.Error(), "has not ended the run yet") {
 		t.Errorf("got %+v, %v; want it interrupted, and to be told of the daemon", got.Result, got.err)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPID: a daemon is watched by what its process is called here, which is not what
+// one in a container says; and where it has no name here, by whether it answers.
+func TestPID(t *testing.T) {
+	stopped := make(chan struct{})
+	c := double(t, map[string]http.HandlerFunc{"POST " + pathStop: func(w http.ResponseWriter, _ *http.Request) {
+		api.Reply(w, State{})
+		close(stopped)
+	}})
+	if c.PID() != os.Getpid() || !c.here {
+		t.Errorf("got process %d; want this one, %d", c.PID(), os.Getpid())
+	}
+	c.pid, c.here = 1, false // which doesn't end
+	if err := c.Stop(t.Context()); err != nil {
+		t.Errorf("got %v; want the end of one that is somebody else by now", err)
+	}
+	<-stopped
 }
 
 // received waits for something that a test is told.
