@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,6 +37,20 @@ func TestBomb(t *testing.T) {
 	}
 	if raw, err := c.unpack(c.pack([]byte{}, []byte("hello")), nil); err != nil || string(raw) != "hello" {
 		t.Errorf("got %q, %v", raw, err)
+	}
+}
+
+// What waits for its commit is as much as it takes, whichever field has it.
+func TestSizeOf(t *testing.T) {
+	const much = 1 << 20
+	text := strings.Repeat("x", much)
+	for name, p := range map[string]protocol.Packet{
+		"test id": {TestID: text}, "parent": {ParentID: text}, "tags": {Tags: []string{text}}, "file name": {FileName: text},
+		"MIME type": {MIMEType: text}, "content": {Content: []byte(text)}, "route": {Route: text},
+	} {
+		if n := sizeOf(packet(p)); n < much {
+			t.Errorf("%s of %d bytes: got %d", name, much, n)
+		}
 	}
 }
 

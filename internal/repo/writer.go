@@ -223,7 +223,7 @@ func (w *RunWriter) append(e event.Event) {
 func sizeOf(e event.Event) int {
 	n := 160 + len(e.Detail)
 	if p := e.Packet; p != nil {
-		n += 240 + len(p.Content) + len(p.TestID) + len(p.ParentID) + len(p.Route)
+		n += 240 + len(p.Content) + len(p.TestID) + len(p.ParentID) + len(p.Route) + len(p.FileName) + len(p.MIMEType)
 		for _, tag := range p.Tags {
 			n += 16 + len(tag)
 		}
