@@ -124,8 +124,9 @@ func sweepOne(root *os.Root, name string) {
 	}
 }
 
-// ours reports whether a file is a directory as Make makes them.
+// ours reports whether a file is a directory as Make makes them; it may have inherited
+// the bit that gives its files its group.
 func ours(info os.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && info.Mode() == os.ModeDir|0o700 && int(stat.Uid) == os.Geteuid()
+	return ok && info.Mode()&^os.ModeSetgid == os.ModeDir|0o700 && int(stat.Uid) == os.Geteuid()
 }

@@ -108,6 +108,26 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// Directories that get the group of the one they are in are cleared like all others.
+func TestLeftoversOfGroup(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	if err := os.Chmod(temp, os.ModeSetgid|0o700); err != nil {
+		t.Fatal(err)
+	}
+	holding(t)()
+	d, err := Make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := entries(t, temp); !slices.Equal(left, []string{filepath.Base(d.Path())}) {
+		t.Errorf("got %v; want %s alone", left, d.Path())
+	}
+	if err := d.Remove(); err != nil {
+		t.Error(err)
+	}
+}
+
 // What only looks like one of ours stays: links, files, what others may write to,
 // and other names.
 func TestForeign(t *testing.T) {
