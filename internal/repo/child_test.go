@@ -305,3 +305,17 @@ func TestBusyItself(t *testing.T) {
 		t.Errorf("got %v; want it busy with this process", err)
 	}
 }
+
+// Who has let the repository go doesn't say any more that he has it.
+func TestHolderGone(t *testing.T) {
+	h := newHolder(t.TempDir())
+	h.write(&BusyError{PID: os.Getpid(), Run: 3})
+	if b := h.read(); b.Run != 3 {
+		t.Errorf("got %+v; want run 3", b)
+	}
+	h.remove()
+	h.write(&BusyError{PID: os.Getpid(), Run: -1})
+	if b := h.read(); b.PID != 0 {
+		t.Errorf("got %+v; want nobody", b)
+	}
+}

@@ -15,7 +15,8 @@ import (
 const maxRaw = 64 << 20
 
 // codec packs values: a length, then one zstd frame with a checksum. Its
-// methods may be called by several goroutines.
+// methods may be called by several goroutines. It has none itself, so nobody closes
+// it: who has a value from before the repository was closed may still unpack that.
 type codec struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder
@@ -30,8 +31,6 @@ func newCodec() *codec {
 		zstd.WithDecodeAllCapLimit(true))
 	return &codec{enc: enc, dec: dec}
 }
-
-func (c *codec) close() { c.dec.Close() }
 
 // pack appends the packed form of raw to dst.
 func (c *codec) pack(dst, raw []byte) []byte {

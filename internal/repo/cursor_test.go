@@ -188,6 +188,82 @@ func TestCloseUnderWriter(t *testing.T) {
 	}
 }
 
+// Whoever asks while the repository is closed gets an answer, or ErrClosed.
+func TestCloseWhileAsked(t *testing.T) {
+	dir := newDir(t)
+	r := openRepo(t, dir)
+	ids := longIDs(300)
+	store(t, r, RunInfo{}, End{Profiles: listed(ids)}, benchEvents(ids)...)
+	closeRepo(t, r)
+	for range 20 {
+		r := openRepo(t, dir)
+		var asking sync.WaitGroup
+		first := make(chan struct{}, 4)
+		for n := range cap(first) {
+			asking.Go(func() {
+				for i := 0; ; i++ {
+					if err := askOne(t, r, n); errors.Is(err, ErrClosed) {
+						return
+					} else if err != nil {
+						t.Error(err)
+						return
+					}
+					if i == 0 {
+						first <- struct{}{}
+					}
+				}
+			})
+		}
+		for range cap(first) {
+			<-first
+		}
+		closeRepo(t, r)
+		asking.Wait()
+	}
+}
+
+// askOne reads run 0: its tests or its events.
+func askOne(t *testing.T, r *Repository, n int) error {
+	if n%2 == 0 {
+		_, err := r.Tests(0, DefaultProfile, 0)
+		return err
+	}
+	_, err := r.foldRun(t.Context(), 0)
+	return err
+}
+
+// Closing a run again changes nothing, neither for its cursors nor for the next run.
+func TestCloseTwice(t *testing.T) {
+	r := newRepo(t)
+	w, err := r.Begin(RunInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := w.Follow()
+	if _, err := firstOf(t.Context(), w, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(End{State: Finished}); err != nil {
+		t.Fatal(err)
+	}
+	next, err := r.Begin(RunInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(End{State: Finished}); !errors.Is(err, ErrClosed) {
+		t.Errorf("again: got %v; want ErrClosed", err)
+	}
+	if _, err := c.Next(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("the cursor: got %v; want its end", err)
+	}
+	if _, err := r.Begin(RunInfo{}); !errors.Is(err, ErrRunning) {
+		t.Errorf("a third run: got %v; want ErrRunning", err)
+	}
+	if _, err := next.Close(End{State: Finished}); err != nil {
+		t.Error(err)
+	}
+}
+
 // bbolt keeps a value's memory until the commit: events that differ come back
 // different, whatever the sizes of groups and chunks, and a packet's memory is
 // its own again once it was committed (finding 3).

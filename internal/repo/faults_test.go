@@ -168,3 +168,28 @@ func TestManyAtOnce(t *testing.T) {
 		closeRepo(t, <-opened)
 	}
 }
+
+// Closing the repository while a run is to begin that can't comes to an end.
+func TestCloseUnderFailingBegin(t *testing.T) {
+	r := newRepo(t)
+	over := make(chan error, 1)
+	r.fault = func(string) error {
+		r.fault = nil
+		r.mu.Lock()
+		w := r.running
+		r.mu.Unlock()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		go func() { over <- r.Close() }()
+		for !w.closing {
+			w.wait()
+		}
+		return errInjected
+	}
+	if _, err := r.Begin(RunInfo{}); !errors.Is(err, errInjected) {
+		t.Errorf("got %v; want the error", err)
+	}
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}

@@ -5,20 +5,31 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
 // holder is the file beside the repository in which the process that writes to
 // it tells of itself. It is news for people: the lock decides, not this file.
-type holder struct{ dir string }
+type holder struct {
+	dir string
 
-func newHolder(dir string) *holder { return &holder{dir} }
+	mu   sync.Mutex
+	gone bool // the file was removed, for good; guarded by mu
+}
+
+func newHolder(dir string) *holder { return &holder{dir: dir} }
 
 func (h *holder) path() string { return filepath.Join(h.dir, "holder") }
 
 // write replaces the file as a whole, so that nobody reads half of one. The
-// caller holds the lock. What goes wrong is not worth stopping for.
+// caller holds the lock, or has called remove. What goes wrong is not worth stopping for.
 func (h *holder) write(b *BusyError) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.gone {
+		return
+	}
 	text, err := json.Marshal(b)
 	if err != nil {
 		return
@@ -56,4 +67,10 @@ func (h *holder) read() *BusyError {
 	return b
 }
 
-func (h *holder) remove() { _ = os.Remove(h.path()) }
+// remove removes the file: from now on it is another process's.
+func (h *holder) remove() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.gone = true
+	_ = os.Remove(h.path())
+}

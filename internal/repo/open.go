@@ -373,7 +373,7 @@ func (r *Repository) Close() error {
 		return nil
 	}
 	if running != nil {
-		_ = running.shut(ErrClosed)
+		_, _ = running.shut(ErrClosed)
 	}
 	r.mu.Lock()
 	r.closed = true
@@ -381,13 +381,10 @@ func (r *Repository) Close() error {
 	if r.holder != nil {
 		r.holder.remove()
 	}
-	r.codec.close()
-	if broken != nil || r.db == nil {
+	if broken != nil {
 		// bbolt's own Close could wait for locks that nobody gives back; this
 		// frees the lock on the file.
-		if r.file != nil {
-			_ = r.file.Close()
-		}
+		_ = r.file.Close()
 		return nil
 	}
 	return r.guard(func() error {

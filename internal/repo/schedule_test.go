@@ -204,7 +204,7 @@ func TestLeftOfKilled(t *testing.T) {
 		t.Errorf("while it goes on: got %v; want ErrRunning", err)
 	}
 	// As good as killed: nothing else of the run is stored.
-	if err := w.shut(errors.New("killed")); err == nil {
+	if _, err := w.shut(errors.New("killed")); err == nil {
 		t.Fatal("got no error of a writer that is gone")
 	}
 	closeRepo(t, r)

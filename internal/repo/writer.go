@@ -112,7 +112,8 @@ func (r *Repository) Begin(info RunInfo) (*RunWriter, error) {
 		err = r.update(func(tx *bolt.Tx) error { return r.begin(tx, &info) })
 	}
 	if err != nil {
-		r.ended()
+		r.ended(w)
+		close(w.over) // Repository.Close may wait for that already
 		return nil, fmt.Errorf("begin a run: %w", err)
 	}
 	w.info = info
@@ -150,11 +151,13 @@ func (r *Repository) begin(tx *bolt.Tx, info *RunInfo) error {
 	return err
 }
 
-// ended forgets the run that went on.
-func (r *Repository) ended() {
+// ended forgets the run that went on, if it was that one.
+func (r *Repository) ended(w *RunWriter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running, r.begun = nil, nil
+	if r.running == w {
+		r.running, r.begun = nil, nil
+	}
 }
 
 // ID returns the run's number.
@@ -460,13 +463,16 @@ type ProfileEnd struct {
 // each test, the failing set, timing, listing and how the run ended. All of the
 // latter becomes visible at once. When Close returns nil it is on disk; else
 // the run is left unfinished, and the next Open closes it as interrupted.
-// Cursors get io.EOF after it.
+// Cursors get io.EOF after it. Closing again does nothing, and returns ErrClosed.
 //
 // A run that was interrupted is partial for all of its profiles, and one that asked
 // for a profile's tests and has no outcome for one of them is for that, whatever End
 // says. Its profiles are, from now on, those of which it has tests or a listing.
 func (w *RunWriter) Close(end End) (RunInfo, error) {
-	err := w.shut(nil)
+	first, err := w.shut(nil)
+	if !first {
+		return RunInfo{}, fmt.Errorf("close run %d: %w", w.info.ID, ErrClosed)
+	}
 	if err == nil {
 		err = w.finish(end)
 	}
@@ -477,11 +483,13 @@ func (w *RunWriter) Close(end End) (RunInfo, error) {
 	w.closed = true
 	w.tell()
 	w.mu.Unlock()
-	w.r.ended()
+	if err == nil {
+		w.r.holder.write(&BusyError{PID: os.Getpid(), Run: -1, Since: w.info.End})
+	}
+	w.r.ended(w)
 	if err != nil {
 		return RunInfo{}, fmt.Errorf("close run %d: %w", w.info.ID, err)
 	}
-	w.r.holder.write(&BusyError{PID: os.Getpid(), Run: -1, Since: w.info.End})
 	return w.info, nil
 }
 
@@ -500,27 +508,25 @@ func (w *RunWriter) finish(end End) error {
 	return w.r.finish(&w.info, w.fold, chunks, end.Profiles)
 }
 
-// shut has the committing goroutine store what is pending and end; with a
-// reason it stores nothing more. A second call returns ErrClosed.
-func (w *RunWriter) shut(reason error) error {
+// shut has the committing goroutine store what is pending and end, and returns when
+// it has, with the error of storing. A reason is that error from now on, if there is
+// none before. Calls after the first one change nothing.
+func (w *RunWriter) shut(reason error) (first bool, err error) {
 	w.mu.Lock()
-	if w.closing {
-		w.mu.Unlock()
-		<-w.over
-		return ErrClosed
+	if first = !w.closing; first {
+		w.closing = true
+		if w.err == nil {
+			w.err = reason
+		}
+		w.tell()
 	}
-	w.closing = true
-	if w.err == nil {
-		w.err = reason
-	}
-	w.tell()
 	w.mu.Unlock()
 	signal(w.full)
 	signal(w.wake)
 	<-w.over
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.err
+	return first, w.err
 }
 
 // packetOf returns the packet of an event that has one with a test id.
