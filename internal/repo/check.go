@@ -86,7 +86,7 @@ func (r *Repository) checkKeys(tx *bolt.Tx) error {
 	}
 	last, ids := uint64(0), []string(nil)
 	if c.tests > 0 {
-		if last, ids, err = r.idBlock(tx, c.tests); err != nil {
+		if last, ids, err = r.blockOf(tx, c.tests); err != nil {
 			return err
 		}
 	}

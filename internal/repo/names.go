@@ -25,8 +25,15 @@ type numbers map[string]uint64
 // idCache is what was read of ids. It may be used by several goroutines.
 type idCache struct {
 	mu     sync.Mutex
-	blocks map[uint64][]string // by the number of the first; guarded by mu
-	known  numbers             // of all ids, or nil; guarded by mu, what it has is never changed
+	blocks map[uint64]idBlock // by the number of the first; guarded by mu
+	known  numbers            // of all ids, or nil; guarded by mu, what it has is never changed
+}
+
+// idBlock is a block of ids that was read, and the checksum behind it: a transaction that
+// began before ids were added to the block still sees it without them.
+type idBlock struct {
+	sum [4]byte
+	ids []string
 }
 
 // forget has everything read again: ids were added, or nobody knows whether.
@@ -42,21 +49,24 @@ func (c *idCache) know(known numbers) {
 	c.known = known
 }
 
-// block returns a block that was read before, if it reaches to the number.
-func (c *idCache) block(first, number uint64) ([]string, bool) {
+// block returns what was read of this very value before, or nil.
+func (c *idCache) block(first uint64, value []byte) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ids := c.blocks[first]
-	return ids, number < first+uint64(len(ids))
+	if b := c.blocks[first]; b.ids != nil && bytes.HasSuffix(value, b.sum[:]) {
+		return b.ids
+	}
+	return nil
 }
 
-func (c *idCache) keep(first uint64, ids []string) {
+// keep keeps what was read of a value, which has its checksum.
+func (c *idCache) keep(first uint64, value []byte, ids []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.blocks == nil {
-		c.blocks = map[uint64][]string{}
+		c.blocks = map[uint64]idBlock{}
 	}
-	c.blocks[first] = ids
+	c.blocks[first] = idBlock{[4]byte(value[len(value)-4:]), ids}
 }
 
 // number returns the numbers of ids, in the order of these, and gives new ones to
@@ -117,7 +127,7 @@ func (r *Repository) numbers(tx *bolt.Tx, c *catalog) (numbers, error) {
 	}
 	known = make(numbers, min(c.tests, 1<<20))
 	for next := uint64(1); next <= c.tests; {
-		first, ids, err := r.idBlock(tx, next)
+		first, ids, err := r.blockOf(tx, next)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +147,7 @@ func (r *Repository) numbers(tx *bolt.Tx, c *catalog) (numbers, error) {
 func (r *Repository) addIDs(tx *bolt.Tx, c *catalog, added []string) error {
 	first, block, size := c.tests+1, []string(nil), 0
 	if c.tests > 0 {
-		last, ids, err := r.idBlock(tx, c.tests)
+		last, ids, err := r.blockOf(tx, c.tests)
 		if err != nil {
 			return err
 		}
@@ -159,6 +169,9 @@ func (r *Repository) addIDs(tx *bolt.Tx, c *catalog, added []string) error {
 		return nil
 	}
 	for _, id := range added {
+		if len(id) > maxEvent { // no event has it, and nobody could unpack it
+			return fmt.Errorf("the id of a test has %d bytes: %w", len(id), errors.ErrUnsupported)
+		}
 		if len(block) >= blockIDs || size >= blockBytes {
 			if err := put(); err != nil {
 				return err
@@ -212,9 +225,9 @@ func readIDs(raw []byte) ([]string, error) {
 	return ids, nil
 }
 
-// idBlock returns the block that has the id of a number, and the number of its
+// blockOf returns the block that has the id of a number, and the number of its
 // first one.
-func (r *Repository) idBlock(tx *bolt.Tx, number uint64) (first uint64, ids []string, err error) {
+func (r *Repository) blockOf(tx *bolt.Tx, number uint64) (first uint64, ids []string, err error) {
 	b := tx.Bucket(bucketIDs)
 	if err := r.verifyOnce(tx, "ids", b, true); err != nil {
 		return 0, nil, err
@@ -231,17 +244,16 @@ func (r *Repository) idBlock(tx *bolt.Tx, number uint64) (first uint64, ids []st
 		return 0, nil, r.damaged("no test has the number %d", number)
 	}
 	first = binary.BigEndian.Uint64(key)
-	if ids, ok := r.ids.block(first, number); ok && !tx.Writable() {
-		return first, ids, nil
-	}
-	if ids, err = r.decodeIDs(first, value); err != nil {
-		return 0, nil, err
+	if ids = r.ids.block(first, value); ids == nil {
+		if ids, err = r.decodeIDs(first, value); err != nil {
+			return 0, nil, err
+		}
+		if !tx.Writable() {
+			r.ids.keep(first, value, ids)
+		}
 	}
 	if number < first || number-first >= uint64(len(ids)) {
 		return 0, nil, r.damaged("no test has the number %d", number)
-	}
-	if !tx.Writable() {
-		r.ids.keep(first, ids)
 	}
 	return first, ids, nil
 }
@@ -254,7 +266,7 @@ func (r *Repository) names(tx *bolt.Tx, wanted []uint64) ([]string, error) {
 	for i, number := range wanted {
 		if number < first || number-first >= uint64(len(ids)) {
 			var err error
-			if first, ids, err = r.idBlock(tx, number); err != nil {
+			if first, ids, err = r.blockOf(tx, number); err != nil {
 				return nil, err
 			}
 		}
