@@ -715,6 +715,20 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// Nobody copies what somebody else is writing at the moment.
+func TestCopyOfBusy(t *testing.T) {
+	dir := newDir(t)
+	openRepo(t, dir)
+	path := filepath.Join(dir, DirName, FileName)
+	r, err := openCopy(dir, path)
+	if busy, ok := errors.AsType[*BusyError](err); !ok || busy.PID != os.Getpid() {
+		t.Errorf("got %v; want it busy with this process", err)
+	}
+	if err == nil {
+		closeRepo(t, r)
+	}
+}
+
 // asNobody runs f without root's right to everything, if this is root.
 func asNobody(t *testing.T, f func()) {
 	t.Helper()

@@ -244,6 +244,10 @@ func openCopy(dir, path string) (*Repository, error) {
 		return nil, fmt.Errorf("copy the repository: %w", err)
 	}
 	defer func() { _ = from.Close() }()
+	// Who may write may be at it again.
+	if err := syscall.Flock(int(from.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, newHolder(filepath.Dir(path)).read()
+	}
 	temp, err := tempdir.Make()
 	if err != nil {
 		return nil, fmt.Errorf("copy the repository: %w", err)
@@ -261,6 +265,7 @@ func openCopy(dir, path string) (*Repository, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.path = path // for messages: nobody finds the copy
 	if err := r.settle(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
