@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,7 +19,7 @@ import (
 // A run that is going on is left out. It reads pages with bounds on everything, and
 // is safe on a file that somebody tampered with.
 func (r *Repository) Check(ctx context.Context) error {
-	if err := r.stored(r.checkPages); err != nil {
+	if err := r.checkFile(); err != nil {
 		return err
 	}
 	if err := r.view(r.checkKeys); err != nil {
@@ -46,14 +47,30 @@ func (r *Repository) Check(ctx context.Context) error {
 	return r.view(x.checkProfiles)
 }
 
-// checkPages checks that every page of the file is used once or free.
+// checkFile checks the pages of the file, which others may write to meanwhile: two
+// commits between the beginning of a transaction and a look at its meta page are rare.
+func (r *Repository) checkFile() (err error) {
+	const most = 100
+	for range most {
+		if err = r.stored(r.checkPages); !errors.Is(err, errOvertaken) {
+			return err
+		}
+	}
+	return fmt.Errorf("check the pages of the repository: %w", err)
+}
+
+// checkPages checks that every page of the file is used once or free. The error is
+// errOvertaken where it can't be told.
 func (r *Repository) checkPages(tx *bolt.Tx) error {
 	if err := r.verifySize(tx); err != nil {
 		return r.damaged("%v", err)
 	}
 	p := newPages(r, tx)
 	root, freelist, err := p.meta(tx)
-	if err == nil {
+	switch {
+	case errors.Is(err, errOvertaken):
+		return err
+	case err == nil:
 		err = p.deep(root, 0)
 	}
 	if err != nil {

@@ -34,6 +34,8 @@ var children = map[string]func(dir string) int{
 	"prune":  childPrune,
 	"life":   childLife,
 	"flood":  childFlood,
+
+	"compact": childCompact,
 }
 
 // child is a command that runs the test binary as one of the children.

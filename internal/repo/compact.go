@@ -22,25 +22,16 @@ func (r *Repository) Compact() (before, after int64, err error) {
 }
 
 func (r *Repository) compact() (before, after int64, err error) {
+	if err := r.compactable(); err != nil {
+		return 0, 0, err
+	}
 	// The walk over the file that follows trusts it.
-	if err := r.stored(r.checkPages); err != nil {
+	if err := r.checkFile(); err != nil {
 		return 0, 0, err
 	}
 	r.swap.Lock()
 	defer r.swap.Unlock()
-	r.mu.Lock()
-	switch {
-	case r.readOnly:
-		err = berrors.ErrDatabaseReadOnly
-	case r.running != nil:
-		err = ErrRunning
-	case r.closed:
-		err = ErrClosed
-	default:
-		err = r.broken
-	}
-	r.mu.Unlock()
-	if err != nil {
+	if err := r.compactable(); err != nil { // a run may have begun
 		return 0, 0, err
 	}
 	if before, err = fileSize(r.file); err != nil {
@@ -75,10 +66,25 @@ func (r *Repository) compact() (before, after int64, err error) {
 	return before, after, err
 }
 
+// compactable reports why the file can't be written anew.
+func (r *Repository) compactable() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.readOnly:
+		return berrors.ErrDatabaseReadOnly
+	case r.running != nil:
+		return ErrRunning
+	case r.closed:
+		return ErrClosed
+	}
+	return r.broken
+}
+
 // copyTo copies everything to a new file, which is on disk and locked then.
 func (r *Repository) copyTo(path string) (db *bolt.DB, file *os.File, err error) {
 	err = r.guard(func() error {
-		if db, file, err = openBolt(path, initialMap, lockTimeout, false); err != nil {
+		if db, file, err = openBolt(path, lockTimeout, false); err != nil {
 			return err
 		}
 		db.NoSync, db.AllocSize = true, os.Getpagesize() // nobody else knows of it yet; no room in reserve

@@ -288,10 +288,10 @@ func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, err
 		return nil, &DamagedError{path, "it is empty"}
 	}
 	r := &Repository{path: path, readOnly: readOnly, codec: newCodec(), verified: map[string]bool{}}
-	err = r.openDB(initialMap, wait)
-	if errors.Is(err, syscall.ENOMEM) { // a limit on address space
-		err = r.openDB(0, wait)
-	}
+	err = r.guard(func() (err error) {
+		r.db, r.file, err = openBolt(path, wait, readOnly)
+		return err
+	})
 	switch {
 	case err == nil && r.replaced():
 		// Compact put another file in its place while this waited for its lock.
@@ -314,13 +314,6 @@ func open(dir, path string, readOnly bool, wait time.Duration) (*Repository, err
 	return r, nil
 }
 
-func (r *Repository) openDB(mapSize int, wait time.Duration) error {
-	return r.guard(func() (err error) {
-		r.db, r.file, err = openBolt(r.path, mapSize, wait, r.readOnly)
-		return err
-	})
-}
-
 // replaced reports whether the file that was opened no longer has its name.
 func (r *Repository) replaced() bool {
 	opened, err := r.file.Stat()
@@ -331,18 +324,25 @@ func (r *Repository) replaced() bool {
 	return err == nil && !os.SameFile(opened, named)
 }
 
-func openBolt(path string, mapSize int, wait time.Duration, readOnly bool) (db *bolt.DB, file *os.File, err error) {
-	db, err = bolt.Open(path, 0o600, &bolt.Options{
+// openBolt opens a file of bbolt's, with room for it to grow in the address space if
+// there is a limit on that which leaves some.
+func openBolt(path string, wait time.Duration, readOnly bool) (db *bolt.DB, file *os.File, err error) {
+	options := bolt.Options{
 		Timeout:         wait,
 		FreelistType:    bolt.FreelistMapType,
-		InitialMmapSize: mapSize,
+		InitialMmapSize: initialMap,
 		ReadOnly:        readOnly,
 		NoStatistics:    true,
 		OpenFile: func(name string, flag int, _ os.FileMode) (_ *os.File, err error) {
 			file, err = os.OpenFile(name, flag&^os.O_CREATE, 0)
 			return file, err
 		},
-	})
+	}
+	db, err = bolt.Open(path, 0o600, &options)
+	if errors.Is(err, syscall.ENOMEM) {
+		options.InitialMmapSize = 0
+		db, err = bolt.Open(path, 0o600, &options)
+	}
 	if err == nil {
 		db.AllocSize = growBy
 	}
@@ -392,6 +392,8 @@ func (r *Repository) Close() error {
 		_ = r.file.Close()
 		return nil
 	}
+	r.swap.Lock() // Compact may be about to put another file into db's place
+	defer r.swap.Unlock()
 	return r.guard(func() error {
 		if r.unwritten != nil {
 			if err := r.unwritten.forget(); err != nil {

@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -266,9 +267,14 @@ func (p *pages) deep(root uint64, depth int) error {
 	return err
 }
 
-// meta returns the root page and the page of the free list as tx sees them.
+// errOvertaken says that a transaction that reads goes on, and that its meta page was
+// needed for one that came two later.
+var errOvertaken = errors.New("the meta page of the transaction was written over")
+
+// meta returns the root page and the page of the free list as tx sees them. The error is
+// errOvertaken where that can't be known any more.
 func (p *pages) meta(tx *bolt.Tx) (root, freelist uint64, err error) {
-	native, id := binary.NativeEndian, uint64(tx.ID())
+	native, id, later := binary.NativeEndian, uint64(tx.ID()), false
 	if tx.Writable() {
 		id-- // what it has changed stands nowhere yet
 	}
@@ -280,6 +286,10 @@ func (p *pages) meta(tx *bolt.Tx) (root, freelist uint64, err error) {
 		if b = b[pageHead:]; native.Uint64(b[48:]) == id {
 			return native.Uint64(b[16:]), native.Uint64(b[32:]), nil
 		}
+		later = later || native.Uint64(b[48:]) > id
+	}
+	if later {
+		return 0, 0, errOvertaken
 	}
 	return 0, 0, fmt.Errorf("neither meta page is that of transaction %d", id)
 }

@@ -134,6 +134,9 @@ func (r *Repository) remove(tx *bolt.Tx, c *catalog, ids []int) error {
 				return fmt.Errorf("run %d: %w", id, err)
 			}
 			known := c.addProfile(p.Name)
+			if known.runs == 0 {
+				return r.damaged("run %d is one of profile %s, which has none", id, p.Name)
+			}
 			known.runs--
 			known.since = max(known.since, uint64(id)+1)
 			touched[p.Name] = touched[p.Name] || known.last == id

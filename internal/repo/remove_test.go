@@ -12,10 +12,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	bolt "go.etcd.io/bbolt"
 
 	"testr/internal/event"
 	"testr/internal/protocol"
@@ -291,6 +293,105 @@ func TestCompactWhileAsked(t *testing.T) {
 	leases, err := queryRepo(t, dir).Leases()
 	if err != nil || len(leases) != 11 {
 		t.Errorf("got %d leases, %v; want 11", len(leases), err)
+	}
+}
+
+// Commits that come while the pages are to be looked at are no damage.
+func TestCheckOvertaken(t *testing.T) {
+	r := newRepo(t)
+	err := r.stored(func(tx *bolt.Tx) error {
+		for range 2 {
+			putLease(t, r, Lease{ID: "a"})
+		}
+		return r.checkPages(tx)
+	})
+	if !errors.Is(err, errOvertaken) {
+		t.Errorf("got %v; want it to be tried again", err)
+	}
+	if err := r.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever closes the repository while its file is replaced closes the new one, which
+// others can open then.
+func TestCloseWhileCompacting(t *testing.T) {
+	dir := newDir(t)
+	for range 20 {
+		r := openRepo(t, dir)
+		var compacting sync.WaitGroup
+		first := make(chan struct{}, 1)
+		compacting.Go(func() {
+			for {
+				if _, _, err := r.Compact(); errors.Is(err, ErrClosed) {
+					return
+				} else if err != nil {
+					t.Error(err)
+					return
+				}
+				signal(first)
+			}
+		})
+		<-first
+		closeRepo(t, r)
+		compacting.Wait()
+	}
+}
+
+// A catalog that says that a profile has no runs is not made worse.
+func TestRemoveUncounted(t *testing.T) {
+	dir := t.TempDir()
+	if err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	r := openRepo(t, dir)
+	for range 2 {
+		store(t, r, RunInfo{}, End{}, outcome("a", protocol.StatusFail, 1, 2)...)
+	}
+	err := r.update(func(tx *bolt.Tx) error {
+		return r.changeCatalog(tx, func(c *catalog) error {
+			c.addProfile(DefaultProfile).runs = 0
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Remove(0); !errors.As(err, new(*DamagedError)) {
+		t.Errorf("got %v; want a *DamagedError", err)
+	}
+	if failing, err := r.Failing(DefaultProfile); err != nil || len(failing) != 1 || failing[0].Gone {
+		t.Errorf("then got %+v, %v; want what there was", failing, err)
+	}
+}
+
+// childCompact compacts where there is address space for one file alone.
+func childCompact(dir string) int {
+	var pages int
+	text, err := os.ReadFile("/proc/self/statm")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &pages)
+	}
+	most := uint64(pages)*uint64(os.Getpagesize()) + initialMap + initialMap/2
+	err = errors.Join(err, syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: most, Max: most}))
+	if err == nil {
+		var r *Repository
+		if r, err = Open(dir); err == nil {
+			_, _, err = r.Compact()
+			err = errors.Join(err, r.Close())
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// A limit on address space takes the room in reserve away, and nothing else.
+func TestCompactLimited(t *testing.T) {
+	if err := child(t.Context(), t, "compact", newDir(t)).Run(); err != nil {
+		t.Error(err)
 	}
 }
 
