@@ -56,7 +56,8 @@ func (f *fold) take(e event.Event) {
 }
 
 // Outcomes returns what the stored events come to, the run being over. It may
-// be called once Close has returned; what it returns belongs to the caller.
+// be called once Close has returned; what it returns belongs to the caller. If Close
+// had an error, events that aren't stored may be among them.
 func (w *RunWriter) Outcomes() *event.Outcomes {
 	w.fold.Finish()
 	return w.fold.Outcomes
