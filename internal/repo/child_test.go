@@ -321,3 +321,22 @@ func TestHolderGone(t *testing.T) {
 		t.Errorf("got %+v; want nobody", b)
 	}
 }
+
+// Whatever has the holder's name, nobody waits for it, or reads it without end.
+func TestHolderOdd(t *testing.T) {
+	h := newHolder(t.TempDir())
+	for name, put := range map[string]func() error{
+		"a pipe":      func() error { return syscall.Mkfifo(h.path(), 0o600) },
+		"a directory": func() error { return os.Mkdir(h.path(), 0o700) },
+		"much of nothing": func() error {
+			return errors.Join(os.WriteFile(h.path(), nil, 0o600), os.Truncate(h.path(), 1<<40))
+		},
+	} {
+		if err := errors.Join(os.RemoveAll(h.path()), put()); err != nil {
+			t.Fatal(err)
+		}
+		if b := h.read(); b.PID != 0 || b.Run != -1 {
+			t.Errorf("%s: got %+v; want nobody", name, b)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package repo
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -52,8 +53,8 @@ func (h *holder) write(b *BusyError) {
 // read returns what is known of the process that holds the repository.
 func (h *holder) read() *BusyError {
 	unknown := &BusyError{Run: -1}
-	text, err := os.ReadFile(h.path())
-	if err != nil || len(text) > 1<<20 {
+	text, err := h.text()
+	if err != nil {
 		return unknown
 	}
 	b := &BusyError{Run: -1}
@@ -65,6 +66,24 @@ func (h *holder) read() *BusyError {
 		return unknown
 	}
 	return b
+}
+
+// text reads the file, which anybody may have put there: it may have no end, or be
+// none that can be read.
+func (h *holder) text() ([]byte, error) {
+	f, err := os.OpenFile(h.path(), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > 1<<20 {
+		return nil, errors.ErrUnsupported
+	}
+	return io.ReadAll(io.LimitReader(f, info.Size()))
 }
 
 // remove removes the file: from now on it is another process's.
