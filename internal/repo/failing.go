@@ -3,6 +3,7 @@ package repo
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -109,12 +110,37 @@ func (r *Repository) failing(tx *bolt.Tx, p *profileRef) ([]failingEntry, error)
 	return set, nil
 }
 
+// reasonLeftOut stands for the reasons of a set with more of them than a value may have.
+const reasonLeftOut = "(left out: the failing set has too many reasons)"
+
 // putFailing stores a profile's failing set, whose entries are in the order of their
 // numbers.
 func (r *Repository) putFailing(tx *bolt.Tx, p *profileRef, set []failingEntry) (err error) {
 	p.failed = len(set)
-	p.failing, err = r.putState(tx, bucketFailing, p.name, encodeFailing(set))
+	raw := encodeFailing(set)
+	if len(raw) > maxRaw { // nobody could unpack it
+		raw = encodeFailing(withoutReasons(set))
+	}
+	p.failing, err = r.putState(tx, bucketFailing, p.name, raw)
 	return err
+}
+
+func withoutReasons(set []failingEntry) []failingEntry {
+	set = slices.Clone(set)
+	for i := range set {
+		if set[i].NotRun != "" {
+			set[i].NotRun = reasonLeftOut
+		}
+	}
+	return set
+}
+
+// stands reports whether e is what is stored of an entry.
+func (e failingEntry) stands(entry failingEntry) bool {
+	if e.NotRun == reasonLeftOut && entry.NotRun != "" {
+		entry.NotRun = reasonLeftOut
+	}
+	return e == entry
 }
 
 // updateFailing brings a profile's failing set up to date.

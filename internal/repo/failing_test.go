@@ -3,6 +3,8 @@ package repo
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -226,5 +228,26 @@ func TestManyTests(t *testing.T) {
 		if test.ID != ids[i] || test.Status != protocol.Status(3+i%5) {
 			t.Fatalf("test %d: got %s %v; want %s", i, test.ID, test.Status, ids[i])
 		}
+	}
+}
+
+// A set whose reasons are more than a value may have is kept without them.
+func TestFailingReasons(t *testing.T) {
+	r := newRepo(t)
+	var ids []string
+	events := []event.Event{}
+	for i := range maxRaw/1000 + 100 {
+		id := "test_" + strconv.Itoa(i)
+		ids = append(ids, id)
+		events = append(events, notRun(fmt.Sprintf("setUpClass (m.X%d%s) failed", i, strings.Repeat("x", 980)), id))
+	}
+	store(t, r, RunInfo{}, End{}, append([]event.Event{asked(ids...)}, events...)...)
+	failing, err := r.Failing(DefaultProfile)
+	if err != nil || len(failing) != len(ids) || failing[0].NotRun != reasonLeftOut {
+		t.Fatalf("got %d tests, %v; want %d", len(failing), err, len(ids))
+	}
+	store(t, r, RunInfo{Partial: true}, End{}, status(ids[0], protocol.StatusSuccess, 1))
+	if failing, err = r.Failing(DefaultProfile); err != nil || len(failing) != len(ids)-1 {
+		t.Errorf("then got %d tests, %v; want one less", len(failing), err)
 	}
 }
