@@ -29,9 +29,13 @@ type Dir struct {
 // such, and removes those that belong to this user and whose processes are
 // gone. Whoever gets it removes it.
 func Make() (*Dir, error) {
-	sweep(os.TempDir())
+	temp, err := filepath.Abs(os.TempDir()) // who is told of it may be elsewhere
+	if err != nil {
+		return nil, fmt.Errorf("make a temporary directory: %w", err)
+	}
+	sweep(temp)
 	for range attempts {
-		path, err := os.MkdirTemp("", prefix)
+		path, err := os.MkdirTemp(temp, prefix)
 		if err != nil {
 			return nil, fmt.Errorf("make a temporary directory: %w", err)
 		}

@@ -108,6 +108,23 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// Whoever is told of a directory finds it from elsewhere, too.
+func TestAbsolute(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", ".")
+	d, err := Make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir("/")
+	if _, err := os.Stat(d.Path()); err != nil || !filepath.IsAbs(d.Path()) {
+		t.Errorf("got %s, %v; want where it is from the root", d.Path(), err)
+	}
+	if err := d.Remove(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Directories that get the group of the one they are in are cleared like all others.
 func TestLeftoversOfGroup(t *testing.T) {
 	temp := t.TempDir()
