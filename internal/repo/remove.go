@@ -38,38 +38,53 @@ func (r *Repository) Remove(runs ...int) error {
 	if err != nil {
 		return fmt.Errorf("remove runs: %w", err)
 	}
+	_, err = r.removeRuns(runs, false)
+	return err
+}
+
+// removeRuns removes runs and returns which. With others it passes over those that are
+// gone already.
+func (r *Repository) removeRuns(runs []int, others bool) (removed []int, err error) {
 	for some := range slices.Chunk(runs, removeAtOnce) {
+		first, last := some[0], some[len(some)-1]
 		err := r.update(func(tx *bolt.Tx) error {
-			return r.changeCatalog(tx, func(c *catalog) error { return r.remove(tx, c, some) })
+			return r.changeCatalog(tx, func(c *catalog) error {
+				if others {
+					some = slices.DeleteFunc(slices.Clone(some), func(id int) bool {
+						_, there := c.run(id)
+						return !there
+					})
+				}
+				return r.remove(tx, c, some)
+			})
 		})
 		if err != nil {
-			return fmt.Errorf("remove runs %d to %d: %w", some[0], some[len(some)-1], err)
+			return removed, fmt.Errorf("remove runs %d to %d: %w", first, last, err)
 		}
+		removed = append(removed, some...)
 	}
-	return nil
+	return removed, nil
 }
 
 // Prune removes the runs that are not among the last keep, if that is not 0, and
 // those that began before a time, if that is not zero; of the latter those alone
 // that no run that stays was before. The last run that is over always stays, and so
-// does one that goes on. It returns the numbers of those that it removed, or would
-// have if there is an error; see Remove. It is quick where there is nothing to do.
+// does one that goes on. It returns the numbers of those that it removed, which others
+// had not done meanwhile; see Remove. It is quick where there is nothing to do.
 func (r *Repository) Prune(keep int, before time.Time) (removed []int, err error) {
+	var old []int
 	err = r.view(func(tx *bolt.Tx) error {
 		c, err := r.catalog(tx)
 		if err != nil {
 			return err
 		}
-		removed, err = r.prunable(tx, c.runs, keep, before)
+		old, err = r.prunable(tx, c.runs, keep, before)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prune: %w", err)
 	}
-	if len(removed) == 0 {
-		return nil, nil
-	}
-	return removed, r.Remove(removed...)
+	return r.removeRuns(old, true)
 }
 
 // longAgo is after how many days nobody has a run any more: a century. What is

@@ -162,6 +162,24 @@ func TestPruneIsIdle(t *testing.T) {
 	r.fault = nil
 }
 
+// Of two that remove the same runs at the same time each has removed some.
+func TestPruneTogether(t *testing.T) {
+	r := newRepo(t)
+	for range 4 {
+		store(t, r, RunInfo{}, End{}, status("a", protocol.StatusSuccess, 1))
+	}
+	r.fault = func(string) error {
+		r.fault = nil
+		return r.Remove(1)
+	}
+	if removed, err := r.Prune(1, time.Time{}); !slices.Equal(removed, []int{0, 2}) || err != nil {
+		t.Errorf("got %v, %v; want 0 and 2 removed", removed, err)
+	}
+	if _, err := r.Prune(1, time.Time{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // Room that runs had is used again, and Compact gives it back.
 func TestRoom(t *testing.T) {
 	dir := newDir(t)
