@@ -41,7 +41,7 @@ func storing() []mutant {
 			{"chunk.go", "func be64(", "var reused = make([]byte, 0, 32<<20)\n\nfunc be64("},
 		}, tests: "TestDistinctEvents"},
 		{name: "small-map", pkg: "repo", edits: []edit{
-			{"open.go", "InitialMmapSize: mapSize,", "InitialMmapSize: mapSize & 0,"},
+			{"open.go", "InitialMmapSize: initialMap,", "InitialMmapSize: initialMap & 0,"},
 		}, tests: "TestReaderHoldsUpNobody"},
 		{name: "chunks-out-of-place", pkg: "repo", edits: []edit{
 			{"chunk.go", "c.first + uint64(c.count), raw: c.raw[:0]", "c.first + uint64(c.count) + 1, raw: c.raw[:0]"},
@@ -117,13 +117,13 @@ func others() []mutant {
 			{"guardian.go", "				k.finish()\n", ""},
 		}, tests: "TestGuardianParentKilled"},
 		{name: "foreign-directory-removed", pkg: "tempdir", edits: []edit{
-			{"tempdir.go", "info.Mode() == os.ModeDir|0o700 && ", "info.IsDir() && "},
+			{"tempdir.go", "info.Mode()&^os.ModeSetgid == os.ModeDir|0o700 && ", "info.IsDir() && "},
 		}, tests: "TestForeign"},
 		{name: "live-directory-removed", pkg: "tempdir", edits: []edit{
 			{"tempdir.go", "!ours(info) || lock(f) != nil {", "!ours(info) {"},
 		}, tests: "TestLeftovers"},
 		{name: "leftovers-stay", pkg: "tempdir", edits: []edit{
-			{"tempdir.go", "	sweep(os.TempDir())\n", ""},
+			{"tempdir.go", "	sweep(temp)\n", ""},
 		}, tests: "TestLeftovers"},
 		{name: "ids-unquoted", pkg: "worker", edits: []edit{
 			{"template.go", "p.text = instance.Quote(ids...)", `p.text = strings.Join(ids, " ")`},
