@@ -12,6 +12,7 @@ type worker struct {
 	segment     *segment      // of what it has
 	present     bool          // it is not lost
 	team        *team         // of those that can run what it can
+	next        *team         // the same from its loss on; nil if that changes nothing
 	profile     *profile      // of what it was given since it was last lost, or nil
 	to          *profile      // which it is to leave its own for, or nil
 	rests       time.Duration // until when it does not leave its profile for the sake of another
@@ -229,6 +230,7 @@ func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, dropped []I
 	w.class, w.groups, w.ready, w.paid, w.imported = nil, nil, nil, nil, nil
 	w.quit()
 	q.exit(w)
+	q.change(w)
 	q.stale()
 	return requeued, begunItems, dropped
 }

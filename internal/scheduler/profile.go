@@ -70,22 +70,32 @@ func (q *Queue) team(names []string) *team {
 }
 
 // Restrict changes which profiles the worker can run, as Options.Profiles would
-// answer: one of them has shown that it can't be run there. A worker that is of
-// a profile has to be lost first: until then nothing changes, and it returns false.
-func (q *Queue) Restrict(worker int, profiles []string) bool {
+// answer: one of them has shown that it can't be run there, or that it can. With
+// a worker that is of a profile that waits until it is lost.
+func (q *Queue) Restrict(worker int, profiles []string) {
 	w := q.worker(worker)
-	if w == nil || w.profile != nil {
-		return false
+	if w == nil {
+		return
+	}
+	w.next = q.team(profiles)
+	if w.profile != nil {
+		return
 	}
 	there := w.present
 	q.exit(w)
-	w.team = q.team(profiles)
+	q.change(w)
 	if there {
 		q.enter(w)
 	}
-	q.balanced.segment = nil
 	q.stale()
-	return true
+}
+
+// change has a worker that is not there be of the team that Restrict has said.
+func (q *Queue) change(w *worker) {
+	if w.next != nil {
+		w.team, w.next = w.next, nil
+		q.balanced.segment = nil
+	}
 }
 
 // can says whether the worker can run the profile.

@@ -512,8 +512,8 @@ func TestPlainIsStartedAgain(t *testing.T) {
 	}
 }
 
-// TestFallBackOfAProfile: a profile whose workers don't stream goes on in batches,
-// and others stream on.
+// TestFallBackOfAProfile: a profile whose workers don't stream goes on in batches, in
+// all slots, also in those that were at another one's tests then; and others stream on.
 func TestFallBackOfAProfile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := func(ctx context.Context, p *fakeProcess) int {
@@ -524,8 +524,12 @@ func TestFallBackOfAProfile(t *testing.T) {
 		}
 		cfg, rec := several(t, 3, worker, ids(30), "stream-a", "stream-b")
 		cfg.Profiles[0].Worker.Batch = modes["batch"]("stream-a").Batch
+		begun := time.Now()
 		if _, err := checkAll(t, cfg, rec, each("success", ids(30), "stream-a", "stream-b")); err != nil {
 			t.Error(err)
+		}
+		if took := time.Since(begun); took > 25*time.Second {
+			t.Errorf("got %v; want some 20 s, of all three workers", took)
 		}
 		if got := rec.of(event.KindWarning); len(got) != 1 || !strings.Contains(got[0], "profile stream-a") {
 			t.Errorf("got warnings %q; want one, of profile stream-a", got)
