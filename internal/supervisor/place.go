@@ -222,6 +222,10 @@ func (l *loop) lostMachine(p *process, lost *instance.LostError, now time.Time) 
 	switch {
 	case p.profile.plain():
 		l.stop(lost)
+		l.cutShort(p, now)
+		for _, o := range p.open { // those that had their time
+			l.emitFailure(p, o.id, p.death(o, lost.Error()), now)
+		}
 		return
 	case l.stopping():
 		l.cutShort(p, now)

@@ -417,6 +417,7 @@ func TestPlainElsewhere(t *testing.T) {
 			desktop(&cfg, there(time.Minute, func(_ context.Context, p *fakeProcess) int {
 				p.send("a", pass)
 				if loses {
+					p.send("b", protocol.StatusInProgress)
 					cut(p)
 				}
 				return 0
@@ -425,6 +426,9 @@ func TestPlainElsewhere(t *testing.T) {
 			var lost *instance.LostError
 			if got := errors.As(err, &lost); got != loses || o.Counts().Passed != 1 {
 				t.Errorf("loses %t: got %v, %+v", loses, err, o.Counts())
+			}
+			if c := o.Counts(); c.InProgress > 0 || loses && statuses(o)["b"] != "not run: "+event.ReasonStopped {
+				t.Errorf("loses %t: got %q, %+v; want a reason for what had begun", loses, statuses(o), c)
 			}
 		})
 	}
