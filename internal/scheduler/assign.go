@@ -16,7 +16,7 @@ type worker struct {
 	profile     *profile      // of what it was given since it was last lost, or nil
 	to          *profile      // which it is to leave its own for, or nil
 	rests       time.Duration // until when it does not leave its profile for the sake of another
-	choice      *profile      // that Choose found last
+	choice      *profile      // that Choose found last, if it found one
 	pace
 
 	class    *class // of what it was given last
@@ -227,7 +227,7 @@ func (q *Queue) Lost(worker int, _ time.Time) (requeued, begunItems, dropped []I
 			q.release(b)
 		}
 	}
-	w.class, w.groups, w.ready, w.paid, w.imported = nil, nil, nil, nil, nil
+	w.class, w.choice, w.groups, w.ready, w.paid, w.imported = nil, nil, nil, nil, nil, nil
 	w.quit()
 	q.exit(w)
 	q.change(w)

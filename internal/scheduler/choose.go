@@ -59,12 +59,15 @@ func (q *Queue) candidates(w *worker, s *segment) []candidate {
 
 // Choose finds out of which profile the items would be that Next would give to
 // the worker now: its own, or the best for one that has none. The state says
-// what Next would.
+// what Next would. If there is one, it is of that profile that Next gives the worker
+// items, under whatever limit, until it is lost or another one is chosen: with a
+// limit that fits the profile, something else might be better.
 func (q *Queue) Choose(worker int, now time.Time, limit Limit) (profile string, state State) {
 	w := q.worker(worker)
 	if w == nil {
 		return "", Done
 	}
+	w.choice = nil
 	at := q.hear(w, now, limit)
 	if n := q.pick(w, at, limit); n != none {
 		p := q.entries[n].class.stock.profile

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -10,16 +11,16 @@ import (
 // worker's own classes.
 const soon = 16
 
-// pick chooses the worker's next item: one of its profile, or for a worker of
-// none of that for which there is most need of it. It returns none if there is
-// nothing for this worker now.
+// pick chooses the worker's next item: one of its profile, or of the one that
+// Choose has found, or for a worker of neither of that for which there is most
+// need of it. It returns none if there is nothing for this worker now.
 func (q *Queue) pick(w *worker, now time.Duration, limit Limit) int32 {
 	s := q.current()
 	if s == nil || !s.admits(w) || w.to != nil {
 		return none
 	}
-	if w.profile != nil {
-		if st := s.of(w.profile); st != nil {
+	if p := cmp.Or(w.profile, w.choice); p != nil {
+		if st := s.of(p); st != nil {
 			return q.pickOf(w, st, now, limit)
 		}
 		return none

@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -202,5 +204,43 @@ func TestLeft(t *testing.T) {
 	}
 	if waiting, sent, begun := q.Left("c"); waiting+sent+begun != 0 {
 		t.Errorf("got %d, %d and %d of nothing", waiting, sent, begun)
+	}
+}
+
+// TestNextKeepsToTheChoice: a worker gets items of the profile that was chosen, and of
+// no other one, though another limit would have made for another choice.
+func TestNextKeepsToTheChoice(t *testing.T) {
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		took := map[Item]time.Duration{}
+		q := New(Options{Workers: 3, Estimate: func(it Item) (time.Duration, bool) { return took[it], true }})
+		for _, name := range []string{"a", "b", "c"} {
+			for _, it := range of(name, tests("1", "2", "3", "4", "5", "6")) {
+				took[it] = time.Duration(1+rnd.IntN(100)) * time.Second
+				q.Add(it)
+			}
+		}
+		q.ListingDone()
+		slow := []time.Duration{1, 2, 5}
+		free, has := []time.Time{start, start, start}, make([]Item, 3)
+		for q.Counts().Remaining() > 0 {
+			n := slices.IndexFunc(free, func(at time.Time) bool { return !slices.ContainsFunc(free, at.After) })
+			now := free[n]
+			if q.Finished(n, has[n], now) && rnd.IntN(2) == 0 {
+				q.Lost(n, now)
+			}
+			free[n] = now.Add(time.Second)
+			profile, state := q.Choose(n, now, Limit{Change: time.Second})
+			if state != Have {
+				q.Lost(n, now)
+				continue
+			}
+			items, state := q.Next(n, now, Limit{Items: 1, All: true})
+			if state != Have || items[0].Profile != profile {
+				t.Fatalf("seed %d: got %q, %v; want some of profile %s", seed, items, state, profile)
+			}
+			q.Started(n, items[0], now)
+			has[n], free[n] = items[0], now.Add(slow[n]*took[items[0]])
+		}
 	}
 }
