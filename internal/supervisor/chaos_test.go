@@ -15,9 +15,10 @@ import (
 	"testr/internal/scheduler"
 )
 
-// TestChaosOfProfiles: runs of random profiles, in slots of which each can run some,
-// whose workers die, lose their machines, never get to a test, fail some and hang:
-// every run ends, breaks no law, and accounts for every test.
+// TestChaosOfProfiles: runs of random profiles, in slots of which each can run some
+// and is there sooner, later or never, whose workers die, lose their machines, never
+// get to a test, fail some and hang: every run ends, breaks no law, and accounts for
+// every test.
 func TestChaosOfProfiles(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -41,9 +42,24 @@ func chaos(t *testing.T, rnd *rand.Rand) {
 		cfg.Segment = func(it scheduler.Item) int { return len(it.Profile+it.Test) % 2 }
 		cfg.Concurrency = []int{rnd.IntN(3)}
 	}
+	if chance(2) {
+		known := map[scheduler.Item]time.Duration{}
+		for _, name := range names {
+			for _, id := range tests {
+				known[scheduler.Item{Test: id, Profile: name}] = time.Duration(1+rnd.IntN(60)) * time.Second
+			}
+		}
+		cfg.Estimate = func(it scheduler.Item) (time.Duration, bool) { return known[it], true }
+	}
 	for i := range cfg.Slots {
+		s := &cfg.Slots[i]
 		if chance(2) {
-			cfg.Slots[i].Profiles = names[:1+rnd.IntN(len(names))]
+			s.Profiles = names[:1+rnd.IntN(len(names))]
+		}
+		if chance(2) {
+			inst := s.Instance
+			s.Name, s.Instance = fmt.Sprintf("host-%d", rnd.IntN(3)), nil
+			s.Open = opens(rnd.Uint64(), Place{Instance: inst, Host: s.Name + ".example"})
 		}
 	}
 	for i := range cfg.Profiles {
@@ -56,12 +72,14 @@ func chaos(t *testing.T, rnd *rand.Rand) {
 		}
 		if p := &cfg.Profiles[i]; p.Worker.Stream != nil && chance(3) {
 			p.Worker.Batch = modes["batch"](p.Name).Batch
+		} else if p.Worker.Batch != nil {
+			p.Worker.Whole = chance(4)
 		}
 	}
 	began := time.Now()
 	o, err := Run(t.Context(), cfg)
 	var lost *WorkersError
-	if err != nil && !errors.As(err, &lost) && !errors.Is(err, errCut) {
+	if err != nil && !errors.As(err, &lost) && !errors.Is(err, errCut) && !errors.Is(err, errRefused) {
 		t.Error(err)
 	}
 	if took := time.Since(began); took > 4*time.Hour {
@@ -74,6 +92,29 @@ func chaos(t *testing.T, rnd *rand.Rand) {
 		}
 	}
 	laws(t, cfg, rec)
+}
+
+var errRefused = errors.New("connection refused")
+
+// opens gets a place: at once, after a while, after it was not there for some time, or
+// never.
+func opens(seed uint64, place Place) func(context.Context) (Place, error) {
+	rnd := rand.New(rand.NewPCG(seed, 13))
+	return func(ctx context.Context) (Place, error) {
+		n := rnd.IntN(20)
+		select {
+		case <-time.After(time.Duration(n) * time.Second):
+		case <-ctx.Done():
+			return Place{}, context.Cause(ctx)
+		}
+		switch {
+		case n < 1:
+			return Place{}, errRefused
+		case n < 8:
+			return Place{}, &AbsentError{errRefused}
+		}
+		return place, nil
+	}
 }
 
 // odds is what comes of tests: mostly they pass after a second.
