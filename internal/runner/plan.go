@@ -305,11 +305,14 @@ func (p *plan) batch(inst instance.Instance, ids []string) (supervisor.Batch, er
 	maker := worker.Batch{Template: template, TempDir: p.temp, Path: inst.Path}
 	for len(usable) > 0 {
 		argv, files, cleanup, err := maker.Command(usable, p.req.Select.Args)
-		if errors.Is(err, worker.ErrTooLong) && len(usable) > 1 {
+		switch {
+		case errors.Is(err, worker.ErrTooLong) && len(usable) > 1:
 			usable = slices.Clip(usable[:len(usable)/2])
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, worker.ErrTooLong):
+			b.Refused = append(b.Refused, supervisor.Refused{Test: usable[0], Reason: err.Error()})
+			return b, nil
+		case err != nil:
 			return b, err
 		}
 		b.Command, b.Done, b.Given = instance.Command{Args: argv, Files: files, Env: p.suite.Env}, cleanup, usable

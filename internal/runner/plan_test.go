@@ -126,6 +126,11 @@ func TestBatchHalvesWhatIsTooLong(t *testing.T) {
 	if len(b.Refused) != 1 {
 		t.Errorf("got %+v refused; want the id with a newline", b.Refused)
 	}
+	long := strings.Repeat("x", 200_000) // which no command can have
+	b, err = p.batch(here, []string{long, "a", "b"})
+	if err != nil || len(b.Refused) != 1 || b.Refused[0].Test != long || len(b.Given) > 0 {
+		t.Errorf("got %d refused, %q given, %v; want the long id to be refused, and no others", len(b.Refused), b.Given, err)
+	}
 }
 
 // TestModeOfWhatNeedsIDs: what a test command can't do without being given ids is
