@@ -161,23 +161,30 @@ func empty(listing supervisor.Listing, shell string) error {
 func (p *profile) listSomewhere(ctx context.Context, lister *line) (_ supervisor.Listing, shell string, _ error) {
 	s := p.session
 	able := s.able(p)
-	var failed []*group
+	var failed, lost []*group
 	for {
-		g, at, err := s.where(ctx, p, failed)
+		g, there, err := s.where(ctx, p, failed)
 		if err != nil {
 			return supervisor.Listing{}, "", fmt.Errorf("list tests: %w", err)
 		}
+		at := there.places[0].Instance
 		cmd, err := lister.command(at)
 		if err != nil {
 			return supervisor.Listing{}, "", err
 		}
 		shell = cmd.Args[len(cmd.Args)-1]
-		if s.req.Announce != nil && failed == nil {
+		if s.req.Announce != nil && failed == nil && lost == nil {
 			s.req.Announce(shell)
 		}
 		listing, err := supervisor.List(ctx, at, cmd)
-		var lost *instance.LostError // which has the name
-		if err != nil && g.name != "" && ctx.Err() == nil && !errors.As(err, &lost) {
+		_, gone := errors.AsType[*instance.LostError](err)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case gone && !slices.Contains(lost, g): // perhaps long ago, before anybody asked
+			lost = append(lost, g)
+			g.lose(there)
+			continue
+		case !gone && g.name != "": // a loss has the name
 			err = fmt.Errorf("instance %s: %w", g.name, err)
 		}
 		failed = append(failed, g)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"testr/internal/config"
-	"testr/internal/instance"
 	"testr/internal/supervisor"
 )
 
@@ -86,6 +85,15 @@ func (g *group) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if a := g.attempt; a != nil && a.over() && (g.local || a.err != nil) {
+		g.attempt = nil
+	}
+}
+
+// lose has the places of a group be got once more, of which one was lost.
+func (g *group) lose(a *attempt) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.attempt == a { // else somebody has done so
 		g.attempt = nil
 	}
 }
@@ -250,10 +258,10 @@ func (s *session) afterRun(do func() error) {
 	s.parting = append(s.parting, do)
 }
 
-// where is a group, and an instance of it, on which something is done that any of
+// where is a group, and its places, on which something is done that any of
 // them could do that can run the profile, such as listing: this machine if tests run
 // here, too, else the first of the others that is there. Those in without are no choice.
-func (s *session) where(ctx context.Context, p *profile, without []*group) (*group, instance.Instance, error) {
+func (s *session) where(ctx context.Context, p *profile, without []*group) (*group, *attempt, error) {
 	var groups []*group
 	for _, g := range s.groups {
 		if !p.able(g) || slices.Contains(without, g) {
@@ -264,7 +272,7 @@ func (s *session) where(ctx context.Context, p *profile, without []*group) (*gro
 			if err != nil {
 				return nil, nil, err
 			}
-			return g, a.places[0].Instance, nil
+			return g, a, nil
 		}
 		groups = append(groups, g)
 	}
@@ -293,7 +301,7 @@ func (s *session) insist(ctx context.Context, g *group) (a *attempt, err error) 
 }
 
 // firstThere waits for the first group that is there, or for all to be none.
-func (s *session) firstThere(ctx context.Context, groups []*group) (*group, instance.Instance, error) {
+func (s *session) firstThere(ctx context.Context, groups []*group) (*group, *attempt, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type answer struct {
@@ -312,7 +320,7 @@ func (s *session) firstThere(ctx context.Context, groups []*group) (*group, inst
 	for range groups {
 		a := <-answers
 		if a.err == nil {
-			return a.group, a.places[0].Instance, nil
+			return a.group, a.attempt, nil
 		}
 		none.errs = append(none.errs, a.err)
 	}
