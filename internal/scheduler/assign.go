@@ -316,6 +316,7 @@ func (q *Queue) link(w *worker, at int32) {
 // unlink takes the entry out of what the worker has.
 func (q *Queue) unlink(w *worker, e *entry) {
 	if w.has--; w.has == 0 {
+		q.opened = q.opened || w.segment.seats > 0
 		w.segment.taken--
 		w.segment = nil
 	}

@@ -202,7 +202,9 @@ func (q *Queue) unsettle(e *entry) {
 // close counts the entry as settled.
 func (q *Queue) close(e *entry) {
 	q.left -= e.estimate()
-	e.class.stock.segment.open--
+	s := e.class.stock.segment
+	s.open--
+	q.opened = q.opened || s.open == 0
 	e.class.stock.profile.open--
 	if e.length == unknown {
 		e.class.open--

@@ -96,6 +96,7 @@ type Queue struct {
 	index   index
 	workers []worker
 
+	opened   bool       // see Opened
 	segments []*segment // by number
 	first    int        // before it none has open items
 	classes  []*class   // by number

@@ -45,6 +45,15 @@ func (q *Queue) current() *segment {
 	return s
 }
 
+// Opened reports, once, whether something can have come for workers that were told to
+// Wait and have heard of nothing since: a segment is over, and the next one begun, or
+// a worker has left a seat that another one can take.
+func (q *Queue) Opened() bool {
+	opened := q.opened
+	q.opened = false
+	return opened
+}
+
 // admits says whether the worker may have more of the segment. One that still
 // has items of another segment, which a retry has left behind, may not.
 func (s *segment) admits(w *worker) bool {

@@ -120,3 +120,20 @@ func TestSegmentsBelowZeroAreZero(t *testing.T) {
 	q.Add(tests("a")...)
 	next(t, q, 0, 1, Have, "a")
 }
+
+// TestOpened: that a seat is free, and that the next segment has begun, is told once.
+func TestOpened(t *testing.T) {
+	q := New(Options{Workers: 2, Concurrency: []int{1}, Segment: func(it Item) int { return len(it.Test) - 1 }})
+	q.Add(tests("1", "2", "33", "44")...)
+	q.ListingDone()
+	for _, id := range []string{"1", "2", "33"} {
+		asks(t, q, 0, Item{Test: id}, Have)
+		if q.Opened() {
+			t.Errorf("%s was handed out: got that something has opened", id)
+		}
+		q.Finished(0, Item{Test: id}, start)
+		if want := id != "33"; q.Opened() != want || q.Opened() {
+			t.Errorf("%s is done: want it told %t, once", id, want)
+		}
+	}
+}

@@ -142,7 +142,7 @@ func (l *loop) run(ctx context.Context) error {
 	l.begin(ctx)
 	interrupt := ctx.Done()
 	for {
-		for l.changed {
+		for l.changed || l.queue.Opened() {
 			l.changed = false
 			l.feedAll(time.Now())
 			l.strand(time.Now())

@@ -873,3 +873,38 @@ func TestWholeEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestSegmentsWakeUp: workers that wait for a segment to begin, or for a seat in one,
+// are asked when it comes, though nothing else happens to them.
+func TestSegmentsWakeUp(t *testing.T) {
+	segment := func(it scheduler.Item) int {
+		if strings.HasSuffix(it.Test, "_000") {
+			return 0
+		}
+		return 1
+	}
+	begins := func(t *testing.T) {
+		tests := ids(9)
+		cfg, _ := setup(t, 4, slowly, tests...)
+		cfg.Segment, cfg.Concurrency = segment, []int{1}
+		begun := time.Now()
+		check(t, cfg, all("success", tests...))
+		if took := time.Since(begun); took > 4*time.Second {
+			t.Errorf("got %v; want 3 s: one test, and then 8 on four workers", took)
+		}
+	}
+	seat := func(t *testing.T) {
+		cfg, rec := several(t, 2, mixed(nil, takes(time.Second)), ids(3), "stream-a", "stream-b")
+		cfg.Segment, cfg.Concurrency = segment, []int{1}
+		cfg.Slots[0].Profiles, cfg.Slots[1].Profiles = []string{"stream-a"}, []string{"stream-b"}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, errors.New("it has no end"))
+		defer cancel()
+		o, err := Run(ctx, cfg)
+		if diff := cmp.Diff(each("success", ids(3), "stream-a", "stream-b"), under(o)); diff != "" || err != nil {
+			t.Errorf("got %v; outcomes (-want +got):\n%s", err, diff)
+		}
+		laws(t, cfg, rec)
+	}
+	t.Run("begins", func(t *testing.T) { synctest.Test(t, begins) })
+	t.Run("seat", func(t *testing.T) { synctest.Test(t, seat) })
+}
