@@ -29,6 +29,7 @@ type ofProfile struct {
 	tests  map[string]*Test
 	parts  map[string][]*Test // tests that name another one as their parent, by the latter
 	listed bool               // the run says what it was asked for
+	last   *Test              // that a packet was about, since the next one's often is too; nil before that
 }
 
 // NewOutcomes returns an empty fold.
@@ -89,7 +90,7 @@ func (o *Outcomes) Event(e Event) error {
 	}
 	switch e.Kind {
 	case KindPacket:
-		o.packet(e)
+		o.packet(&e)
 	case KindAsked: // without Tests: the listing is still to come
 		p := o.list(e.Profile)
 		for _, id := range e.Tests {
@@ -174,7 +175,7 @@ func (o *Outcomes) list(profile string) *ofProfile {
 	return p
 }
 
-func (o *Outcomes) packet(e Event) {
+func (o *Outcomes) packet(e *Event) {
 	p := e.Packet
 	if p.Has&protocol.HasTime != 0 {
 		o.at(o.plausible(e))
@@ -183,7 +184,11 @@ func (o *Outcomes) packet(e Event) {
 		return
 	}
 	profile := o.of(e.Profile)
-	t := o.test(profile, p.TestID)
+	t := profile.last
+	if t == nil || t.ID != p.TestID {
+		t = o.test(profile, p.TestID)
+		profile.last = t
+	}
 	if o.stray(profile, t, e) {
 		o.change(t, func(t *Test) { t.mention(e.Seq) })
 		return
@@ -214,7 +219,7 @@ func (o *Outcomes) at(t time.Time) {
 
 // plausible is the time of a packet; of one that a worker sent it is when it came,
 // if the worker's clock has it before the run or after that.
-func (o *Outcomes) plausible(e Event) time.Time {
+func (o *Outcomes) plausible(e *Event) time.Time {
 	t := e.Packet.Time
 	if e.Worker != NoWorker && !e.Time.IsZero() && (t.Before(o.begun) || t.After(e.Time)) {
 		return e.Time
@@ -225,7 +230,7 @@ func (o *Outcomes) plausible(e Event) time.Time {
 // stray says whether a packet is a word on a test that was asked for from a
 // worker that the test was not sent to. It may say that the test fails, and not that it
 // passes: that would hide that it never ran.
-func (o *Outcomes) stray(p *ofProfile, t *Test, e Event) bool {
+func (o *Outcomes) stray(p *ofProfile, t *Test, e *Event) bool {
 	s := e.Packet.Status
 	if !p.listed || !o.sends || Fails(s) || !s.Final() && s != protocol.StatusInProgress {
 		return false

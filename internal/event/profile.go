@@ -18,8 +18,11 @@ type Profiles struct {
 const defaultName = "default"
 
 // NewProfiles makes profiles of names and sets of tags, each of which is the
-// profile's that has exactly these.
+// profile's that has exactly these; nil, if there are none.
 func NewProfiles(sets map[string][]string) *Profiles {
+	if len(sets) == 0 {
+		return nil
+	}
 	p := &Profiles{tags: map[string]bool{}, names: map[string]string{}, taken: map[string]bool{defaultName: true}}
 	for _, name := range slices.Sorted(maps.Keys(sets)) {
 		p.taken[name] = true

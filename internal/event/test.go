@@ -63,7 +63,7 @@ func (t *Test) disown() {
 // packet takes a packet of the test; attempt is 0 for one that neither begins nor
 // ends it. One that comes late, of an earlier attempt, counts for the last: what
 // fails is never forgotten for it.
-func (t *Test) packet(e Event, attempt int) {
+func (t *Test) packet(e *Event, attempt int) {
 	p := e.Packet
 	t.mention(e.Seq)
 	if p.Has&protocol.HasParent != 0 {
@@ -96,7 +96,7 @@ func (t *Test) mention(seq uint64) {
 	t.LastSeq = seq
 }
 
-func (t *Test) settle(e Event) {
+func (t *Test) settle(e *Event) {
 	p := e.Packet
 	if !t.Open {
 		t.Start = time.Time{} // ended without a beginning of its own

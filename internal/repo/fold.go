@@ -142,6 +142,9 @@ func (f *fold) shares(info *RunInfo, ends map[string]ProfileEnd) []share {
 	}
 	for _, t := range f.Tests() {
 		s := &all[add(profileName(t.Profile))]
+		if s.tests == nil { // most runs have one profile
+			s.tests = make([]*event.Test, 0, len(f.Tests()))
+		}
 		s.tests = append(s.tests, t)
 		s.Partial = s.Partial || t.Asked && !t.Settled() // what was asked for has no outcome
 	}

@@ -31,6 +31,9 @@ type labeller struct {
 // label returns the profile of a packet, and gives the packet its tags if it has none
 // of any.
 func (l *labeller) label(p *protocol.Packet) (profile string) {
+	if l.Profiles == nil && l.Profile == "" {
+		return ""
+	}
 	profile = l.Profiles.Of(p.Tags)
 	if p.Has&protocol.HasTestID == 0 {
 		if profile != "" {
