@@ -62,6 +62,9 @@ func (w *Writer) write(p *Packet, has Fields) error {
 	return nil
 }
 
+// Fits reports whether p can be written as it is: Split returns it alone then.
+func Fits(p *Packet) bool { return check(p) == nil && wireLength(p, p.Has) <= MaxPacket }
+
 // Split returns p in packets that fit on the wire: p alone if it does, else
 // pieces of its file. Each piece has what the file is known by (route code, test id,
 // name) and its MIME type; status, tags, time, parent and end of file come with

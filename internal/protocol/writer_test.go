@@ -214,6 +214,22 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// TestFits: what fits is what Split leaves whole, to the last octet.
+func TestFits(t *testing.T) {
+	p := &Packet{Has: HasTestID | HasFile, TestID: "t", FileName: "log"}
+	p.Content = make([]byte, MaxPacket-wireLength(p, p.Has)-4) // two lengths take two octets more each
+	for _, more := range []int{0, 1} {
+		p.Content = append(p.Content, make([]byte, more)...)
+		pieces, err := Split(p)
+		if err != nil || len(pieces) != 1+more || Fits(p) != (more == 0) {
+			t.Errorf("%d octets beyond what fits: %v in %d pieces, %v", more, Fits(p), len(pieces), err)
+		}
+	}
+	if Fits(&Packet{Has: HasTestID, TestID: "\x00"}) {
+		t.Error("a test id with a NUL fits")
+	}
+}
+
 // Any packet is read as it was written, from a stream and by itself. The hash
 // is that of all their bytes: the form on the wire never changes.
 func TestAccumulated(t *testing.T) {

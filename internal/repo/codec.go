@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -34,6 +35,7 @@ func newCodec() *codec {
 
 // pack appends the packed form of raw to dst.
 func (c *codec) pack(dst, raw []byte) []byte {
+	dst = slices.Grow(dst, len(raw)/6+64) // what it takes, as a rule
 	dst = binary.AppendUvarint(dst, uint64(len(raw)))
 	return c.enc.EncodeAll(raw, dst)
 }
