@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -25,16 +24,8 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == rshCommand {
 		os.Exit(rsh(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	headroom := make([]byte, gcHeadroom)
-	status := run(os.Args, os.Stdin, os.Stdout, os.Stderr)
-	runtime.KeepAlive(headroom)
-	os.Exit(status)
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
-
-// gcHeadroom is how much the collector takes for memory in use, though nobody ever
-// touches it, so that it is not there. A heap of a few megabytes, which is what most
-// commands need, is then collected rarely or never, and a large one as it always was.
-const gcHeadroom = 16 << 20
 
 // run is testr: arguments and streams in, exit status out. It is the only
 // place where an error or a verdict becomes an exit status.
