@@ -40,7 +40,8 @@ const (
 // RunWriter stores the events of one run. It is an event.Sink, and like every
 // one has Event called by one goroutine; the other methods may be called by any.
 //
-// It owns a goroutine that commits, which Close ends.
+// It owns a goroutine that commits, which Close ends, and which has two more: one
+// folds what is committed, one reads ids for the run's end.
 type RunWriter struct {
 	r    *Repository
 	info RunInfo // the committing goroutine's until that has ended, then Close's
