@@ -132,6 +132,7 @@ func TestDaemonQueue(t *testing.T) {
 		t.Errorf("got exit status %d and %q of one that was interrupted while it waited; want 143", res.status, res.out)
 	}
 	first.signal(os.Interrupt)
+	await(t, "the run to be interrupted", func() bool { return strings.Contains(first.out.String(), "Interrupted: ") })
 	p.write("go", "")
 	res := first.wait()
 	if res.status != 130 {
