@@ -48,8 +48,8 @@ func startShuttle(outer, namespace, inner string, opts HostOptions) (*shuttle, e
 	}
 	for i := range s.devices {
 		l := &lane{
-			shuttle: s, from: s.devices[i], to: s.devices[1-i], opts: opts,
-			random: rand.New(rand.NewPCG(opts.Seed, uint64(i))), came: make(chan struct{}, 1),
+			shuttle: s, from: s.devices[i], to: s.devices[1-i], opts: opts, number: i,
+			randoms: map[byte]*rand.Rand{}, came: make(chan struct{}, 1),
 		}
 		s.work.Go(l.receive)
 		s.work.Go(l.deliver)
@@ -90,7 +90,8 @@ type lane struct {
 	shuttle  *shuttle
 	from, to *os.File
 	opts     HostOptions
-	random   *rand.Rand // receive's
+	number   int
+	randoms  map[byte]*rand.Rand // receive's
 
 	came chan struct{} // has an element when the first packet may be another
 
@@ -112,15 +113,25 @@ func (l *lane) receive() {
 			// for it: the same seed has the same losses.
 			continue
 		}
-		lost := l.opts.Loss > 0 && l.random.Float64() < l.opts.Loss
+		random := l.random(buffer[9])
+		lost := l.opts.Loss > 0 && random.Float64() < l.opts.Loss
 		delay := l.opts.Delay
 		if l.opts.Jitter > 0 {
-			delay += time.Duration(l.random.Int64N(int64(l.opts.Jitter)))
+			delay += time.Duration(random.Int64N(int64(l.opts.Jitter)))
 		}
 		if !lost && !l.shuttle.blackhole.Load() {
 			l.put(slices.Clone(buffer[:n]), time.Now().Add(delay))
 		}
 	}
+}
+
+// random is where the numbers for a protocol of IPv4 come from. Each has its own: what
+// one sends once more, when it likes, doesn't change what another one loses.
+func (l *lane) random(protocol byte) *rand.Rand {
+	if l.randoms[protocol] == nil {
+		l.randoms[protocol] = rand.New(rand.NewPCG(l.opts.Seed, uint64(l.number)<<8|uint64(protocol)))
+	}
+	return l.randoms[protocol]
 }
 
 func (l *lane) put(bytes []byte, due time.Time) {
