@@ -79,6 +79,7 @@ func (c *crashing) latest() repo.RunInfo {
 // crashRun is what the events of a run say, read without any help of ours.
 type crashRun struct {
 	asked, begun map[string]bool
+	exist        map[string]bool // those that a worker gave back
 	outcomes     map[string]protocol.Status
 	failures     map[string]string // what a failure came with
 	stream       string
@@ -88,7 +89,8 @@ func (c *crashing) events(info repo.RunInfo) crashRun {
 	c.t.Helper()
 	r := c.open()
 	defer c.close(r)
-	run := crashRun{map[string]bool{}, map[string]bool{}, map[string]protocol.Status{}, map[string]string{}, ""}
+	run := crashRun{map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]protocol.Status{},
+		map[string]string{}, ""}
 	cursor, err := r.Replay(info.ID)
 	if err != nil {
 		c.t.Fatal(err)
@@ -125,6 +127,8 @@ func (r *crashRun) packet(t *testing.T, p *protocol.Packet) {
 	t.Helper()
 	switch id := p.TestID; {
 	case p.Has&protocol.HasTestID == 0 || strings.Contains(id, " (i="):
+	case p.Status == protocol.StatusExists:
+		r.exist[id] = true
 	case p.Status == protocol.StatusInProgress:
 		r.begun[id] = true
 	case p.Status.Final() && r.outcomes[id] != protocol.StatusNone:
@@ -197,8 +201,10 @@ func (c *crashing) wantColumns(info repo.RunInfo, run crashRun) {
 			got[test.ID] = state{test.Status, test.Open}
 		}
 	}
-	for id := range run.asked {
-		want[id] = state{}
+	for _, known := range []map[string]bool{run.asked, run.exist} {
+		for id := range known {
+			want[id] = state{}
+		}
 	}
 	for id := range run.begun {
 		want[id] = state{Status: run.outcomes[id], Open: run.outcomes[id] == protocol.StatusNone}
