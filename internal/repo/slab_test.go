@@ -40,7 +40,8 @@ func TestBadEvent(t *testing.T) {
 				}
 				err = next
 			}
-			if _, closed := w.Close(End{}); seen != bad || !errors.Is(err, protocol.ErrText) || !errors.Is(closed, protocol.ErrText) {
+			_, closed := w.Close(End{})
+			if seen != bad || !errors.Is(err, protocol.ErrText) || !errors.Is(closed, protocol.ErrText) {
 				t.Errorf("got %d events, %v, %v; want %d, and %v", seen, err, closed, bad, protocol.ErrText)
 			}
 			closeRepo(t, r)
