@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"iter"
 
 	"testr/internal/protocol"
 )
@@ -48,10 +49,24 @@ func FromCorrupt(e *protocol.CorruptError) []*protocol.Packet {
 // rule. To a packet that was as large as one can be, a route or a time may have
 // been added: then they are pieces of its file, see protocol.Split. What is too
 // large even so is reported like damage.
-func Storable(p *protocol.Packet) []*protocol.Packet {
-	pieces, err := protocol.Split(p)
+func Storable(p *protocol.Packet) iter.Seq[*protocol.Packet] {
+	return func(yield func(*protocol.Packet) bool) { // which costs the usual packet nothing
+		if protocol.Fits(p) {
+			yield(p)
+			return
+		}
+		for _, piece := range pieces(p) {
+			if !yield(piece) {
+				return
+			}
+		}
+	}
+}
+
+func pieces(p *protocol.Packet) []*protocol.Packet {
+	split, err := protocol.Split(p)
 	if err != nil {
 		return FromCorrupt(&protocol.CorruptError{Reason: "it can't be stored: " + err.Error()})
 	}
-	return pieces
+	return split
 }

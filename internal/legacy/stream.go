@@ -76,7 +76,7 @@ func (s *stream) next() (*protocol.Packet, error) {
 		}
 		for _, p := range packets {
 			s.stamp(p)
-			s.queue = append(s.queue, event.Storable(p)...)
+			s.queue = slices.AppendSeq(s.queue, event.Storable(p))
 		}
 	}
 	p := s.queue[0]

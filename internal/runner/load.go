@@ -90,11 +90,7 @@ func (s *storer) packet(p *protocol.Packet, profile string) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	pieces := []*protocol.Packet{p}
-	if !protocol.Fits(p) {
-		pieces = event.Storable(p)
-	}
-	for _, p := range pieces {
+	for p := range event.Storable(p) {
 		if err := s.event(event.Event{Kind: event.KindPacket, Profile: profile, Packet: p}); err != nil {
 			return err
 		}

@@ -102,7 +102,7 @@ func (l *loop) emitPacket(p *process, packet *protocol.Packet, now time.Time) {
 }
 
 func (l *loop) emitStorable(worker int, of *profile, packet *protocol.Packet, detail string, now time.Time) {
-	for _, p := range event.Storable(packet) {
+	for p := range event.Storable(packet) {
 		l.emit(event.Event{Kind: event.KindPacket, Worker: worker, Profile: of.Name, Packet: p, Detail: detail}, now)
 	}
 }
