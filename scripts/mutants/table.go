@@ -69,10 +69,10 @@ func keeping() []mutant {
 			{"failing.go", "	if s.Partial {", "	if s.Partial && false {"},
 		}, tests: "TestFailingSet"},
 		{name: "interrupted-run-is-full", pkg: "repo", edits: []edit{
-			{"fold.go", "info.Partial || end.Partial || info.State != Finished", "info.Partial || end.Partial"},
+			{"share.go", "info.Partial || end.Partial || info.State != Finished", "info.Partial || end.Partial"},
 		}, tests: "TestFailingSet"},
 		{name: "lost-test-leaves-run-full", pkg: "repo", edits: []edit{
-			{"fold.go", "s.Partial = s.Partial || t.Asked && !t.Settled()", "s.Partial = s.Partial || t.Asked && !t.Asked"},
+			{"share.go", "s.Partial = s.Partial || t.Asked && !t.Settled()", "s.Partial = s.Partial || t.Asked && !t.Asked"},
 		}, tests: "TestFailingSet"},
 		{name: "lock-ignored", pkg: "repo", edits: []edit{
 			{"open.go", "db.AllocSize = growBy",
