@@ -45,7 +45,7 @@ The exit status is 0 if all tests in it passed, 1 if some failed.`,
 }
 
 func runLoad(ctx context.Context, env *environment, o loadOptions) (err error) {
-	defer hurry()()
+	defer giveHeadroom()()
 	if err := o.record.stream.check(env); err != nil {
 		return err
 	}

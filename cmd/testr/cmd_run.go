@@ -36,7 +36,7 @@ run them all.`,
 }
 
 func runRun(ctx context.Context, env *environment, o runOptions) (err error) {
-	defer hurry()()
+	defer giveHeadroom()()
 	if err := o.record.stream.check(env); err != nil {
 		return err
 	}

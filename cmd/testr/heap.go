@@ -7,9 +7,9 @@ import "runtime"
 // or never, and a large one as it always was.
 const headroom = 24 << 20
 
-// hurry makes a process ready for much to do in little time, until over is called. It
-// costs a millisecond, which is more than the collector takes of a command that reads a little.
-func hurry() (over func()) {
+// giveHeadroom is for commands that do much in little time; it holds until over is called.
+// It costs a millisecond, which is more than the collector takes of a command that reads a little.
+func giveHeadroom() (over func()) {
 	inUse := make([]byte, headroom)
 	return func() { runtime.KeepAlive(inUse) }
 }
