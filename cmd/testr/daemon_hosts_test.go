@@ -7,27 +7,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"testr/internal/lab"
 )
 
 // TestDaemonHosts: the runs of a daemon share a connection to a host, and leave
 // nothing there; a section that was changed gets a connection of its own.
 func TestDaemonHosts(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s, err := lab.NewServer(lab.ServerOptions{Dir: filepath.Join(dir, "desktop"), Name: "desktop"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := lab.ConfigFile(filepath.Join(dir, "home"), s); err != nil {
-		t.Fatal(err)
-	}
+	s, dir := newDesktop(t)
 	for _, relay := range []string{"no", "yes"} {
 		t.Run("relay="+relay, func(t *testing.T) {
 			p := newDaemonProject(t, "", "m.C.test_pass", "m.C.test_2", "m.D.test_3")

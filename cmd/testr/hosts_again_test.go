@@ -8,27 +8,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"testr/internal/lab"
 )
 
 // TestInstancesUsedAgain: run --until-failure gets its instances once, for all of
 // its runs, and gives them back in the end.
 func TestInstancesUsedAgain(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s, err := lab.NewServer(lab.ServerOptions{Dir: filepath.Join(dir, "desktop"), Name: "desktop"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := lab.ConfigFile(filepath.Join(dir, "home"), s); err != nil {
-		t.Fatal(err)
-	}
+	s, dir := newDesktop(t)
 	hooks := `[instance hooks]
 type=hook
 slots=2

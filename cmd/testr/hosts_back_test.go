@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"testr/internal/lab"
 )
 
 // TestSyncedAgain: a host that was lost has the source tree as it is now before
@@ -17,19 +15,7 @@ func TestSyncedAgain(t *testing.T) {
 	for _, more := range []string{"slots=1\n", "slots=2\n", "slots=2\nrelay=yes\n"} {
 		t.Run(strings.Join(strings.Fields(more), " "), func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			s, err := lab.NewServer(lab.ServerOptions{Dir: filepath.Join(dir, "desktop"), Name: "desktop"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			if _, err := s.ConfigFile(filepath.Join(dir, "home")); err != nil {
-				t.Fatal(err)
-			}
+			s, dir := newDesktop(t)
 			p := newProject(t, map[string]string{"tests": "m.C.test_waits\n", "version": "old\n"})
 			p.env = append(p.env, "HOME="+filepath.Join(dir, "home"))
 			seen := filepath.Join(dir, "seen")

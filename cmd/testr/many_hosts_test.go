@@ -153,3 +153,23 @@ func (p place) forget() {
 	}
 	p.run(statusPassed, "", "init")
 }
+
+// newDesktop starts a host called desktop; dir is a directory of the test's own, in which
+// home has the ssh configuration for it.
+func newDesktop(t *testing.T) (s *lab.Server, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	s, err := lab.NewServer(lab.ServerOptions{Dir: filepath.Join(dir, "desktop"), Name: "desktop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := s.ConfigFile(filepath.Join(dir, "home")); err != nil {
+		t.Fatal(err)
+	}
+	return s, dir
+}
