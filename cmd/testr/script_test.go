@@ -61,6 +61,7 @@ func TestScript(t *testing.T) {
 			return os.Mkdir(filepath.Join(env.WorkDir, ".temporary"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": cmdAwait,
 			"bytes": cmdBytes,
 			"exits": cmdExits,
 			"empty": cmdEmpty,
@@ -88,6 +89,23 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if want := args[0]; fmt.Sprint(got) != want {
 		ts.Fatalf("got exit status %d; want %s", got, want)
+	}
+}
+
+// cmdAwait runs a command again and again, until it ends well:
+//
+//	await testr daemon status
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: await COMMAND...")
+	}
+	deadline := time.After(patience)
+	for ts.Exec(args[0], args[1:]...) != nil {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			ts.Fatalf("waited in vain for %s", strings.Join(args, " "))
+		}
 	}
 }
 
